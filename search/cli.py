@@ -1,0 +1,188 @@
+"""The command line: a table of contents, one thin command for each thing a person can do."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    help="Search a CIFAR-10 classifier, confirm it, test it once, and recommend: build in-house, or buy.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+Trials = Annotated[int, typer.Option(help="Finished trials in total, over all starts.")]
+SpaceName = Annotated[str, typer.Option("--space", help="A shipped space (fast, cnn, smoke) or a file.")]
+StudyName = Annotated[str | None, typer.Option("--study", help="Name of the study.")]
+Folder = Annotated[Path, typer.Option("--runs", help="Folder for all that is left behind.")]
+Storage = Annotated[str | None, typer.Option(help="Optuna storage URL.  [default: sqlite in the folder of runs]")]
+Data = Annotated[str | None, typer.Option(help="Folder of CIFAR-10, or `synthetic`.  [default: CIFAR_SEARCH_DATA]")]
+Slots = Annotated[int | None, typer.Option(help="Trials at a time.  [default: one per GPU, or per CPU core up to 4]")]
+Device = Annotated[str | None, typer.Option(help="cuda or cpu.  [default: cuda if there is one]")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command()
+def run(
+    trials: Trials = 50,
+    space: SpaceName = "fast",
+    study: StudyName = None,
+    runs: Folder = Path("runs"),
+    storage: Storage = None,
+    data: Data = None,
+    sampler: Annotated[str, typer.Option(help="tpe, random or qmc.")] = "tpe",
+    pruner: Annotated[str, typer.Option(help="median, halving, hyperband or none.")] = "median",
+    slots: Slots = None,
+    epochs: Annotated[int | None, typer.Option(help="Length of a trial.  [default: the space's, cut to fit]")] = None,
+    minutes: Annotated[float, typer.Option(help="Time that the search should take.")] = 50.0,
+    seed: Annotated[int, typer.Option(help="Seed of the study.")] = 0,
+    device: Device = None,
+) -> None:
+    """Search: start a study, or go on with it until it has its trials."""
+    from search.console.watch import watch
+    from search.running import supervisor
+    from search.running.opening import Search
+
+    search = Search(
+        trials=trials, space=space, study=study, folder=runs, storage=storage, data=data, sampler=sampler,
+        pruner=pruner, slots=slots, epochs=epochs, minutes=minutes, seed=seed, device=device,
+    )  # fmt: skip
+    closed = watch(supervisor.run(search), console=_console())
+    if closed.signal is not None:
+        _console().print(f"go on with: {_command()}", soft_wrap=True, highlight=False)
+        raise typer.Exit(128 + closed.signal)
+
+
+@app.command()
+def status(
+    study: StudyName = None, runs: Folder = Path("runs"), storage: Storage = None, as_json: AsJson = False
+) -> None:
+    """What is done, running, pruned; the best so far; the time left."""
+    from search.running.status import read_status
+
+    found = read_status(runs, storage=storage, study=study)
+    if as_json:
+        _print_json(found.as_json())
+    else:
+        from search.console.tables import status_table
+
+        _console().print(status_table(found))
+
+
+@app.command()
+def best(
+    retrain: Annotated[bool, typer.Option("--retrain", help="Confirm, retrain, test once, recommend.")] = False,
+    study: StudyName = None,
+    runs: Folder = Path("runs"),
+    storage: Storage = None,
+    data: Data = None,
+    claim: Annotated[list[str] | None, typer.Option(help="NAME=PERCENT.  [default: Detectocorp=70]")] = None,
+    minutes: Annotated[float, typer.Option(help="Time that the trainings should take.")] = 15.0,
+    candidates: Annotated[int | None, typer.Option(min=1, help="Trials to confirm.")] = None,
+    confirm_seeds: Annotated[int | None, typer.Option(min=1, help="Fresh seeds of each of them.")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Final trainings, each tested once.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Length of these trainings.")] = None,
+    slots: Slots = None,
+    device: Device = None,
+    as_json: AsJson = False,
+) -> None:
+    """The best candidate so far; with --retrain the decision: build or buy."""
+    from search.running.status import best_json, read_status
+
+    history = read_status(runs, storage=storage, study=study).history
+    if not retrain:
+        if as_json:
+            _print_json(best_json(history))
+        else:
+            from search.console.tables import best_table
+
+            _console().print(best_table(history))
+        return
+    from search.console.decision import follow
+    from search.deciding.decide import Question, decide
+    from search.deciding.recommendation import parse_claims
+    from search.deciding.report import as_json as report_json
+
+    question = Question(
+        study=history.study, claims=parse_claims(claim or ["Detectocorp=70"]), folder=runs, storage=storage, data=data,
+        minutes=minutes, candidates=candidates, confirm_seeds=confirm_seeds, seeds=seeds, epochs=epochs, slots=slots,
+        device=device,
+    )  # fmt: skip
+    report = follow(decide(question), console=_console(stderr=as_json))
+    if as_json:
+        _print_json(report_json(report))
+
+
+@app.command()
+def dashboard(
+    runs: Folder = Path("runs"),
+    storage: Storage = None,
+    port: Annotated[int, typer.Option(help="On the loopback address; the dashboard knows no passwords.")] = 8080,
+) -> None:
+    """Watch the studies in a browser with optuna-dashboard."""
+    from search.running.opening import storage_url
+    from studies.dashboard import LOOPBACK, serve
+
+    _console().print(f"http://{LOOPBACK}:{port}  (Ctrl-C ends it)", highlight=False)
+    serve(storage=storage_url(runs, storage), runs=runs, port=port)
+
+
+@app.command()
+def bench(data: Data = None, device: Device = None, as_json: AsJson = False) -> None:
+    """Training images per second on this machine, beside a bare loop over ready tensors."""
+    from search.running.bench import bench as measure
+
+    rows = list(measure(data=data, device=device))
+    if as_json:
+        _print_json({row.space: row.as_json() for row in rows})
+    else:
+        from search.console.tables import bench_table
+
+        _console().print(bench_table(rows))
+
+
+EXIT_CODES = {  # by name, since importing the classes takes seconds; 1 is an unknown error, 128 + n a signal
+    "SpaceError": 2,
+    "CandidateError": 2,
+    "ClaimError": 2,
+    "DeviceError": 2,
+    "DataError": 3,
+    "StudyError": 4,
+    "StorageError": 5,
+    "SlotError": 6,
+}
+
+
+def main() -> None:
+    """Run a command; an error that a person can mend is a sentence and an exit code, any other keeps its traceback."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        known = (EXIT_CODES.get(kind.__name__) for kind in type(error).__mro__)
+        code = next((code for code in known if code is not None), None)
+        if code is None:
+            raise
+        _console(stderr=True).print(f"cifar-search: {error}", highlight=False, soft_wrap=True, markup=False)
+        sys.exit(code)
+
+
+def _console(*, stderr: bool = False) -> Any:
+    from rich.console import Console
+
+    return Console(stderr=stderr)
+
+
+def _print_json(data: dict[str, Any]) -> None:
+    typer.echo(json.dumps(data, indent=2, allow_nan=False))
+
+
+def _command() -> str:
+    return " ".join(["cifar-search", *sys.argv[1:]])

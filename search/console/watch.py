@@ -1,0 +1,139 @@
+"""Draws a search while it runs: a live picture in a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from search.console.tables import best_five
+from search.console.words import counts, duration, percent
+from search.running.updates import Closed, Ended, Opened, Progressed, Started, Update
+from search.training.train import EpochResult
+from studies.history import History
+
+EVENTS = 6  # lines of the last events
+KNOWN = 3  # finished trials before their pace is trusted more than the forecast
+
+
+def watch(updates: Iterable[Update], *, console: Console) -> Closed:
+    """Draw every update until the search closes."""
+    picture = Picture()
+    closed: Closed | None = None
+    if not console.is_terminal:
+        for update in updates:
+            closed = update if isinstance(update, Closed) else closed
+            for line in picture.take(update):
+                console.print(line, soft_wrap=True, highlight=False)
+    else:
+        with Live(console=console, get_renderable=picture.draw, refresh_per_second=4) as live:
+            for update in updates:
+                closed = update if isinstance(update, Closed) else closed
+                lines = picture.take(update)
+                if isinstance(update, Opened):
+                    for line in lines:
+                        live.console.print(line, highlight=False)
+    assert closed is not None, "a search ends with Closed"
+    return closed
+
+
+@dataclass
+class Running:
+    """A trial on a slot."""
+
+    title: str
+    result: EpochResult | None = None
+
+
+@dataclass
+class Picture:
+    """What is known of a search, and how it looks."""
+
+    opened: Opened | None = None
+    history: History | None = None
+    running: dict[int, Running] = field(default_factory=dict)
+    events: deque[str] = field(default_factory=lambda: deque(maxlen=EVENTS))
+    ended: int = 0  # in this start
+    started: float = field(default_factory=time.monotonic)
+
+    def take(self, update: Update) -> list[str]:
+        """Keep an update; returns what is worth a line."""
+        lines = self._lines(update)
+        if not isinstance(update, Opened):
+            self.events.extend(f"{time.strftime('%H:%M:%S')}  {line}" for line in lines)
+        return lines
+
+    def _lines(self, update: Update) -> list[str]:
+        match update:
+            case Opened():
+                self.opened, self.history, self.started = update, update.history, time.monotonic()
+                left = update.trials - update.finished
+                first = f"{update.machine}; {update.data}; about {duration(update.seconds)} for {left} trials"
+                known = f", {update.finished} of {update.trials} are finished" if update.finished else ""
+                second = f"study {update.study} in {update.storage}: {update.epochs} epochs a trial{known}"
+                return [first, second, *(f"note: {note}" for note in update.notes)]
+            case Started():
+                self.running[update.number] = Running(title=update.title)
+                return [f"trial {update.number} starts: {update.title}"]
+            case Progressed():
+                self.running[update.number].result = update.result
+                result = update.result
+                score = percent(result.validation_accuracy)
+                return [f"trial {update.number} epoch {result.epoch}/{result.epochs}: {score} ({result.seconds:.0f} s)"]
+            case Ended():
+                self.running.pop(update.number, None)
+                self.history, self.ended = update.history, self.ended + 1
+                trial = update.history.trials[update.number]
+                state = f"{update.outcome}: {update.message}" if update.outcome else f"{update.state}, "
+                score = "" if update.outcome else percent(trial.accuracy)
+                best = update.history.best
+                record = ", best so far" if best and best.number == update.number else ""
+                return [f"trial {update.number} {state}{score}{record}"]
+            case Closed():
+                self.history = update.history
+                self.running.clear()
+                best = update.history.best
+                found = f"; best: trial {best.number}, {percent(best.accuracy)}" if best else ""
+                waiting = f"; trial {', '.join(map(str, update.put_back))} put back" if update.put_back else ""
+                took = duration(time.monotonic() - self.started)
+                return [f"{counts(update.history.counts)} in {took}{found}{waiting}"]
+            case _:
+                return []
+
+    def draw(self) -> RenderableType:
+        """The live picture."""
+        if self.opened is None or self.history is None:
+            return Text("measuring this machine …", "dim")
+        finished = sum(self.history.counts[state] for state in ("complete", "pruned", "failed"))
+        bar = Table.grid(padding=(0, 1), expand=True)
+        bar.add_column(ratio=1)
+        bar.add_column(no_wrap=True)
+        words = f"{finished}/{self.opened.trials} trials, {counts(self.history.counts)}, {self._left(finished)}"
+        bar.add_row(ProgressBar(total=self.opened.trials, completed=finished), words)
+        return Group(Text(), bar, Text(), self._slots(), Text(), best_five(self.history), Text(), *self.events)
+
+    def _slots(self) -> Table:
+        table = Table(title="running", title_justify="left", box=None, padding=(0, 2))
+        for column in ("trial", "epoch", "validation"):
+            table.add_column(column, justify="right")
+        table.add_column("candidate")
+        for number, trial in sorted(self.running.items()):
+            result = trial.result
+            epoch = f"{result.epoch if result else 0}/{self.opened.epochs if self.opened else 0}"
+            table.add_row(str(number), epoch, percent(result.validation_accuracy if result else None), trial.title)
+        return table
+
+    def _left(self, finished: int) -> str:
+        assert self.opened is not None
+        elapsed = time.monotonic() - self.started
+        left = self.opened.trials - finished
+        pace = elapsed / self.ended if self.ended >= KNOWN else None
+        seconds = pace * left if pace else max(0.0, self.opened.seconds - elapsed)
+        return f"about {duration(seconds)} left"

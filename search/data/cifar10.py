@@ -1,0 +1,187 @@
+"""The official CIFAR-10 files, found, fetched and read; nothing is unpickled before its MD5 is right."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import pickle
+import tarfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+# torchvision is imported only to fetch: it takes 4 s of CPU time, which every slot would pay.
+
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+FOLDER = "cifar-10-batches-py"
+ARCHIVE = "cifar-10-python.tar.gz"
+TRAINING = tuple(f"data_batch_{number}" for number in range(1, 6))
+TEST = ("test_batch",)
+
+_ELSEWHERE = "name a folder that holds CIFAR-10 by --data DIR or CIFAR_SEARCH_DATA"
+
+
+class DataError(Exception):
+    """Data that is missing, damaged or does not fit: one sentence with the place and the next step."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """What is published about one file: its size in bytes and its MD5."""
+
+    size: int
+    md5: str
+
+
+# The MD5s are those of torchvision.datasets.CIFAR10 (a test compares them); the sizes are of files with these MD5s.
+OFFICIAL: Mapping[str, Published] = MappingProxyType(
+    {
+        "data_batch_1": Published(31_035_704, "c99cafc152244af753f735de768cd75f"),
+        "data_batch_2": Published(31_035_320, "d4bba439e000b95fd0a9bffe97cbabec"),
+        "data_batch_3": Published(31_035_999, "54ebc095f3ab1f0389bbae665268c751"),
+        "data_batch_4": Published(31_035_696, "634d18415352ddfa80567beed471001a"),
+        "data_batch_5": Published(31_035_623, "482c414d41f54cd18b22e5b47cb7c3cb"),
+        "test_batch": Published(31_035_526, "40351d587109b95175f43aff81a1287e"),
+    }
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """Images with their labels."""
+
+    pixels: Tensor  # uint8 [N, 32, 32, 3]: height, width, channel, the layout in which a batch is cut fastest
+    labels: Tensor  # int64 [N]
+    classes: tuple[str, ...] = CLASSES
+
+    def __post_init__(self) -> None:
+        if self.pixels.dtype != torch.uint8 or self.pixels.shape[1:] != (32, 32, 3) or len(self.pixels) == 0:
+            found = f"{self.pixels.dtype} {list(self.pixels.shape)}"
+            raise DataError(f"images must be torch.uint8 [N, 32, 32, 3] with N > 0, not {found}")
+        if self.labels.dtype != torch.int64 or self.labels.shape != (len(self.pixels),):
+            found = f"{self.labels.dtype} {list(self.labels.shape)}"
+            raise DataError(f"labels must be torch.int64 [{len(self.pixels)}], one per image, not {found}")
+        low, high = int(self.labels.min()), int(self.labels.max())
+        if low < 0 or high >= len(self.classes):
+            raise DataError(f"labels must lie in 0..{len(self.classes) - 1}, not in {low}..{high}")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, index: Tensor) -> Images:
+        """The images that `index` (int64) names, in its order."""
+        return Images(self.pixels.index_select(0, index), self.labels.index_select(0, index), self.classes)
+
+    def to(self, device: torch.device) -> Images:
+        """The same images on a device."""
+        return Images(self.pixels.to(device), self.labels.to(device), self.classes)
+
+
+def find(folder: Path | None, *, download: bool = True) -> Path:
+    """The folder of the six batch files: in `folder`, else in $CIFAR_SEARCH_DATA, else in the user's cache.
+
+    Missing files are unpacked from the archive if it lies there, else downloaded; a file that exists is never replaced.
+    Raises DataError.
+    """
+    given = folder or os.environ.get("CIFAR_SEARCH_DATA")
+    root = Path(given).expanduser() if given else _cache()
+    if given and not root.is_dir():
+        source = "" if folder else "CIFAR_SEARCH_DATA: "
+        raise DataError(f"{source}{root} is not a folder; make it, or {_ELSEWHERE}")
+    place = _batches(root)
+    missing = [name for name in OFFICIAL if not os.path.isfile(place / name)]  # noqa: PTH113 - Path.is_file may raise
+    if missing:
+        _complete(root, place, missing, download=download)
+    return place
+
+
+def load_training(folder: Path, *, published: Mapping[str, Published] = OFFICIAL) -> Images:
+    """The 50,000 training images; the test batch is not opened. Raises DataError."""
+    return _load(folder, TRAINING, published)
+
+
+def load_test(folder: Path, *, published: Mapping[str, Published] = OFFICIAL) -> Images:
+    """The 10,000 test images. Raises DataError."""
+    return _load(folder, TEST, published)
+
+
+def fingerprint(images: Images) -> str:
+    """SHA-256 of pixels and labels, in hex."""
+    digest = hashlib.sha256()
+    for part in (images.pixels, images.labels):
+        digest.update(part.cpu().contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cifar-search"
+
+
+def _batches(root: Path) -> Path:
+    """The folder of the batch files: `root` itself, or the one that the archive makes in it."""
+    direct = root.name == FOLDER or any(os.path.exists(root / name) for name in OFFICIAL)  # noqa: PTH110 - may raise
+    return root if direct else root / FOLDER
+
+
+def _complete(root: Path, place: Path, missing: Sequence[str], *, download: bool) -> None:
+    """Put the missing files in place, each whole or not at all: they are moved from a folder beside them."""
+    from torchvision.datasets import CIFAR10
+    from torchvision.datasets.utils import check_integrity, download_url
+
+    archive = root / ARCHIVE
+    problem = f"{place} lacks {', '.join(missing)}" if len(missing) < len(OFFICIAL) else f"{root} holds no CIFAR-10"
+    by_hand = f"fetch {CIFAR10.url} by hand into {root}, or {_ELSEWHERE}"
+    try:
+        sound = check_integrity(archive, CIFAR10.tgz_md5)
+        if not sound and archive.is_file():
+            problem += f" and {archive} is truncated or altered ({archive.stat().st_size:,} bytes)"
+        if not (sound or download):
+            raise DataError(f"{problem}; {by_hand}")
+        root.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=root, prefix=".unpacking-") as name:
+            fresh = Path(name)
+            if not sound:
+                download_url(CIFAR10.url, fresh, ARCHIVE, CIFAR10.tgz_md5)
+            with tarfile.open(archive if sound else fresh / ARCHIVE) as tar:
+                tar.extractall(fresh, filter="data")
+            place.mkdir(exist_ok=True)
+            for batch in missing:
+                (fresh / FOLDER / batch).replace(place / batch)
+    except (OSError, RuntimeError, http.client.HTTPException, tarfile.TarError) as error:
+        raise DataError(f"{problem}, and fetching or unpacking it failed ({error}); {by_hand}") from error
+
+
+def _load(folder: Path, names: Sequence[str], published: Mapping[str, Published]) -> Images:
+    place = _batches(folder)
+    batches = [_read(place / name, published[name]) for name in names]
+    planes = np.concatenate([pixels for pixels, _ in batches]).reshape(-1, 3, 32, 32)
+    labels = np.concatenate([labels for _, labels in batches])
+    return Images(torch.from_numpy(planes).permute(0, 2, 3, 1).contiguous(), torch.from_numpy(labels))
+
+
+def _read(path: Path, published: Published) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """Pixels [n, 3072], plane by plane, and labels [n] of one batch, from the very bytes whose MD5 was checked."""
+    again = "delete it and start again to fetch it anew"
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing; start again to fetch it, or {_ELSEWHERE}") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}); make it readable, or {_ELSEWHERE}") from error
+    if len(content) != published.size:
+        raise DataError(
+            f"{path} is truncated or altered: it has {len(content):,} bytes and needs {published.size:,}; {again}"
+        )
+    md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    if md5 != published.md5:
+        raise DataError(f"{path} is altered: its MD5 is {md5} and must be {published.md5}; {again}")
+    entry = pickle.loads(content, encoding="bytes")  # noqa: S301 - a pickle is code, so only published bytes get here
+    return entry[b"data"], np.asarray(entry[b"labels"], dtype=np.int64)

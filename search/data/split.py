@@ -1,0 +1,106 @@
+"""Which images train and which validate: a seeded, stratified split that can be saved."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from search.data.cifar10 import DataError
+
+Index = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Every image in exactly one part, each part sorted. Equal splits have equal fingerprints."""
+
+    training: Index
+    validation: Index
+    seed: int
+
+    def __post_init__(self) -> None:
+        for part, index in (("training", self.training), ("validation", self.validation)):
+            if index.dtype != np.int64 or index.ndim != 1 or len(index) == 0:
+                raise DataError(f"the {part} part must be int64 [n] with n > 0, not {index.dtype} {list(index.shape)}")
+            if (np.diff(index) < 0).any():
+                raise DataError(f"the {part} part must be sorted")
+        count = len(self)
+        named = np.concatenate([self.training, self.validation])
+        outside = named[(named < 0) | (named >= count)]
+        if len(outside):
+            raise DataError(f"a split of {count} images must name each of 0..{count - 1} once, not {outside[0]}")
+        times = np.bincount(named, minlength=count)
+        if (times != 1).any():
+            twice = int(times.argmax())
+            both = twice in self.training and twice in self.validation
+            place = "in both parts" if both else "twice in one part"
+            raise DataError(f"a split must name every image once; image {twice} is {place}")
+
+    def __len__(self) -> int:
+        return len(self.training) + len(self.validation)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of both index arrays, in hex."""
+        digest = hashlib.sha256(len(self.training).to_bytes(8, "little"))
+        for index in (self.training, self.validation):
+            digest.update(index.astype("<i8").tobytes())
+        return digest.hexdigest()
+
+    def save(self, path: Path) -> None:
+        """Write an npz file, whole or not at all."""
+        part = path.with_name(f"{path.name}.{os.getpid()}.part")
+        try:
+            with part.open("wb") as file:
+                np.savez(file, training=self.training, validation=self.validation, seed=np.int64(self.seed))
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def load(path: Path) -> Split:
+    """The split that `Split.save` wrote. Raises DataError."""
+    try:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+            return Split(file["training"], file["validation"], int(file["seed"]))
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing; restore it, or start a new study") from None
+    except DataError as error:
+        raise DataError(f"{path}: {error}; restore it, or start a new study") from None
+    except (OSError, ValueError, TypeError, KeyError, IndexError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise DataError(f"{path} is not a saved split ({reason}); restore it, or start a new study") from error
+
+
+def stratified(labels: Tensor, *, validation: int, seed: int) -> Split:
+    """Split images with these labels [N]: `validation` of them validate, equally many of every class."""
+    counts = np.unique(labels.numpy(), return_counts=True)[1]
+    classes, smallest = len(counts), int(counts.min())
+    share, rest = divmod(validation, classes)
+    if rest or not 0 < share < smallest:
+        raise DataError(
+            f"{validation} validation images are no equal share of {classes} classes, the smallest with {smallest}; "
+            f"choose a multiple of {classes} up to {classes * (smallest - 1)}"
+        )
+    order = balanced(labels, seed=seed)
+    return Split(np.sort(order[validation:]), np.sort(order[:validation]), seed)
+
+
+def balanced(labels: Tensor, *, seed: int) -> Index:
+    """All images [N] in a random order of which every beginning holds each class equally often, give or take one."""
+    # Raw draws, because NumPy keeps their stream for ever, but not that of Generator.permutation (NEP 19).
+    shuffled = np.argsort(np.random.PCG64(seed).random_raw(len(labels)), kind="stable")
+    classes = labels.numpy()[shuffled]
+    turn = np.empty_like(shuffled)
+    for name in np.unique(classes):
+        members = classes == name
+        turn[members] = np.arange(members.sum())
+    return shuffled[np.argsort(turn, kind="stable")].astype(np.int64)

@@ -1,0 +1,1 @@
+"""From a finished search to an answer: confirm, retrain, test once, recommend."""

@@ -1,0 +1,89 @@
+"""How many trainings the decision may cost, so that it ends in the time a person gives it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+
+from search.running.job import LEAST_PATIENCE
+from studies import StudyError
+from studies.history import History, TrialRecord
+
+RETRAINED_SHARE = 10 / 9  # all images are trained on, those of the validation part too
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The trainings before the test set is opened."""
+
+    trials: tuple[TrialRecord, ...]  # the candidates to confirm, best first
+    confirm_seeds: int  # fresh trainings of each
+    seeds: int  # trainings of the winner on all images
+    epochs: int  # of each training
+    slots: int
+
+    @property
+    def seconds(self) -> float:
+        """Forecast from the seconds per epoch that the search measured."""
+        costs = [trial.attributes.get("seconds_per_epoch", 0.0) for trial in self.trials]
+        confirming = sum(costs) * self.confirm_seeds
+        retraining = max(costs) * self.seeds * RETRAINED_SHARE
+        return self.epochs * (confirming + retraining) / self.slots
+
+    @property
+    def patience(self) -> float:
+        """Seconds without an event before a slot counts as hung."""
+        costs = [trial.attributes.get("seconds_per_epoch", 0.0) for trial in self.trials]
+        return max(LEAST_PATIENCE, 10 * max(costs))
+
+    @property
+    def title(self) -> str:
+        """For a first line: what will be trained."""
+        numbers = ", ".join(str(trial.number) for trial in self.trials)
+        return (
+            f"confirm trial{'s' * (len(self.trials) > 1)} {numbers} with {self.confirm_seeds} fresh "
+            f"seed{'s' * (self.confirm_seeds > 1)} each, retrain the winner with {self.seeds}, "
+            f"{self.epochs} epochs each"
+        )
+
+
+# From the most evidence to the least: a second confirmation seed is worth more than a third test seed, since it
+# decides; two test seeds are left out, because their interval is wider than one's (Student's t with one degree).
+CANDIDATES, CONFIRM_SEEDS, SEEDS = (3, 2), (2, 1), (3, 1)
+
+
+def make_plan(
+    history: History,
+    *,
+    slots: int,
+    minutes: float,
+    epochs: int | None = None,
+    candidates: int | None = None,
+    confirm_seeds: int | None = None,
+    seeds: int | None = None,
+) -> Plan:
+    """The most thorough plan that fits the time; what a person asks for stays as asked. Raises StudyError."""
+    best = history.top(candidates or CANDIDATES[0])
+    if not best:
+        raise StudyError(
+            f"study {history.study!r} has no complete trial within its limits to retrain; "
+            "go on with `cifar-search run`, with --pruner none if all were pruned"
+        )
+    longest = epochs or history.manifest.retrain_epochs
+    plans = [
+        Plan(trials=best[:count], confirm_seeds=confirming, seeds=retraining, epochs=longest, slots=slots)
+        for count, retraining, confirming in product(
+            _choices(candidates, CANDIDATES), _choices(seeds, SEEDS), _choices(confirm_seeds, CONFIRM_SEEDS)
+        )
+    ]
+    while True:
+        fitting = [plan for plan in plans if plan.seconds <= 60 * minutes]
+        shorter = plans[-1].epochs // 2
+        if fitting or epochs is not None or shorter < history.manifest.epochs:
+            return (fitting or plans[-1:])[0]
+        plans = [replace(plan, epochs=shorter) for plan in plans]
+
+
+def _choices(asked: int | None, known: Sequence[int]) -> Sequence[int]:
+    return known if asked is None else (asked,)

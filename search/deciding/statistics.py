@@ -1,0 +1,125 @@
+"""How sure an accuracy is: intervals, the images needed, and the luck in choosing the best of many."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil, floor, hypot, inf, isfinite, sqrt
+
+import numpy as np
+from scipy import integrate, stats
+
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Two ends, low <= high, and how often such an interval holds the truth."""
+
+    low: float
+    high: float
+    level: float
+
+    def __post_init__(self) -> None:
+        if not (isfinite(self.low) and isfinite(self.high) and self.low <= self.high and 0 < self.level < 1):
+            raise ValueError(f"an interval needs finite low <= high and 0 < level < 1, not {self!r}")
+
+
+def wilson(correct: int, n: int, *, level: float = LEVEL) -> Interval:
+    """The Wilson score interval of `correct` right answers on `n` images."""
+    if not 0 <= correct <= n or n < 1:
+        raise ValueError(f"correct must lie between 0 and n, and n be 1 or more, not {correct} of {n}")
+    found = stats.binomtest(correct, n).proportion_ci(confidence_level=level, method="wilson")
+    return Interval(float(found.low), float(found.high), level)
+
+
+def mean_interval(values: Sequence[float], *, level: float = LEVEL) -> Interval:
+    """Student's t interval of the mean of two or more seeds; it knows no bounds, so it may leave [0, 1]."""
+    if len(values) < 2:
+        raise ValueError(f"an interval of a mean needs 2 or more values, not {len(values)}")
+    mean = float(np.mean(values))
+    half = float(stats.t.ppf((1 + level) / 2, len(values) - 1) * np.std(values, ddof=1) / sqrt(len(values)))
+    return Interval(mean - half, mean + half, level)
+
+
+def seed_half_width(accuracies: Sequence[float], *, level: float = LEVEL) -> float:
+    """Half of the t interval of the seeds' mean; 0 with one seed, whose spread nobody measured."""
+    if len(accuracies) < 2:
+        return 0.0
+    interval = mean_interval(accuracies, level=level)
+    return (interval.high - interval.low) / 2
+
+
+def interval_at(correct: float, n: int, *, spread: float = 0.0, level: float = LEVEL) -> Interval:
+    """Wilson's interval for `correct` of `n` images, each side widened in quadrature by `spread`, within [0, 1].
+
+    `correct` may be a mean over seeds; a part of an image is rounded outwards.
+    """
+    low, high = wilson(floor(correct), n, level=level).low, wilson(ceil(correct), n, level=level).high
+    if spread == 0:
+        return Interval(low, high, level)
+    accuracy = correct / n
+    return Interval(
+        max(0.0, accuracy - hypot(accuracy - low, spread)), min(1.0, accuracy + hypot(high - accuracy, spread)), level
+    )
+
+
+def recipe_interval(correct_per_seed: Sequence[int], n: int, *, level: float = LEVEL) -> Interval:
+    """The interval of a recipe's accuracy: trained once per seed, each time tested on the same `n` images.
+
+    One seed: Wilson, which covers the finite test set and says nothing of other seeds. Several: the seeds share the
+    images, so k seeds are not k * n images. Whatever k is, the images contribute at most the variance p(1 - p)/n to
+    the mean accuracy; that is Wilson at the mean with n images. The seeds contribute the t interval of their mean.
+    The two half-widths are added in quadrature. This errs on the wide side: part of the spread between seeds is
+    itself noise of a finite test set (Jordan, arXiv 2304.01910), and with two seeds t is very cautious.
+    """
+    if not correct_per_seed:
+        raise ValueError("a test needs at least one seed")
+    spread = seed_half_width([correct / n for correct in correct_per_seed], level=level)
+    return interval_at(sum(correct_per_seed) / len(correct_per_seed), n, spread=spread, level=level)
+
+
+def border_counts(
+    accuracy: float, n: int, *, spread: float = 0.0, level: float = LEVEL
+) -> tuple[int | None, int | None]:
+    """The most right answers of `n` whose interval lies below `accuracy`, and the fewest whose interval lies above."""
+    counts = range(n + 1)
+    below = bisect_left(counts, accuracy, key=lambda k: interval_at(k, n, spread=spread, level=level).high) - 1
+    above = bisect_right(counts, accuracy, key=lambda k: interval_at(k, n, spread=spread, level=level).low)
+    return (below if below >= 0 else None), (above if above <= n else None)
+
+
+def images_needed(accuracy: float, other: float, *, spread: float = 0.0, level: float = LEVEL) -> int | None:
+    """Test images at which `accuracy` would clear `other`; None where the spread between seeds alone hides it.
+
+    Wilson's interval is the inverted score test: it clears c as soon as |p - c| > z * sqrt(c(1 - c)/n).
+    """
+    difference = abs(accuracy - other)
+    if difference <= spread:
+        return None
+    rest = sqrt(difference**2 - spread**2)
+    border = accuracy - rest if accuracy > other else accuracy + rest
+    z = float(stats.norm.ppf((1 + level) / 2))
+    needed = z**2 * border * (1 - border) / rest**2
+    return max(1, ceil(needed)) if needed < 1e12 else None
+
+
+def pooled_sd(groups: Sequence[Sequence[float]]) -> float | None:
+    """The standard deviation within groups of seeds, weighted by their freedom; None without two seeds anywhere."""
+    repeated = [group for group in groups if len(group) > 1]
+    if not repeated:
+        return None
+    squares = sum(float(np.var(group, ddof=1)) * (len(group) - 1) for group in repeated)
+    return sqrt(squares / sum(len(group) - 1 for group in repeated))
+
+
+def expected_optimism(k: int, sd: float) -> float:
+    """By how much the best of `k` equally good trials looks better than it is: sd * E[max of k standard normals]."""
+    if k < 1 or not sd >= 0:
+        raise ValueError(f"k must be 1 or more and sd 0 or more, not k = {k}, sd = {sd}")
+    if k == 1:
+        return 0.0
+    density = stats.norm.pdf
+    mean, _ = integrate.quad(lambda x: x * k * density(x) * stats.norm.cdf(x) ** (k - 1), -inf, inf)
+    return sd * float(mean)

@@ -1,0 +1,71 @@
+"""The pieces that several families are built from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU}
+
+PIXELS = 32  # side of an input image
+CHANNELS = 3
+
+WHITENING_EPSILON = 5e-4  # keeps the faintest directions of the patches from being blown up (arXiv 2404.00498, 3.1)
+
+
+class NetworkError(ValueError):
+    """An architecture that no network can have, with the arithmetic that shows it."""
+
+
+def output_side(side: int, *, kernel: int, padding: int = 0, stride: int = 1, layer: str) -> int:
+    """Pixels along one side after a convolution or a pooling: (W - F + 2P)/S + 1. Raises NetworkError below 1."""
+    if kernel > side + 2 * padding:
+        raise NetworkError(
+            f"{layer}: a kernel of {kernel} is larger than its input of {side} (padding {padding}): "
+            f"(W - F + 2P)/S + 1 = ({side} - {kernel} + 2*{padding})/{stride} + 1 "
+            f"= {(side - kernel + 2 * padding) / stride + 1:g}; use fewer stages, a smaller kernel or padding"
+        )
+    return (side - kernel + 2 * padding) // stride + 1
+
+
+class PartialIdentity(nn.Conv2d):
+    """A convolution whose first filters pass their input on unchanged at the start (arXiv 2404.00498, 3.2)."""
+
+    def __init__(self, inputs: int, outputs: int, *, kernel: int) -> None:
+        super().__init__(inputs, outputs, kernel, padding=kernel // 2, bias=False)
+
+    def reset_parameters(self) -> None:
+        super().reset_parameters()
+        shared = min(self.in_channels, self.out_channels)
+        nn.init.dirac_(self.weight.data[:shared])
+
+
+class FrozenScaleNorm(nn.BatchNorm2d):
+    """Batch norm that learns a bias and no scale; its statistics follow fast, as averaged weights need them to."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, eps=1e-12, momentum=0.4)  # 0.6 of the old value is kept (arXiv 2404.00498)
+        self.weight.requires_grad_(False)
+
+
+class Whitening(nn.Conv2d):
+    """A frozen 2x2 convolution onto the principal directions of the training patches and their negations."""
+
+    size = 2
+
+    def __init__(self) -> None:
+        directions = CHANNELS * self.size**2
+        super().__init__(CHANNELS, 2 * directions, self.size, bias=False)
+        self.weight.requires_grad_(False)
+
+    @torch.no_grad()
+    def fit(self, images: Tensor) -> None:
+        """Take the directions from normalised images, float [N, 3, H, W]; a few thousand are enough."""
+        patches = images.float().unfold(2, self.size, 1).unfold(3, self.size, 1)  # [N, 3, H', W', 2, 2]
+        rows = patches.permute(0, 2, 3, 1, 4, 5).reshape(-1, self.weight[0].numel()).double()
+        values, vectors = torch.linalg.eigh(rows.T @ rows / len(rows))
+        directions = vectors.T / (values + WHITENING_EPSILON).sqrt()[:, None]
+        filters = directions.flip(0).reshape(-1, CHANNELS, self.size, self.size)
+        self.weight.copy_(torch.cat([filters, -filters]))

@@ -1,0 +1,35 @@
+"""How long a search will take, from a measured speed and the size of the space's networks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+EVALUATION = 1.05  # evaluation and starting, on top of the training (studies/results/LOG.md, 3)
+TRAINED = 0.7  # share of the epochs that pruning leaves, until the study shows its own (studies/results/LOG.md, 3)
+FEWEST_EPOCHS = 2  # with one epoch there is nothing to prune
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """What a search costs, from the speed of all slots together on one known network."""
+
+    images_per_second: float
+    flops: float  # of the network that was measured
+    mean_flops: float  # of the space's networks
+    images: int  # of an epoch
+    pruning: bool
+
+    def epoch_seconds(self, flops: float, *, slots: int) -> float:
+        """One epoch of a network of so many FLOPs on one of the slots, evaluation included."""
+        return EVALUATION * self.images / (self.images_per_second / slots) * flops / self.flops
+
+    def seconds(self, *, trials: int, epochs: int) -> float:
+        """So many trials of so many epochs on all slots."""
+        share = TRAINED if self.pruning and epochs > 1 else 1.0
+        return trials * epochs * share * self.epoch_seconds(self.mean_flops, slots=1)
+
+    def fit(self, *, trials: int, epochs: int, within: float) -> int:
+        """`epochs`, halved until the search fits into so many seconds, but never fewer than pruning needs."""
+        while epochs > FEWEST_EPOCHS and self.seconds(trials=trials, epochs=epochs) > within:
+            epochs = max(FEWEST_EPOCHS, epochs // 2)
+        return epochs

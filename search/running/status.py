@@ -1,0 +1,91 @@
+"""How a study stands: what is done, what runs, the best so far, the time left."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from search.running.opening import storage_url
+from studies import StudyError
+from studies.history import History, TrialRecord, read_history, study_names
+from studies.storage import masked
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """A study at one moment."""
+
+    history: History
+    storage: str  # its URL, the password masked
+
+    @property
+    def finished(self) -> int:
+        return sum(self.history.counts[state] for state in ("complete", "pruned", "failed"))
+
+    @property
+    def seconds_left(self) -> float | None:
+        """From the mean time of the finished trials and how many run now; None while none runs or is finished."""
+        times = [trial.seconds for trial in self.history.trials if trial.seconds is not None]
+        running = self.history.counts["running"]
+        if not times or not running:
+            return None
+        return max(0, self.history.planned - self.finished) * sum(times) / len(times) / running
+
+    def as_json(self) -> dict[str, Any]:
+        """What `status --json` prints; accuracies are shares of 1."""
+        best = self.history.best
+        return {
+            "unit": "fraction",
+            "study": self.history.study,
+            "storage": self.storage,
+            "planned": self.history.planned,
+            "trials": dict(self.history.counts),
+            "best": None if best is None else {"number": best.number, "validation_accuracy": best.accuracy},
+            "running": [running_json(trial) for trial in self.history.trials if trial.state == "running"],
+            "seconds_left": self.seconds_left,
+        }
+
+
+def running_json(trial: TrialRecord) -> dict[str, Any]:
+    """A running trial in `status --json`."""
+    return {"number": trial.number, "epoch": len(trial.epochs), "validation_accuracy": trial.accuracy}
+
+
+def best_json(history: History) -> dict[str, Any]:
+    """What `best --json` prints."""
+    best = best_trial(history)
+    return {
+        "unit": "fraction",
+        "study": history.study,
+        "number": best.number,
+        "validation_accuracy": best.accuracy,
+        "baseline": best.baseline,
+        "values": best.values,
+        **best.attributes,
+    }
+
+
+def best_trial(history: History) -> TrialRecord:
+    """The best complete trial within the limits. Raises StudyError where there is none yet."""
+    if history.best is None:
+        raise StudyError(
+            f"study {history.study!r} has no complete trial yet ({len(history.trials)} begun); "
+            "wait for one, or go on with `cifar-search run`"
+        )
+    return history.best
+
+
+def read_status(folder: Path, *, storage: str | None = None, study: str | None = None) -> Status:
+    """The study of that name, or else the one that was worked on last. Raises StudyError, StorageError."""
+    url = storage_url(folder, storage)
+    if study is not None:
+        return Status(history=read_history(study, storage=url), storage=masked(url))
+    histories = [read_history(name, storage=url) for name in study_names(url)]
+    if not histories:
+        raise StudyError(f"{masked(url)} holds no study yet; `cifar-search run` starts one")
+    return Status(history=max(histories, key=_last_start), storage=masked(url))
+
+
+def _last_start(history: History) -> float:
+    return max((trial.started.timestamp() for trial in history.trials if trial.started), default=0.0)

@@ -1,0 +1,240 @@
+"""One thing that varies: the range or the options of its values, and the condition under which it is there."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from random import Random
+from typing import Any, Protocol
+
+Value = str | int | float | bool
+
+MOST_STEPS = 1_000_000  # in one range; also keeps the decimal remainder far from its 28 digits
+LARGEST_INTEGER = 2**53  # Optuna keeps integers as floats, which are exact up to here
+
+Fault = tuple[str, str, object]
+"""The field at fault, the rule it breaks, the actual value."""
+
+
+class Trial(Protocol):
+    """The part of `optuna.Trial` that a space needs."""
+
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float: ...
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int: ...
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any: ...
+
+
+class KindError(ValueError):
+    """A range or a list of options that cannot be; `faults` has every broken rule."""
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("; ".join(f"{rule}, not {value!r}" for _, rule, value in self.faults))
+
+
+@dataclass(frozen=True)
+class Float:
+    """A real number between two bounds, both included; evenly, by logarithm, or in steps."""
+
+    low: float
+    high: float
+    log: bool = False
+    step: float | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "low", float(self.low))
+        object.__setattr__(self, "high", float(self.high))
+        object.__setattr__(self, "step", None if self.step is None else float(self.step))
+        _refuse(_range_faults(self.low, self.high, log=self.log, step=self.step))
+
+    def suggest(self, name: str, trial: Trial) -> float:
+        """Let the sampler of the study choose."""
+        return trial.suggest_float(name, self.low, self.high, step=self.step, log=self.log)
+
+    def sample(self, rng: Random) -> float:
+        """Draw at random, without a study."""
+        if self.step is not None:
+            low, step = Decimal(str(self.low)), Decimal(str(self.step))
+            return float(low + step * rng.randint(0, round((self.high - self.low) / self.step)))
+        if self.log:
+            drawn = math.exp(rng.uniform(math.log(self.low), math.log(self.high)))
+        else:
+            drawn = rng.uniform(self.low, self.high)
+        return min(max(drawn, self.low), self.high)
+
+    def contains(self, value: Value) -> bool:
+        """Whether the study could suggest this value; an integer counts as a float."""
+        if isinstance(value, (bool, str)) or not self.low <= value <= self.high:
+            return False
+        steps = (value - self.low) / self.step if self.step is not None else 0.0
+        return abs(steps - round(steps)) < 1e-8  # Optuna's own tolerance
+
+    def describe(self) -> str:
+        """`0.001 .. 0.1, log`."""
+        step = "" if self.step is None else f", step {self.step}"
+        return f"{self.low} .. {self.high}" + (", log" if self.log else step)
+
+
+@dataclass(frozen=True)
+class Integer:
+    """A whole number between two bounds, both included; evenly, by logarithm, or in steps."""
+
+    low: int
+    high: int
+    log: bool = False
+    step: int = 1
+
+    def __post_init__(self) -> None:
+        for given in (self.low, self.high, self.step):
+            if type(given) is not int or abs(given) > LARGEST_INTEGER:
+                raise KindError([("bounds", "must be integers of at most 2^53", given)])
+        step = None if self.log and self.step == 1 else self.step
+        _refuse(_range_faults(self.low, self.high, log=self.log, step=step))
+
+    def suggest(self, name: str, trial: Trial) -> int:
+        """Let the sampler of the study choose."""
+        return trial.suggest_int(name, self.low, self.high, step=self.step, log=self.log)
+
+    def sample(self, rng: Random) -> int:
+        """Draw at random, without a study."""
+        if not self.log:
+            return rng.randrange(self.low, self.high + 1, self.step)
+        # half a unit beyond each end, so that the ends round to their full share
+        drawn = round(math.exp(rng.uniform(math.log(self.low - 0.5), math.log(self.high + 0.5))))
+        return min(max(drawn, self.low), self.high)
+
+    def contains(self, value: Value) -> bool:
+        """Whether the study could suggest this value; 4.0 and true are no integers."""
+        return type(value) is int and self.low <= value <= self.high and (value - self.low) % self.step == 0
+
+    def describe(self) -> str:
+        """`16 .. 64, step 16`."""
+        step = "" if self.step == 1 else f", step {self.step}"
+        return f"{self.low} .. {self.high}" + (", log" if self.log else step)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of several options without an order."""
+
+    options: tuple[Value, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "options", tuple(self.options))
+        if not self.options:
+            raise KindError([("options", "must have at least one option", [])])
+        if len(set(self.options)) < len(self.options):  # by ==, as Optuna compares them: true is 1 there
+            raise KindError([("options", "options must differ, and true equals 1, 4.0 equals 4", list(self.options))])
+
+    def suggest(self, name: str, trial: Trial) -> Value:
+        """Let the sampler of the study choose."""
+        chosen: Value = trial.suggest_categorical(name, self.options)
+        return chosen
+
+    def sample(self, rng: Random) -> Value:
+        """Draw at random, without a study."""
+        return rng.choice(self.options)
+
+    def contains(self, value: Value) -> bool:
+        """Whether this is one of the options; true is not 1."""
+        return any(same(option, value) for option in self.options)
+
+    def describe(self) -> str:
+        """`relu | gelu`."""
+        return " | ".join(shown(option) for option in self.options)
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """A value that does not vary; the study never hears of it."""
+
+    value: Value
+
+    def suggest(self, name: str, trial: Trial) -> Value:  # noqa: ARG002
+        """The value."""
+        return self.value
+
+    def sample(self, rng: Random) -> Value:  # noqa: ARG002
+        """The value."""
+        return self.value
+
+    def contains(self, value: Value) -> bool:
+        """Whether this is the value."""
+        return same(self.value, value)
+
+    def describe(self) -> str:
+        """`3`."""
+        return shown(self.value)
+
+
+Kind = Float | Integer | Choice | Fixed
+
+KINDS: dict[str, type[Float] | type[Integer] | type[Choice] | type[Fixed]] = {
+    "float": Float,
+    "integer": Integer,
+    "choice": Choice,
+    "fixed": Fixed,
+}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A dotted name with its kind, there only when each named parameter has one of the given values."""
+
+    name: str
+    kind: Kind
+    when: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.name in self.when or not all(self.when.values()):
+            raise ValueError(f"{self.name}: a condition needs another parameter and a value, not {self.when}")
+
+    def active(self, values: Mapping[str, Value]) -> bool:
+        """Whether the parameter is there, given the values of those before it."""
+        return all(
+            name in values and any(same(option, values[name]) for option in options)
+            for name, options in self.when.items()
+        )
+
+
+def same(option: Value, value: Value) -> bool:
+    """Whether a value is this option: true is not 1, 4.0 is not 4, but 4 may be written for 4.0."""
+    return option == value and (type(option) is type(value) or (type(option) is float and type(value) is int))
+
+
+def shown(value: Value) -> str:
+    """A value as one would write it in a space file, in quotes only where it could be taken for something else."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    plain = isinstance(value, str) and re.fullmatch(r"[A-Za-z_][\w.-]*", value, re.ASCII)
+    return str(value) if plain and value not in ("true", "false", "null") else repr(value)
+
+
+def _refuse(faults: Iterator[Fault]) -> None:
+    if found := list(faults):
+        raise KindError(found)
+
+
+def _range_faults(low: float, high: float, *, log: bool, step: float | None) -> Iterator[Fault]:
+    proper = low < high and math.isfinite(high - low)
+    if not proper:
+        yield "bounds", "must be [low, high] with low < high (a single value is written plainly)", [low, high]
+    if log and not low > 0:
+        yield "log", "a log range needs low > 0", low
+    if step is None:
+        return
+    if log:
+        yield "step", "a log range takes no step", step
+    elif not step > 0:
+        yield "step", "step must be above 0", step
+    elif proper and (high - low) / step > MOST_STEPS:
+        yield "step", f"step must cut {low} .. {high} into at most {MOST_STEPS} parts", step
+    elif proper and (Decimal(str(high)) - Decimal(str(low))) % Decimal(str(step)):
+        yield "step", f"step must divide {low} .. {high}, or its upper end would never be tried", step

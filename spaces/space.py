@@ -1,0 +1,177 @@
+"""A search space: which values a trial may have, and which measures of a network are too large."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from random import Random
+from typing import Any
+
+from spaces.parameter import KINDS, Fixed, Kind, Parameter, Trial, Value, shown
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake of a space file: the rule, the actual value, the place, the next step. Line 0 is the whole file."""
+
+    file: str
+    line: int
+    rule: str
+    value: object = None
+    hint: str = ""
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        value = repr(self.value)
+        value = value if len(value) <= 80 else value[:77] + "..."
+        actual = "" if self.value is None else f", not {value}"
+        text = f"{place}: {self.rule}{actual}" + (self.hint and f", {self.hint}")
+        return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)  # no terminal codes
+
+
+class SpaceError(ValueError):
+    """A space that cannot be read: every problem found, one a line."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long to train, epochs."""
+
+    trial: int
+    retrain: int
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """The largest allowed value of a measure that is known before training."""
+
+    measure: str
+    maximum: float
+
+    def __post_init__(self) -> None:
+        if not self.maximum > 0:
+            raise ValueError(f"{self.measure}: the maximum must be above 0, not {self.maximum}")
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A named draw from the space that is tried first; complete, the fixed values included."""
+
+    name: str
+    values: Mapping[str, Value]
+
+
+@dataclass(frozen=True)
+class Space:
+    """What may vary. `architecture.family` is among the parameters, as a fixed value."""
+
+    name: str
+    source: str  # where the text came from
+    description: str
+    family: str
+    length: Length | None
+    parameters: tuple[Parameter, ...]  # a condition names only parameters before its own
+    constraints: tuple[Constraint, ...] = ()
+    baselines: tuple[Baseline, ...] = ()
+
+    def __post_init__(self) -> None:
+        before: set[str] = set()
+        for parameter in self.parameters:
+            if parameter.name in before or not before.issuperset(parameter.when):
+                raise ValueError(f"{parameter.name} is there twice or depends on a parameter that comes later")
+            before.add(parameter.name)
+
+    @property
+    def has_conditions(self) -> bool:
+        """Whether some parameters are there only sometimes (samplers want to know)."""
+        return any(parameter.when for parameter in self.parameters)
+
+    def suggest(self, trial: Trial) -> dict[str, Value]:
+        """Values chosen by the study, the fixed ones included; inactive parameters are absent."""
+        return self._draw(lambda parameter: parameter.kind.suggest(parameter.name, trial))
+
+    def sample(self, rng: Random) -> dict[str, Value]:
+        """Values drawn at random, of the same form as suggested ones."""
+        return self._draw(lambda parameter: parameter.kind.sample(rng))
+
+    def _draw(self, draw: Callable[[Parameter], Value]) -> dict[str, Value]:
+        values: dict[str, Value] = {}
+        for parameter in self.parameters:
+            if parameter.active(values):
+                values[parameter.name] = draw(parameter)
+        return values
+
+    def check(self, values: Mapping[str, Value]) -> list[str]:
+        """What of these values is outside the space, one sentence each; empty if they could have been suggested."""
+        names = {parameter.name for parameter in self.parameters}
+        found = [f"{name} is not a parameter of space {self.name}" for name in values if name not in names]
+        for parameter in self.parameters:
+            name, given = parameter.name, parameter.name in values
+            if not parameter.active(values):
+                found += [f"{name} is only there {_when_text(parameter.when)}"] * given
+            elif not given:
+                found.append(f"{name} is missing; it may be {parameter.kind.describe()}")
+            elif not parameter.kind.contains(values[name]):
+                found.append(f"{name} must be {parameter.kind.describe()}, not {values[name]!r}")
+        return found
+
+    def violations(self, measures: Mapping[str, float]) -> dict[str, float]:
+        """By measure, how far it is over its maximum: value / maximum - 1, so 0 and below is feasible."""
+        return {limit.measure: measures[limit.measure] / limit.maximum - 1 for limit in self.constraints}
+
+    def canonical(self) -> dict[str, Any]:
+        """Plain data for JSON that says everything a study must keep equal; equal spaces give equal data."""
+        return {
+            "parameters": {parameter.name: _entry(parameter) for parameter in self.parameters},
+            "constraints": {limit.measure: limit.maximum for limit in self.constraints},
+        }
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the canonical form, in hexadecimal."""
+        text = json.dumps(self.canonical(), sort_keys=True, allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """What differs between two canonical forms, one readable line for each parameter or constraint."""
+    lines = []
+    for part, text in (("parameters", _entry_text), ("constraints", _maximum_text)):
+        before, after = old[part], new[part]
+        for name in dict.fromkeys((*before, *after)):
+            label = name if part == "parameters" else f"constraints.{name}"
+            if name not in after:
+                lines.append(f"{label}: only in the old space")
+            elif name not in before:
+                lines.append(f"{label}: only in the new space")
+            elif before[name] != after[name]:
+                lines.append(f"{label}: {text(before[name])} -> {text(after[name])}")
+    return lines
+
+
+def _entry(parameter: Parameter) -> dict[str, Any]:
+    kind = {"kind": type(parameter.kind).__name__.lower(), **asdict(parameter.kind)}
+    if "options" in kind:
+        kind["options"] = list(kind["options"])  # as it comes back from JSON; the order counts for Optuna
+    return {**kind, "when": {name: sorted(options, key=repr) for name, options in parameter.when.items()}}
+
+
+def _entry_text(entry: Mapping[str, Any]) -> str:
+    fields = {name: value for name, value in entry.items() if name not in ("kind", "when")}
+    kind: Kind = KINDS[entry["kind"]](**fields)
+    text = f"fixed at {kind.describe()}" if isinstance(kind, Fixed) else kind.describe()
+    return f"{text}, {_when_text(entry['when'])}" if entry["when"] else text
+
+
+def _maximum_text(maximum: float) -> str:
+    return f"at most {maximum:.12g}"
+
+
+def _when_text(when: Mapping[str, Iterable[Value]]) -> str:
+    return "when " + " and ".join(f"{name} is {' or '.join(map(shown, options))}" for name, options in when.items())

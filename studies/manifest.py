@@ -1,0 +1,69 @@
+"""What a study was started with, so that it is never continued with something else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from studies import StudyError
+
+ATTRIBUTE = "manifest"  # where the study keeps it
+
+Differences = Callable[[dict[str, Any], dict[str, Any]], list[str]]
+"""Readable lines from an old and a new space in canonical form."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """The identity of a study; only `versions` and `retrain_epochs` may change while it grows."""
+
+    space_name: str
+    space: dict[str, Any]  # canonical form
+    space_fingerprint: str
+    split_fingerprint: str
+    data_fingerprint: str
+    seed: int
+    epochs: int  # length of a whole trial
+    retrain_epochs: int  # length of the final training, unless asked otherwise
+    metric: str = "validation accuracy"
+    versions: dict[str, str]  # package -> version
+
+    def __post_init__(self) -> None:
+        if self.seed < 0 or self.epochs < 1:
+            raise StudyError(f"a study needs a seed >= 0 and epochs >= 1, not {self.seed} and {self.epochs}")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return asdict(self)
+
+
+def stored_manifest(attributes: Mapping[str, Any], *, study: str) -> Manifest:
+    """The manifest among a study's attributes. Raises StudyError when something else made the study."""
+    try:
+        return Manifest(**attributes[ATTRIBUTE])
+    except (KeyError, TypeError):
+        raise StudyError(
+            f"study {study!r} was not made by this version of cifar-search; name another with --study OTHER"
+        ) from None
+
+
+def check_same(old: Manifest, new: Manifest, *, study: str, differences: Differences) -> tuple[str, ...]:
+    """Refuses to continue another study, all differences at once; returns notes on changed versions."""
+    lines = []
+    if old.space_fingerprint != new.space_fingerprint:
+        shown = differences(old.space, new.space)
+        lines += shown or [f"space: fingerprint {old.space_fingerprint[:12]} -> {new.space_fingerprint[:12]}"]
+    for name in ("split_fingerprint", "data_fingerprint", "seed", "epochs", "metric"):
+        before, after = getattr(old, name), getattr(new, name)
+        if before != after:
+            lines.append(f"{name.removesuffix('_fingerprint')}: {before} -> {after}")
+    if lines:
+        raise StudyError(
+            f"study {study!r} was started with something else (then -> now):\n  "
+            + "\n  ".join(lines)
+            + "\nrestore what it was started with, or start another study with --study OTHER"
+        )
+    names = sorted(old.versions.keys() | new.versions.keys())
+    pairs = [(name, old.versions.get(name, "none"), new.versions.get(name, "none")) for name in names]
+    return tuple(f"{name} {before} -> {after}" for name, before, after in pairs if before != after)

@@ -1,0 +1,291 @@
+"""Finding, fetching and reading CIFAR-10: whole official files or a sentence, and never an unchecked pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import tarfile
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import numpy as np
+import pytest
+import torch
+from torchvision.datasets import CIFAR10
+
+from search.data import cifar10, synthetic
+from search.data.cifar10 import DataError, Images, Published, find, fingerprint, load_test, load_training
+
+Listed = dict[str, Published]
+
+
+def write_cifar(folder: Path, *, per_batch: int = 20, seed: int = 0) -> Listed:
+    """Six small batches in the official format; what would be published about them."""
+    place = folder / cifar10.FOLDER
+    place.mkdir(parents=True)
+    random = np.random.default_rng(seed)
+    for name in cifar10.OFFICIAL:
+        pixels = random.integers(0, 256, (per_batch, 3072), dtype=np.uint8)
+        labels = [int(label) for label in random.integers(0, 10, per_batch)]
+        (place / name).write_bytes(pickle.dumps({b"data": pixels, b"labels": labels}, protocol=2))
+    return {name: _published(place / name) for name in cifar10.OFFICIAL}
+
+
+def _published(path: Path) -> Published:
+    content = path.read_bytes()
+    return Published(len(content), hashlib.md5(content).hexdigest())
+
+
+@pytest.fixture(autouse=True)
+def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """No test reaches the network, the user's cache or the user's data."""
+    monkeypatch.setattr(CIFAR10, "url", (tmp_path / "offline" / cifar10.ARCHIVE).as_uri())
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    if "realdata" not in request.keywords:
+        monkeypatch.delenv("CIFAR_SEARCH_DATA", raising=False)
+
+
+@pytest.fixture
+def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A small archive that passes for the official one."""
+    write_cifar(tmp_path / "source")
+    path = tmp_path / "source" / cifar10.ARCHIVE
+    with tarfile.open(path, "w:gz") as tar:
+        tar.add(tmp_path / "source" / cifar10.FOLDER, cifar10.FOLDER)
+    monkeypatch.setattr(CIFAR10, "tgz_md5", _published(path).md5)
+    return path
+
+
+@pytest.fixture
+def served(archive: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of the small archive on a server of this machine."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    handler = partial(SimpleHTTPRequestHandler, directory=str(archive.parent))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+        yield f"http://127.0.0.1:{server.server_port}/{archive.name}"
+        server.shutdown()
+
+
+def test_the_official_list_is_that_of_torchvision() -> None:
+    ours = [[name, published.md5] for name, published in cifar10.OFFICIAL.items()]
+    assert ours == CIFAR10.train_list + CIFAR10.test_list
+    assert (CIFAR10.base_folder, CIFAR10.filename) == (cifar10.FOLDER, cifar10.ARCHIVE)
+
+
+def test_both_parts_are_read_in_order_and_upright(tmp_path: Path) -> None:
+    published = write_cifar(tmp_path)
+    training = load_training(tmp_path, published=published)
+    test = load_test(tmp_path / cifar10.FOLDER, published=published)
+    assert (len(training), len(test)) == (100, 20)
+    assert training.pixels.shape == (100, 32, 32, 3)
+    entry = pickle.loads((tmp_path / cifar10.FOLDER / "data_batch_2").read_bytes())
+    planes = torch.from_numpy(entry[b"data"]).view(20, 3, 32, 32)
+    assert torch.equal(training.pixels[20:40].permute(0, 3, 1, 2), planes)
+    assert training.labels[20:40].tolist() == entry[b"labels"]
+
+
+def test_training_does_not_open_the_test_batch(tmp_path: Path) -> None:
+    published = write_cifar(tmp_path)
+    (tmp_path / cifar10.FOLDER / "test_batch").unlink()
+    assert len(load_training(tmp_path, published=published)) == 100
+
+
+def test_a_missing_batch_is_named(tmp_path: Path) -> None:
+    published = write_cifar(tmp_path)
+    (tmp_path / cifar10.FOLDER / "data_batch_3").unlink()
+    with pytest.raises(DataError, match="data_batch_3 is missing; start again"):
+        load_training(tmp_path, published=published)
+    with pytest.raises(DataError, match=r"lacks data_batch_3; fetch .* by hand .* CIFAR_SEARCH_DATA"):
+        find(tmp_path, download=False)
+
+
+def test_a_truncated_batch_shows_both_sizes(tmp_path: Path) -> None:
+    published = write_cifar(tmp_path)
+    path = tmp_path / cifar10.FOLDER / "data_batch_5"
+    path.write_bytes(path.read_bytes()[:1000])
+    needs = f"{published['data_batch_5'].size:,}"
+    with pytest.raises(DataError, match=f"data_batch_5 is truncated.* has 1,000 bytes and needs {needs}; delete it"):
+        load_training(tmp_path, published=published)
+
+
+def test_altered_bytes_are_refused_before_they_are_unpickled(tmp_path: Path) -> None:
+    published = write_cifar(tmp_path)
+    path, trace = tmp_path / cifar10.FOLDER / "data_batch_1", tmp_path / "trace"
+    evil = pickle.dumps(_Evil(trace)).ljust(published["data_batch_1"].size, b"\0")
+    path.write_bytes(evil)
+    with pytest.raises(DataError, match=f"its MD5 is [0-9a-f]+ and must be {published['data_batch_1'].md5}"):
+        load_training(tmp_path, published=published)
+    assert not trace.exists()
+    pickle.loads(evil)
+    assert trace.exists(), "the bait is harmless, so the test proves nothing"
+
+
+class _Evil:
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.mkdir, (str(self.trace),)
+
+
+def test_an_unreadable_batch_is_a_sentence(tmp_path: Path) -> None:
+    published = write_cifar(tmp_path)
+    path = tmp_path / cifar10.FOLDER / "data_batch_1"
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(DataError, match="data_batch_1 cannot be read"):
+        load_training(tmp_path, published=published)
+
+
+@pytest.mark.parametrize("inner", ["", cifar10.FOLDER])
+def test_either_folder_may_be_given(tmp_path: Path, inner: str) -> None:
+    write_cifar(tmp_path)
+    assert find(tmp_path / inner) == tmp_path / cifar10.FOLDER
+
+
+def test_the_environment_names_the_folder_and_a_given_one_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_cifar(tmp_path / "a")
+    write_cifar(tmp_path / "b")
+    monkeypatch.setenv("CIFAR_SEARCH_DATA", str(tmp_path / "a"))
+    assert find(None) == tmp_path / "a" / cifar10.FOLDER
+    assert find(tmp_path / "b") == tmp_path / "b" / cifar10.FOLDER
+    monkeypatch.setenv("CIFAR_SEARCH_DATA", str(tmp_path / "typo"))
+    with pytest.raises(DataError, match=r"CIFAR_SEARCH_DATA: .*typo is not a folder"):
+        find(None)
+
+
+def test_an_empty_folder_without_permission_to_download_stays_empty(tmp_path: Path) -> None:
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    with pytest.raises(DataError, match=r"empty holds no CIFAR-10; fetch .*cifar-10-python\.tar\.gz by hand"):
+        find(folder, download=False)
+    assert list(folder.iterdir()) == []
+
+
+def test_an_archive_in_the_folder_is_unpacked_and_files_are_kept(tmp_path: Path, archive: Path) -> None:
+    folder = tmp_path / "data"
+    kept = folder / cifar10.FOLDER / "data_batch_2"
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(b"mine")
+    archive.rename(folder / cifar10.ARCHIVE)
+    place = find(folder, download=False)
+    assert {path.name for path in place.iterdir()} == set(cifar10.OFFICIAL)
+    assert kept.read_bytes() == b"mine"
+    assert {path.name for path in folder.iterdir()} == {cifar10.FOLDER, cifar10.ARCHIVE}
+
+
+def test_a_download_goes_to_the_cache_and_is_used_again(
+    tmp_path: Path, archive: Path, served: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CIFAR10, "url", served)
+    place = find(None)
+    assert place == tmp_path / "cache" / "cifar-search" / cifar10.FOLDER
+    archive.unlink()
+    assert find(None) == place
+
+
+def test_a_truncated_archive_is_not_taken_and_a_download_replaces_it(
+    tmp_path: Path, archive: Path, served: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / cifar10.ARCHIVE).write_bytes(archive.read_bytes()[:-100])
+    for download in (False, True):  # True: there is no network
+        with pytest.raises(DataError, match=r"tar\.gz is truncated or altered \(.* bytes\)"):
+            find(folder, download=download)
+        assert [path.name for path in folder.iterdir()] == [cifar10.ARCHIVE]
+    monkeypatch.setattr(CIFAR10, "url", served)
+    assert len(list(find(folder).iterdir())) == 6
+
+
+def test_no_network_says_how_to_get_the_archive_by_hand(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"failed \(.*\); fetch .* by hand into .*--data DIR or CIFAR_SEARCH_DATA"):
+        find(None)
+    assert list((tmp_path / "cache" / "cifar-search").iterdir()) == []
+
+
+def test_a_download_that_breaks_off_is_not_taken(
+    tmp_path: Path, archive: Path, served: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive.write_bytes(archive.read_bytes()[:-100])
+    monkeypatch.setattr(CIFAR10, "url", served)
+    with pytest.raises(DataError, match="File not found or corrupted"):
+        find(None)
+    assert list((tmp_path / "cache" / "cifar-search").iterdir()) == []
+
+
+def test_images_check_themselves() -> None:
+    pixels, labels = torch.zeros(2, 32, 32, 3, dtype=torch.uint8), torch.tensor([0, 9])
+    assert len(Images(pixels, labels)) == 2
+    with pytest.raises(DataError, match=r"must be torch.uint8 \[N, 32, 32, 3\]"):
+        Images(pixels.permute(0, 3, 1, 2), labels)
+    with pytest.raises(DataError, match="one per image"):
+        Images(pixels, labels[:1])
+    with pytest.raises(DataError, match=r"must lie in 0\.\.9, not in 0\.\.10"):
+        Images(pixels, labels + torch.tensor([0, 1]))
+
+
+def test_the_fingerprint_sees_pixels_and_labels() -> None:
+    images = synthetic.training(20)
+    altered = images.pixels.clone()
+    altered[3, 5, 7, 1] ^= 1
+    prints = {
+        fingerprint(images),
+        fingerprint(Images(altered, images.labels)),
+        fingerprint(Images(images.pixels, images.labels.flip(0))),
+    }
+    assert len(prints) == 3
+    assert fingerprint(synthetic.training(20)) in prints
+
+
+def test_the_synthetic_set_is_balanced_fixed_and_has_its_own_test_part() -> None:
+    training = synthetic.training(100)
+    assert training.labels.bincount().tolist() == [10] * 10
+    assert fingerprint(training) == fingerprint(synthetic.training(100))
+    assert fingerprint(training) != fingerprint(synthetic.training(100, seed=1))
+    assert not torch.equal(training.pixels, synthetic.test(100).pixels)
+
+
+def test_the_synthetic_set_is_learned_in_two_epochs_but_not_in_one() -> None:
+    accuracy = _train(synthetic.training(), synthetic.test(), epochs=2)
+    assert accuracy[0] < 1
+    assert accuracy[1] > 0.6
+
+
+def _train(training: Images, test: Images, *, epochs: int) -> list[float]:
+    torch.manual_seed(0)
+    layers = [torch.nn.Conv2d(3, 16, 5, 2), torch.nn.BatchNorm2d(16), torch.nn.ReLU(), torch.nn.Conv2d(16, 32, 3)]
+    head = [torch.nn.AdaptiveMaxPool2d(1), torch.nn.Flatten(), torch.nn.Linear(32, 10)]
+    network = torch.nn.Sequential(*layers, *head)
+    optimizer = torch.optim.Adam(network.parameters(), 0.01)
+    accuracy = []
+    for _ in range(epochs):
+        for index in torch.randperm(len(training)).split(100):
+            logits = network((training.pixels[index].permute(0, 3, 1, 2) - 128.0) / 60)
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(logits, training.labels[index]).backward()
+            optimizer.step()
+        with torch.no_grad():
+            logits = network((test.pixels.permute(0, 3, 1, 2) - 128.0) / 60)
+        accuracy.append(float((logits.argmax(1) == test.labels).float().mean()))
+    return accuracy
+
+
+@pytest.mark.realdata
+@pytest.mark.skipif("CIFAR_SEARCH_DATA" not in os.environ, reason="CIFAR_SEARCH_DATA names no folder with CIFAR-10")
+def test_the_official_files_have_the_known_statistics() -> None:
+    from search.data.store import store
+
+    folder = find(None, download=False)
+    images = load_training(folder)
+    assert images.pixels.shape == (50_000, 32, 32, 3)
+    assert images.labels.bincount().tolist() == [5_000] * 10
+    assert load_test(folder).labels.bincount().tolist() == [1_000] * 10
+    everything = store(images, split=None, device=torch.device("cpu"))
+    assert everything.mean.tolist() == pytest.approx([125.31, 122.95, 113.87], abs=0.005)
+    assert everything.std.tolist() == pytest.approx([62.99, 62.09, 66.70], abs=0.005)

@@ -1,0 +1,186 @@
+"""A space: drawing through a real study, checking, fingerprint and difference."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from random import Random
+
+import optuna
+import pytest
+
+from search import candidate
+from spaces import Space, difference
+from spaces.loader import parse_space
+from spaces.parameter import Fixed, Integer, Parameter
+from spaces.space import Constraint
+
+TEXT = """\
+description: Up to four stages.
+family: fast
+architecture:
+  stages: {integer: [2, 4]}
+  width:
+    1: {integer: [16, 64], step: 16}
+    2: {integer: [32, 128], log: true}
+    3: {integer: [32, 128], when: {architecture.stages: [3, 4]}}
+    4: {integer: [32, 128], when: {architecture.stages: 4}}
+  kernel.1: 3
+  activation: {choice: [relu, gelu]}
+recipe:
+  learning_rate: {float: [1e-3, 0.1], log: true}
+  momentum: {float: [0.8, 0.95], step: 0.01}
+  averaging: {choice: [true, false]}
+constraints:
+  flops: {max: 40e6}
+  parameters: {max: 1000000}
+baselines:
+  airbench:
+    architecture: {stages: 3, width: {1: 32, 2: 64, 3: 64, 4: 128}, activation: gelu}
+    recipe: {learning_rate: 0.01, momentum: 0.85, averaging: true}
+"""
+
+SUGGESTED = {
+    "architecture.family": "fast",
+    "architecture.stages": 2,
+    "architecture.width.1": 48,
+    "architecture.width.2": 100,
+    "architecture.kernel.1": 3,
+    "architecture.activation": "relu",
+    "recipe.learning_rate": 0.02,
+    "recipe.momentum": 0.83,
+    "recipe.averaging": True,
+}
+
+
+@pytest.fixture
+def parse() -> Callable[[str], Space]:
+    def read(text: str) -> Space:
+        families = {family: candidate.checks(family) for family in candidate.FAMILIES}
+        return parse_space(text, name="t", source="t.yaml", families=families, measures=("flops", "parameters"))
+
+    return read
+
+
+@pytest.fixture
+def space(parse: Callable[[str], Space]) -> Space:
+    return parse(TEXT)
+
+
+def test_sampled_values_are_inside_and_make_candidates(space: Space) -> None:
+    rng = Random(0)
+    drawn = [space.sample(rng) for _ in range(200)]
+    assert not any(space.check(values) for values in drawn)
+    assert {values["architecture.stages"] for values in drawn} == {2, 3, 4}
+    for values in drawn:
+        assert ("architecture.width.4" in values) == (values["architecture.stages"] == 4)
+        if values["architecture.stages"] == 2:
+            more = {"architecture.depth.1": 2, "architecture.depth.2": 2, "architecture.kernel.2": 3}
+            assert candidate.from_values({**values, **more}).architecture.stages == 2
+
+
+def test_a_real_study_suggests_conditional_values(space: Space) -> None:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=1, n_startup_trials=5))
+    study.enqueue_trial(dict(space.baselines[0].values))
+    for number in range(25):
+        trial = study.ask()
+        values = space.suggest(trial)
+        assert space.check(values) == []
+        fixed = {"architecture.family": "fast", "architecture.kernel.1": 3}
+        assert values == {**fixed, **trial.params}
+        if number == 0:
+            assert values == space.baselines[0].values
+        study.tell(trial, float(values["recipe.momentum"]))
+
+
+def test_baselines_are_complete_without_inactive_values(space: Space) -> None:
+    (baseline,) = space.baselines
+    assert baseline.values["architecture.kernel.1"] == 3
+    assert "architecture.width.4" not in baseline.values
+    assert space.check(baseline.values) == []
+
+
+def test_the_same_seed_draws_the_same(space: Space) -> None:
+    assert space.sample(Random(3)) == space.sample(Random(3))
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"architecture.stages": 5}, "architecture.stages must be 2 .. 4, not 5"),
+        ({"architecture.stages": 2.0}, "architecture.stages must be 2 .. 4, not 2.0"),
+        ({"recipe.averaging": 1}, "recipe.averaging must be true | false, not 1"),
+        ({"architecture.kernel.1": 5}, "architecture.kernel.1 must be 3, not 5"),
+        ({"recipe.mixup": 0.1}, "recipe.mixup is not a parameter of space t"),
+        ({"architecture.stages": 3}, "architecture.width.3 is missing; it may be 32 .. 128"),
+        ({"architecture.width.4": 64}, "architecture.width.4 is only there when architecture.stages is 4"),
+    ],
+)
+def test_check_says_what_is_outside(space: Space, change: dict[str, float], sentence: str) -> None:
+    assert space.check(SUGGESTED) == []
+    assert space.check({**SUGGESTED, **change}) == [sentence]
+
+
+def test_violations_name_every_constraint(space: Space) -> None:
+    found = space.violations({"flops": 50e6, "parameters": 500_000, "memory": 1.0})
+    assert found == pytest.approx({"flops": 0.25, "parameters": -0.5})
+    with pytest.raises(KeyError):
+        space.violations({"flops": 1})
+
+
+def test_has_conditions(space: Space, parse: Callable[[str], Space]) -> None:
+    assert space.has_conditions
+    assert not parse("{description: d, family: fast, recipe: {mixup: {float: [0, 1]}}}").has_conditions
+
+
+def test_the_fingerprint_ignores_what_a_study_need_not_keep(space: Space, parse: Callable[[str], Space]) -> None:
+    same = TEXT.replace("Up to four", "Several").split("baselines:")[0]
+    architecture, recipe = same.split("recipe:\n")[0].split("architecture:\n")[1], same.split("recipe:\n")[1]
+    recipe, constraints = recipe.split("constraints:\n")
+    lines = "".join(reversed(recipe.splitlines(keepends=True)))
+    text = f"# a comment\nconstraints:\n{constraints}recipe:  # first\n{lines}architecture:\n{architecture}"
+    text += "family: 'fast'\ndescription: Other words.\nlength: {trial: 2, retrain: 4}\n"
+    again = parse(text.replace("40e6", "40000000").replace("[3, 4]}}", "[4, 3]}}").replace("1e-3", "0.001"))
+    assert again.parameters != space.parameters
+    assert again.fingerprint == space.fingerprint
+    assert difference(space.canonical(), again.canonical()) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ("1e-3, 0.1]", "1e-3, 0.5]", "recipe.learning_rate: 0.001 .. 0.1, log -> 0.001 .. 0.5, log"),
+        ("[relu, gelu]", "[gelu, relu]", "architecture.activation: relu | gelu -> gelu | relu"),
+        ("kernel.1: 3", "kernel.1: 5", "architecture.kernel.1: fixed at 3 -> fixed at 5"),
+        ("kernel.1: 3", "kernel.1: {choice: [3, 5]}", "architecture.kernel.1: fixed at 3 -> 3 | 5"),
+        ("  kernel.1: 3\n", "", "architecture.kernel.1: only in the old space"),
+        ("kernel.1: 3", "kernel.1: 3\n  residual: true", "architecture.residual: only in the new space"),
+        ("40e6", "50e6", "constraints.flops: at most 40000000 -> at most 50000000"),
+        ("  flops: {max: 40e6}\n", "", "constraints.flops: only in the old space"),
+        (
+            "architecture.stages: [3, 4]",
+            "architecture.stages: 3",
+            "architecture.width.3: 32 .. 128, when architecture.stages is 3 or 4"
+            " -> 32 .. 128, when architecture.stages is 3",
+        ),
+    ],
+)
+def test_a_difference_changes_the_fingerprint_and_is_one_line(
+    space: Space, parse: Callable[[str], Space], old: str, new: str, line: str
+) -> None:
+    other = parse(TEXT.split("baselines:")[0].replace(old, new))
+    assert other.fingerprint != space.fingerprint
+    stored = json.loads(json.dumps(space.canonical()))
+    assert stored == space.canonical()
+    assert difference(stored, other.canonical()) == [line]
+
+
+def test_a_space_refuses_conditions_on_later_parameters() -> None:
+    first = Parameter("a", Integer(1, 2))
+    second = Parameter("b", Fixed(1), {"a": (1,)})
+    for parameters in ((second, first), (first, first)):
+        with pytest.raises(ValueError, match="twice or depends on a parameter that comes later"):
+            Space("n", "n.yaml", "d", "fast", None, parameters)
+    with pytest.raises(ValueError, match="above 0"):
+        Constraint("flops", 0)

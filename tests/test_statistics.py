@@ -1,0 +1,150 @@
+"""An interval must hold its estimate, narrow with images and seeds, and agree with the published numbers."""
+
+from __future__ import annotations
+
+from math import inf, nan
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from search.deciding.statistics import (
+    Interval,
+    border_counts,
+    expected_optimism,
+    images_needed,
+    interval_at,
+    mean_interval,
+    pooled_sd,
+    recipe_interval,
+    seed_half_width,
+    wilson,
+)
+
+images = st.integers(1, 20_000)
+shares = st.floats(0, 1)
+
+
+@settings(deadline=None)
+@given(images, shares)
+def test_wilson_lies_in_the_unit_interval_and_holds_the_estimate(n: int, share: float) -> None:
+    correct = round(share * n)
+    interval = wilson(correct, n)
+    assert 0 <= interval.low <= correct / n <= interval.high <= 1
+
+
+@settings(deadline=None)
+@given(st.integers(1, 300), st.integers(0, 300), st.integers(2, 30))
+def test_the_same_accuracy_on_more_images_has_a_narrower_interval(n: int, correct: int, factor: int) -> None:
+    correct = min(correct, n)
+    few, many = wilson(correct, n), wilson(factor * correct, factor * n)
+    assert many.high - many.low < few.high - few.low
+
+
+@pytest.mark.parametrize(
+    ("percent", "low", "high"),
+    [(71.6, 70.7, 72.5), (70.5, 69.6, 71.4), (81.0, 80.2, 81.8), (90.62, 90.0, 91.2)],
+)
+def test_wilson_agrees_with_published_intervals(percent: float, low: float, high: float) -> None:
+    interval = wilson(round(100 * percent), 10_000)
+    assert (round(100 * interval.low, 1), round(100 * interval.high, 1)) == (low, high)
+
+
+def test_70_9_is_the_smallest_accuracy_that_clears_70() -> None:
+    assert wilson(7090, 10_000).low > 0.7 > wilson(7089, 10_000).low
+    assert border_counts(0.7, 10_000) == (6910, 7090)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(1, 60), st.floats(0.001, 1), st.floats(0, 0.2))
+def test_border_counts_are_where_the_interval_passes_the_claim(n: int, claim: float, spread: float) -> None:
+    below, above = border_counts(claim, n, spread=spread)
+    for count in range(n + 1):
+        interval = interval_at(count, n, spread=spread)
+        assert (interval.high < claim) == (below is not None and count <= below)
+        assert (interval.low > claim) == (above is not None and count >= above)
+
+
+def test_no_test_can_prove_more_than_100_percent() -> None:
+    assert border_counts(1.0, 100)[1] is None
+    assert border_counts(0.001, 100)[0] is None
+
+
+@pytest.mark.parametrize(("correct", "n"), [(-1, 10), (11, 10), (0, 0)])
+def test_impossible_counts_are_refused(correct: int, n: int) -> None:
+    with pytest.raises(ValueError, match="between 0 and n"):
+        wilson(correct, n)
+
+
+@pytest.mark.parametrize(("low", "high", "level"), [(0.6, 0.5, 0.95), (nan, 0.5, 0.95), (0.5, inf, 0.95), (0, 1, 95)])
+def test_an_interval_checks_itself(low: float, high: float, level: float) -> None:
+    with pytest.raises(ValueError, match="finite low <= high"):
+        Interval(low, high, level)
+
+
+def test_the_interval_of_a_mean_is_students() -> None:
+    interval = mean_interval([0.90, 0.91, 0.92])  # sd 0.01, t(2) = 4.3027, 4.3027 * 0.01 / sqrt(3) = 0.02484
+    assert (interval.low, interval.high) == pytest.approx((0.88516, 0.93484), abs=1e-5)
+    assert seed_half_width([0.90, 0.91, 0.92]) == pytest.approx(0.02484, abs=1e-5)
+    assert seed_half_width([0.90]) == 0
+    with pytest.raises(ValueError, match="2 or more"):
+        mean_interval([0.9])
+
+
+def test_one_seed_is_wilson() -> None:
+    assert recipe_interval([9210], 10_000) == wilson(9210, 10_000)
+    with pytest.raises(ValueError, match="at least one seed"):
+        recipe_interval([], 10_000)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 5000), st.lists(shares, min_size=1, max_size=6))
+def test_a_recipe_interval_lies_in_the_unit_interval_and_holds_the_mean(n: int, found: list[float]) -> None:
+    correct = [round(share * n) for share in found]
+    interval = recipe_interval(correct, n)
+    assert 0 <= interval.low <= sum(correct) / len(correct) / n + 1e-12
+    assert sum(correct) / len(correct) / n - 1e-12 <= interval.high <= 1
+
+
+@settings(deadline=None)
+@given(st.integers(0, 1000), st.integers(1, 20))
+def test_equal_seeds_are_no_new_images(correct: int, seeds: int) -> None:
+    assert recipe_interval([correct] * seeds, 1000) == wilson(correct, 1000)
+
+
+def test_spread_between_seeds_widens_and_more_seeds_narrow() -> None:
+    calm, wild = recipe_interval([9200, 9200], 10_000), recipe_interval([9180, 9220], 10_000)
+    more = recipe_interval([9180, 9220, 9180, 9220, 9180, 9220], 10_000)
+    assert wild.low < more.low < calm.low
+    assert calm.high < more.high < wild.high
+
+
+@settings(deadline=None)
+@given(st.floats(0.02, 0.98), st.floats(0.02, 0.98), st.floats(0, 0.05))
+def test_the_images_needed_are_enough(accuracy: float, claim: float, spread: float) -> None:
+    images = images_needed(accuracy, claim, spread=spread)
+    if images is None or images > 10**8:
+        assert abs(accuracy - claim) <= spread * 1.01 + 1e-3
+        return
+    more = 1000 * images  # so that a part of an image plays no role
+    interval = interval_at(accuracy * more, more, spread=spread)
+    assert interval.low > claim or interval.high < claim
+    if images > 1000:
+        fewer = images // 2
+        interval = interval_at(accuracy * fewer, fewer, spread=spread)
+        assert interval.low <= claim <= interval.high
+
+
+def test_the_best_of_many_looks_better_by_known_amounts() -> None:
+    assert expected_optimism(1, 0.2) == 0
+    assert expected_optimism(2, 1) == pytest.approx(0.5642, abs=1e-4)  # 1 / sqrt(pi)
+    assert expected_optimism(10, 1) == pytest.approx(1.5388, abs=1e-4)
+    assert expected_optimism(50, 1) == pytest.approx(2.2491, abs=1e-4)
+    assert expected_optimism(5000, 1) == pytest.approx(3.68, abs=0.01)
+    with pytest.raises(ValueError, match="1 or more"):
+        expected_optimism(0, 1)
+
+
+def test_the_spread_is_pooled_within_candidates_not_between_them() -> None:
+    assert pooled_sd([[0.90, 0.92], [0.50, 0.52]]) == pytest.approx(0.0141421, abs=1e-6)
+    assert pooled_sd([[0.9], [0.5]]) is None
