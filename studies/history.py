@@ -69,6 +69,12 @@ class History:
         return {state: states.count(state) for state in _STATES.values()}
 
     @property
+    def finished(self) -> int:
+        """Trials that are complete, pruned or failed."""
+        counts = self.counts
+        return counts["complete"] + counts["pruned"] + counts["failed"]
+
+    @property
     def best(self) -> TrialRecord | None:
         """The complete, feasible trial of the highest accuracy, the earlier one of equals."""
         return next(iter(self.top(1)), None)

@@ -204,8 +204,7 @@ class Study:
     @property
     def finished(self) -> int:
         """Trials that are complete, pruned or failed."""
-        counts = self.counts
-        return counts["complete"] + counts["pruned"] + counts["failed"]
+        return self.history().finished
 
     @property
     def remaining(self) -> int:

@@ -14,6 +14,7 @@ import pytest
 from matplotlib.image import imread
 
 from search.deciding import report as writing
+from search.deciding.page import page
 from search.deciding.recommendation import Claim
 from search.deciding.report import Confirmed, Epoch, OpenedTest, Report, as_json, write_report
 
@@ -62,6 +63,8 @@ def example(**changes: Any) -> Report:
     given: dict[str, Any] = {
         "study": "fast",
         "device": "cpu, 2 threads",
+        "data": "CIFAR-10 in a folder",
+        "official": True,
         "candidate": {"architecture": {"family": "fast", "width": (32, 64, 64)}, "recipe": {"learning_rate": 0.01}},
         "parameters": 154_000,
         "flops": 34_000_000,
@@ -86,6 +89,14 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("study") / "report"
     write_report(example(), folder)
     return folder
+
+
+def test_generated_images_are_called_a_rehearsal_and_real_ones_are_not() -> None:
+    rehearsal = page(example(data="generated images (not CIFAR-10)", official=False))
+
+    assert "Warning: generated images" in rehearsal
+    assert "must not be signed" in rehearsal
+    assert "must not be signed" not in page(example())
 
 
 def test_all_files_are_written_and_nothing_else(written: Path) -> None:

@@ -19,7 +19,7 @@ def status_table(status: Status) -> Group:
     left = status.seconds_left
     grid = Table.grid(padding=(0, 2))
     grid.add_row("study", f"{history.study} ({history.manifest.space_name}.yaml) in {status.storage}")
-    grid.add_row("trials", f"{status.finished} of {history.planned} finished: {counts(history.counts)}")
+    grid.add_row("trials", f"{history.finished} of {history.planned} finished: {counts(history.counts)}")
     running = [f"{trial.number} ({len(trial.epochs)}/{history.manifest.epochs})" for trial in _running(history)]
     if running:
         grid.add_row("running", f"trial {', '.join(running)} epochs")
@@ -88,7 +88,8 @@ def report_table(report: Report) -> Group:
     for claim in found.claims:
         grid.add_row(f"{claim.name} claims {percent(claim.accuracy)}", Text(claim.verdict, "bold"))
     grid.add_row("verdict", Text(found.verdict, "bold green" if found.verdict == "build" else "bold yellow"))
-    return Group(grid, Text(), Text(" ".join(found.reasons)))
+    warning = "" if report.official else f"{report.data}: a rehearsal, not to be signed.\n"
+    return Group(grid, Text(), Text(warning, "yellow"), Text(" ".join(found.reasons)))
 
 
 def _running(history: History) -> list[TrialRecord]:

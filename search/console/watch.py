@@ -74,9 +74,11 @@ class Picture:
         match update:
             case Opened():
                 self.opened, self.history, self.started = update, update.history, time.monotonic()
-                left = update.trials - update.finished
-                first = f"{update.machine}; {update.data}; about {duration(update.seconds)} for {left} trials"
-                known = f", {update.finished} of {update.trials} are finished" if update.finished else ""
+                finished, planned = update.history.finished, update.history.planned
+                first = (
+                    f"{update.machine}; {update.data}; about {duration(update.seconds)} for {planned - finished} trials"
+                )
+                known = f", {finished} of {planned} are finished" if finished else ""
                 second = f"study {update.study} in {update.storage}: {update.epochs} epochs a trial{known}"
                 return [first, second, *(f"note: {note}" for note in update.notes)]
             case Started():
@@ -111,12 +113,13 @@ class Picture:
         """The live picture."""
         if self.opened is None or self.history is None:
             return Text("measuring this machine …", "dim")
-        finished = sum(self.history.counts[state] for state in ("complete", "pruned", "failed"))
         bar = Table.grid(padding=(0, 1), expand=True)
         bar.add_column(ratio=1)
         bar.add_column(no_wrap=True)
-        words = f"{finished}/{self.opened.trials} trials, {counts(self.history.counts)}, {self._left(finished)}"
-        bar.add_row(ProgressBar(total=self.opened.trials, completed=finished), words)
+        finished, planned = self.history.finished, self.history.planned
+        now = {**self.history.counts, "running": len(self.running), "waiting": 0}  # the history is of the last end
+        words = f"{finished}/{planned} trials, {counts(now)}, {self._left(planned - finished)}"
+        bar.add_row(ProgressBar(total=planned, completed=finished), words)
         return Group(Text(), bar, Text(), self._slots(), Text(), best_five(self.history), Text(), *self.events)
 
     def _slots(self) -> Table:
@@ -130,10 +133,9 @@ class Picture:
             table.add_row(str(number), epoch, percent(result.validation_accuracy if result else None), trial.title)
         return table
 
-    def _left(self, finished: int) -> str:
+    def _left(self, left: int) -> str:
         assert self.opened is not None
         elapsed = time.monotonic() - self.started
-        left = self.opened.trials - finished
         pace = elapsed / self.ended if self.ended >= KNOWN else None
         seconds = pace * left if pace else max(0.0, self.opened.seconds - elapsed)
         return f"about {duration(seconds)} left"

@@ -20,7 +20,7 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def counts(numbers: Mapping[State, int]) -> str:
+def counts(numbers: Mapping[State, int] | Mapping[str, int]) -> str:
     """`12 complete, 5 pruned`, without what is zero."""
     return ", ".join(f"{count} {state}" for state, count in numbers.items() if count) or "none yet"
 

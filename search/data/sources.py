@@ -23,7 +23,7 @@ class Source:
         return "generated images (not CIFAR-10)" if self.kind == "synthetic" else f"CIFAR-10 in {self.folder}"
 
     @property
-    def real(self) -> bool:
+    def official(self) -> bool:
         return self.kind == "cifar10"
 
     def training(self) -> Images:

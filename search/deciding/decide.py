@@ -117,6 +117,8 @@ def decide(question: Question) -> Iterator[Step]:
         report = Report(
             study=question.study,
             device=machine.title,
+            data=source.title,
+            official=source.official,
             candidate=candidate.as_dict(),
             parameters=counted.parameters,
             flops=counted.flops,

@@ -158,6 +158,8 @@ class Report:
 
     study: str
     device: str
+    data: str  # where the images came from
+    official: bool  # they are CIFAR-10, so that the number may be compared with anything at all
     candidate: Mapping[str, Any]  # nested plain data, as Candidate.as_dict gives it
     parameters: int
     flops: int  # of one image, forward

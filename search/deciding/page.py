@@ -51,6 +51,11 @@ def _head(report: Report) -> list[str]:
         f"# {_TITLES[found.verdict]}: {percent(found.accuracy)} on the test images",
         f"**Verdict: {found.verdict}.** {_text(' '.join(found.reasons[:2]))}",
     ]
+    if not report.official:
+        blocks.append(
+            f"> **Warning: {_text(report.data)}.** This is a rehearsal: its accuracy says nothing about CIFAR-10, and "
+            "its verdict must not be signed."
+        )
     if len(report.openings) > 1:
         blocks.append(
             f"> **Warning: the test set was opened {len(report.openings)} times** "
@@ -74,6 +79,7 @@ def _numbers(report: Report) -> str:
         ("test set opened", f"{len(report.openings)} x"),
         ("time for confirming, retraining and testing", _duration(report.seconds)),
         ("device", report.device),
+        ("data", report.data),
         ("study", report.study),
     ]
     return _table(("what", "value"), rows)

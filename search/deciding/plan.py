@@ -73,8 +73,8 @@ def make_plan(
     longest = epochs or history.manifest.retrain_epochs
     plans = [
         Plan(trials=best[:count], confirm_seeds=confirming, seeds=retraining, epochs=longest, slots=slots)
-        for count, retraining, confirming in product(
-            _choices(candidates, CANDIDATES), _choices(seeds, SEEDS), _choices(confirm_seeds, CONFIRM_SEEDS)
+        for count, confirming, retraining in product(
+            _choices(candidates, CANDIDATES), _choices(confirm_seeds, CONFIRM_SEEDS), _choices(seeds, SEEDS)
         )
     ]
     while True:

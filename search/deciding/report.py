@@ -42,6 +42,8 @@ def as_json(report: Report) -> dict[str, Any]:
         "unit": "fraction",
         "study": report.study,
         "device": report.device,
+        "data": report.data,
+        "official": report.official,
         "candidate": dict(report.candidate),
         "parameters": report.parameters,
         "flops": report.flops,

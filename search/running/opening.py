@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from random import Random
@@ -125,21 +125,17 @@ def predict(search: Search, space: Space, *, slots: Slots, images: int) -> Forec
     )
 
 
-def settle_length(
-    manifest: Manifest, search: Search, space: Space, *, prediction: Forecast, url: str
-) -> tuple[Manifest, str]:
-    """The epochs of a trial, and why: as asked, as the study has them, or the space's own if they fit the time."""
-    stored = _stored_epochs(search.study or space.name, url)
+def fitted_length(search: Search, space: Space, *, prediction: Forecast) -> tuple[int, str]:
+    """Epochs of a new study's trials: the space's own, shortened where they do not fit the time, and what to say."""
     own = space.length.trial if space.length else LENGTH
-    if search.epochs is not None or stored is not None:
-        return replace(manifest, epochs=search.epochs or stored or own), ""
     epochs = prediction.fit(trials=search.trials, epochs=own, within=60 * search.minutes)
     note = f"trials of {epochs} epochs, not {own}, to end within {search.minutes:g} minutes (--epochs {own} insists)"
-    return replace(manifest, epochs=epochs), note if epochs < own else ""
+    return epochs, note if epochs < own else ""
 
 
-def _stored_epochs(name: str, url: str) -> int | None:
+def stored_epochs(name: str, *, storage: str) -> int | None:
+    """Epochs of a study's trials as it was started with, None if there is no such study yet."""
     try:
-        return read_history(name, storage=url).manifest.epochs if name in study_names(url) else None
+        return read_history(name, storage=storage).manifest.epochs if name in study_names(storage) else None
     except StorageError:  # no database yet: opening the study makes it, or says what is wrong with it
         return None

@@ -20,17 +20,13 @@ class Status:
     storage: str  # its URL, the password masked
 
     @property
-    def finished(self) -> int:
-        return sum(self.history.counts[state] for state in ("complete", "pruned", "failed"))
-
-    @property
     def seconds_left(self) -> float | None:
         """From the mean time of the finished trials and how many run now; None while none runs or is finished."""
         times = [trial.seconds for trial in self.history.trials if trial.seconds is not None]
         running = self.history.counts["running"]
         if not times or not running:
             return None
-        return max(0, self.history.planned - self.finished) * sum(times) / len(times) / running
+        return max(0, self.history.planned - self.history.finished) * sum(times) / len(times) / running
 
     def as_json(self) -> dict[str, Any]:
         """What `status --json` prints; accuracies are shares of 1."""

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from search.candidate import Candidate
 from search.data.sources import find_source
 from search.running.forecast import Forecast
 from search.running.job import LEAST_PATIENCE, Event, Failed, Finished, Job
 from search.running.machine import survey
-from search.running.opening import Search, examine, identity, load, predict, settle_length, storage_url
+from search.running.opening import Search, examine, fitted_length, identity, load, predict, storage_url, stored_epochs
 from search.running.signals import stop_flag
 from search.running.slots import Slots
 from search.running.updates import Closed, Ended, Opened, Progressed, Started, Update, Waited
 from search.training.train import EpochResult
 from spaces import Space, difference
+from studies.history import TrialRecord
 from studies.lock import lock
 from studies.storage import masked
 from studies.study import Study, open_study
@@ -40,36 +41,48 @@ def run(search: Search) -> Iterator[Update]:
         stack.enter_context(lock(folder / "lock"))
         split = folder / "split.npz"
         manifest, images = identity(search, space, source=source, path=split)
-        slots = stack.enter_context(Slots(machine.settings(source, split=split), log=folder / "slots.log"))
-        prediction = predict(search, space, slots=slots, images=images)
-        manifest, note = settle_length(manifest, search, space, prediction=prediction, url=url)
-        study = stack.enter_context(
-            open_study(
+
+        def opened(epochs: int) -> Study:
+            study = open_study(
                 name,
                 storage=url,
                 sampler=search.sampler,
                 pruner=search.pruner,
                 trials=search.trials,
-                manifest=manifest,
+                manifest=replace(manifest, epochs=epochs),
                 conditional=space.has_conditions,
                 differences=difference,
             )
-        )
+            return stack.enter_context(study)
+
+        def opening(study: Study, *, seconds: float, note: str = "") -> Opened:
+            return Opened(
+                study=name,
+                space=space.source,
+                storage=masked(url),
+                machine=machine.title,
+                data=source.title,
+                epochs=study.manifest.epochs,
+                seconds=seconds,
+                notes=tuple(filter(None, (note, *study.notes, _recovery(study.recovered)))),
+                history=study.history(),
+            )
+
+        known = search.epochs or stored_epochs(name, storage=url)
+        study = opened(known) if known else None
+        if study and not study.remaining:  # neither a slot nor a measurement is needed to say so
+            yield opening(study, seconds=0)
+            yield Closed(history=study.history(), signal=None, put_back=())
+            return
+        slots = stack.enter_context(Slots(machine.settings(source, split=split), log=folder / "slots.log"))
+        prediction = predict(search, space, slots=slots, images=images)
+        note = ""
+        if study is None:
+            epochs, note = fitted_length(search, space, prediction=prediction)
+            study = opened(epochs)
         study.enqueue([(baseline.name, baseline.values) for baseline in space.baselines])
-        history = study.history()
-        yield Opened(
-            study=name,
-            space=space.source,
-            storage=masked(url),
-            machine=machine.title,
-            data=source.title,
-            epochs=manifest.epochs,
-            trials=search.trials,
-            finished=study.finished,
-            seconds=prediction.seconds(trials=study.remaining, epochs=manifest.epochs),
-            notes=tuple(filter(None, (note, *study.notes, _recovery(study.recovered)))),
-            history=history,
-        )
+        seconds = prediction.seconds(trials=study.remaining, epochs=study.manifest.epochs)
+        yield opening(study, seconds=seconds, note=note)
         desk = Desk(study=study, slots=slots, space=space, forecast=prediction)
         put_back: tuple[int, ...] = ()
         try:
@@ -181,6 +194,8 @@ class Desk:
     def _ended(self, number: int, event: Event) -> Ended:
         failed = event if isinstance(event, Failed) else None
         history = self.study.history()
+        if history.best is not None and history.best.number == number:
+            self.study.annotate(note(history.best))
         return Ended(
             number=number,
             state=history.trials[number].state,
@@ -196,6 +211,15 @@ def title(candidate: Candidate, baseline: str | None) -> str:
     widths = "/".join(str(width) for width in architecture.width)
     words = f"{architecture.family} {widths}, {recipe.optimizer} {recipe.learning_rate:.3g}, batch {recipe.batch_size}"
     return f"{baseline}: {words}" if baseline else words
+
+
+def note(best: TrialRecord) -> str:
+    """The study's note in the dashboard: its best trial within the limits, which the dashboard cannot know."""
+    return (
+        f"**Best so far: trial {best.number}**, {100 * (best.accuracy or 0):.2f} % on the validation images, "
+        f"{best.attributes['parameters']:,.0f} parameters.\n\n"
+        "The best of many is partly the luckiest of many: `cifar-search best --retrain` confirms and tests it."
+    )
 
 
 def _recovery(numbers: tuple[int, ...]) -> str:

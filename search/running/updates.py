@@ -19,8 +19,6 @@ class Opened:
     machine: str
     data: str
     epochs: int  # of a whole trial
-    trials: int
-    finished: int
     seconds: float  # forecast for what is left
     notes: tuple[str, ...]  # what the person should know before waiting
     history: History

@@ -44,7 +44,7 @@ class EpochResult:
 def train(
     network: nn.Module, *, recipe: Recipe, store: Store, epochs: int, seed: int, precision: Precision
 ) -> Iterator[EpochResult]:
-    """Train the network in place, a result after each epoch, the schedule ending with the last. Raises DivergedError."""
+    """Train the network in place, a result after each epoch; the schedule ends with the last. Raises DivergedError."""
     torch.manual_seed(seed)  # dropout draws from the global generator only
     generator = torch.Generator(store.device).manual_seed(seed)
     count = len(store.training)

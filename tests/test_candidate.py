@@ -1,0 +1,185 @@
+"""The candidate: from flat values to typed fields, every broken rule said, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import FrozenInstanceError, fields
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from search.candidate import (
+    FAMILIES,
+    MOST_STAGES,
+    Candidate,
+    CandidateError,
+    Cnn,
+    Fast,
+    Recipe,
+    Value,
+    checks,
+    from_values,
+)
+
+
+def fast(**values: Value) -> dict[str, Value]:
+    """Values of the fast family; `width_1` stands for `architecture.width.1`."""
+    named = {f"architecture.{name.replace('_', '.')}": value for name, value in values.items()}
+    return {"architecture.family": "fast", **named}
+
+
+def flat(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Value]]:
+    """Nested plain data as flat values; the entries of a tuple count from 1."""
+    for name, value in nested.items():
+        if isinstance(value, dict):
+            yield from flat(value, f"{prefix}{name}.")
+        elif isinstance(value, tuple):
+            yield from ((f"{prefix}{name}.{index}", entry) for index, entry in enumerate(value, start=1))
+        else:
+            yield f"{prefix}{name}", value
+
+
+def refusal(values: Mapping[str, Value]) -> str:
+    with pytest.raises(CandidateError) as caught:
+        from_values(values)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_is_not_named_keeps_its_default(family: str) -> None:
+    candidate = from_values({"architecture.family": family})
+    assert candidate == Candidate(architecture=FAMILIES[family](), recipe=Recipe())
+
+
+def test_each_value_arrives_in_its_own_field() -> None:
+    values = {"architecture.family": "cnn", "architecture.dropout": 0.25, "architecture.padding": "valid"}
+    candidate = from_values({**values, "recipe.learning_rate": 3, "recipe.flip": "none"})
+    assert candidate.architecture == Cnn(dropout=0.25, padding="valid")
+    assert candidate.recipe == Recipe(learning_rate=3.0, flip="none")
+
+
+def test_entries_of_a_tuple_are_ordered_by_their_number_not_by_their_place() -> None:
+    values = fast(width_3=30, width_1=10, width_2=20, width_4=40, depth_2=3, depth_1=1, depth_3=2)
+    assert from_values(values).architecture == Fast(width=(10, 20, 30), depth=(1, 3, 2))
+    wide = {f"architecture.width.{number}": number for number in range(MOST_STAGES, 0, -1)}
+    named = {"architecture.family": "cnn", "architecture.stages": MOST_STAGES, **wide}
+    assert from_values(named).architecture == Cnn(stages=8, width=(1, 2, 3, 4, 5, 6, 7, 8))
+
+
+def test_entries_beyond_the_last_stage_or_layer_are_cut_so_that_equal_networks_are_equal() -> None:
+    assert Fast(stages=2, width=(8, 16, 99)) == Fast(stages=2, width=(8, 16), depth=(2, 2), kernel=(3, 3))
+    assert Fast(stages=1).depth == (2,)
+    assert Cnn(stages=1, width=(8, 99), hidden_layers=0) == Cnn(stages=1, width=(8,), hidden_layers=0, hidden=())
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        (fast(width_1=16), "width needs one entry per stage: 3 stages, 1 given"),
+        (fast(stages=4, width_1=1, width_2=2, width_3=3, width_4=4), "depth needs one entry per stage: 4 stages, 3"),
+        ({"architecture.family": "cnn", "architecture.stages": 4}, "width needs 4 entries, 3 given"),
+        ({"architecture.family": "cnn", "architecture.hidden_layers": 2}, "hidden needs 2 entries, 1 given"),
+    ],
+)
+def test_too_few_entries_are_refused_with_both_numbers(values: dict[str, Value], sentence: str) -> None:
+    assert refusal(values).startswith(sentence)
+
+
+@pytest.mark.xfail(reason="a gap closes up silently: the third width becomes the second")
+def test_a_gap_in_the_numbers_is_refused() -> None:
+    refusal(fast(stages=2, width_1=8, width_3=32))
+
+
+def test_every_broken_rule_of_a_part_is_said_with_its_value() -> None:
+    message = refusal(fast(stages=5, dropout=1.0, activation="tanh"))
+    assert message.splitlines() == [
+        "stages: Input should be less than or equal to 4, not 5",
+        "activation: Input should be 'relu', 'gelu' or 'silu', not 'tanh'",
+        "dropout: Input should be less than 1, not 1.0",
+    ]
+
+
+def test_every_unknown_name_is_said_with_the_family() -> None:
+    message = refusal({**fast(pool=2, width=8, width_9=8), "recipe.depth": 1, "seed": 0})
+    names = ("architecture.pool", "architecture.width", "architecture.width.9", "recipe.depth", "seed")
+    assert message.splitlines() == [f"{name} is not a field of family 'fast'" for name in names]
+
+
+@pytest.mark.xfail(reason="the recipe is only looked at once the architecture is sound, and values once names are")
+def test_rules_broken_in_both_parts_are_said_together() -> None:
+    message = refusal({**fast(stages=5, pool=2), "recipe.momentum": 1.0})
+    assert all(name in message for name in ("stages", "pool", "momentum"))
+
+
+@pytest.mark.xfail(reason="the message counts from 0, space files count from 1")
+def test_a_bad_entry_is_named_as_in_a_space_file() -> None:
+    assert "width.2" in refusal(fast(width_1=8, width_2=0, width_3=8))
+
+
+@pytest.mark.parametrize("values", [{}, {"architecture.family": "resnet"}, {"architecture.family": 1}])
+def test_an_unknown_family_lists_the_known_ones(values: dict[str, Value]) -> None:
+    assert refusal(values).endswith(f"{values.get('architecture.family')!r}; known: fast, cnn")
+
+
+@pytest.mark.parametrize("bad", ["3", 3.0, True, 0, 9, float("nan")])
+def test_nothing_is_converted_on_the_way(bad: Value) -> None:
+    assert "stages" in refusal(fast(stages=bad))
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf"), 0, True, "1e-3"])
+def test_a_learning_rate_is_a_finite_number_above_zero(number: Value) -> None:
+    assert "learning_rate" in refusal({**fast(), "recipe.learning_rate": number})
+
+
+@pytest.mark.parametrize("owner", [Fast(), Cnn(), Recipe(), from_values(fast())])
+def test_nothing_can_be_changed_after_its_check(owner: Any) -> None:
+    for field in fields(owner):
+        with pytest.raises(FrozenInstanceError):
+            setattr(owner, field.name, getattr(owner, field.name))
+
+
+def test_equal_candidates_are_interchangeable_as_keys() -> None:
+    assert len({from_values(fast()), from_values(fast(stages=3)), from_values(fast(stages=2))}) == 2
+
+
+@pytest.mark.parametrize(
+    "candidate",
+    [
+        Candidate(architecture=Fast(stages=2, kernel=(1, 7), residual=True), recipe=Recipe(optimizer="adamw")),
+        Candidate(architecture=Cnn(hidden=(9, 8), hidden_layers=2, pool=1), recipe=Recipe(mixup=0.4, decoupled=False)),
+    ],
+)
+def test_a_report_holds_all_that_is_needed_to_make_the_candidate_again(candidate: Candidate) -> None:
+    values = dict(flat(candidate.as_dict()))
+    assert from_values(values) == candidate
+    assert values.keys() <= checks(candidate.architecture.family).keys()
+
+
+VALUES: st.SearchStrategy[Value] = st.one_of(
+    st.integers(),
+    st.integers(-1, 33),
+    st.booleans(),
+    st.floats(),
+    st.floats(-0.5, 1.5),
+    st.sampled_from([4096, 4097, 65536, 65537, 1000.0, 180, 0.0, -0.0, 3.0, 10**400]),
+    st.sampled_from(
+        ["", "fast", "cnn", "relu", "GELU", "silu", "same", "valid", "sgd", "adamw", "none", "random", "1"]
+    ),
+)
+
+
+@settings(deadline=None, max_examples=400)
+@given(st.data(), st.sampled_from(sorted(FAMILIES)), VALUES)
+def test_a_space_file_is_held_to_exactly_the_rules_of_the_candidate(data: Any, family: str, value: Value) -> None:
+    known = checks(family)
+    name = data.draw(st.sampled_from(sorted(known)))
+    full = {entry: 1 for entry in known if entry.rpartition(".")[2].isdigit()}  # so that no count is too large
+    try:
+        candidate = from_values({**full, "architecture.family": family, name: value})
+    except CandidateError:
+        assert known[name](value) is not None
+    else:
+        assert known[name](value) is None
+        assert candidate.architecture.family == family

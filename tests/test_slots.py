@@ -1,0 +1,298 @@
+"""Slots on real processes: the same numbers everywhere, every fault a named outcome, and the slot works again."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from search.candidate import Candidate, Cnn, Recipe
+from search.data.sources import Source
+from search.data.split import stratified
+from search.data.synthetic import training
+from search.running.job import Bench, Event, Failed, Finished, Job, Setting, Speed, is_out_of_memory, run_job
+from search.running.slots import SlotError, Slots
+from search.training.train import EpochResult
+
+SOURCE = Source(kind="synthetic", folder=None)
+TINY = Candidate(
+    architecture=Cnn(stages=2, width=(8, 16), pool=3, dropout=0.1, hidden_layers=0),
+    recipe=Recipe(learning_rate=2.0, weight_decay=0.005, label_smoothing=0.0, cutout=8),
+)
+OTHER = replace(TINY, recipe=replace(TINY.recipe, optimizer="adamw", learning_rate=1.0, mixup=0.5))
+DIVERGING = Candidate(
+    architecture=Cnn(stages=1, width=(8,), batch_norm=False, hidden_layers=1, hidden=(16,)),
+    recipe=Recipe(learning_rate=1000.0, decoupled=False, bias_scale=1000.0),
+)
+ROOMY = Candidate(  # its first linear layer has 4 GB of weights
+    architecture=Cnn(stages=1, width=(256,), pool=1, hidden_layers=1, hidden=(4096,)), recipe=Recipe()
+)
+BROKEN = Candidate(architecture=Cnn(stages=4, kernel=31, width=(8,) * 4, padding="valid"), recipe=Recipe())
+
+
+@pytest.fixture(scope="module")
+def setting(tmp_path_factory: pytest.TempPathFactory) -> Setting:
+    path = tmp_path_factory.mktemp("study") / "split.npz"
+    stratified(training().labels, validation=200, seed=0).save(path)
+    return Setting(source=SOURCE, split=path, device="cpu", threads=1, precision="float32")
+
+
+@pytest.fixture(scope="module")
+def slots(setting: Setting) -> Iterator[Slots]:
+    """Two slots; a test that ends early must leave them idle."""
+    assert setting.split
+    with Slots([setting, setting], log=setting.split.parent / "slots.log") as slots:
+        yield slots
+
+
+def job(candidate: Candidate = TINY, **changes: object) -> Job:
+    return replace(Job(name="a test", candidate=candidate, epochs=2, seed=7), **changes)  # type: ignore[arg-type]
+
+
+def finish(slots: Slots, index: int) -> list[Event]:
+    """The events of the job on a slot to its end."""
+    found: list[Event] = []
+    while index in slots.busy:
+        for slot, _, event in slots.events(timeout=0.2):
+            assert slot == index
+            found.append(event)
+            if isinstance(event, EpochResult):
+                slots.go_on(slot)
+    return found
+
+
+def trained(slots: Slots, index: int, job: Job) -> list[EpochResult]:
+    """Every epoch of a job, without the time that it took."""
+    slots.start(index, job)
+    events = finish(slots, index)
+    assert isinstance(events[-1], Finished), events
+    return [replace(event, seconds=0.0) for event in events if isinstance(event, EpochResult)]
+
+
+def failure(events: list[Event]) -> Failed:
+    assert isinstance(events[-1], Failed), events
+    return events[-1]
+
+
+def process(slots: Slots, index: int) -> int:
+    pid = slots._slots[index].process.pid
+    assert pid is not None
+    return pid
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_the_same_job_gives_the_same_bits_in_every_slot_and_after_other_jobs(slots: Slots) -> None:
+    before = [process(slots, index) for index in (0, 1)]
+
+    first = trained(slots, 0, job())
+    other = trained(slots, 0, job(OTHER))
+    again, elsewhere = trained(slots, 0, job()), trained(slots, 1, job())
+
+    assert len(first) == 2
+    assert first == again == elsewhere
+    assert first != other
+    assert first != trained(slots, 1, job(seed=8))
+    assert [process(slots, index) for index in (0, 1)] == before  # warm: one process did them all
+
+
+def test_the_two_slots_share_a_list_of_jobs(slots: Slots) -> None:
+    found = list(slots.run_all([job(number=number, epochs=1) for number in range(3)]))
+
+    assert sorted(job.number for job, event in found if isinstance(event, Finished)) == [0, 1, 2]
+    assert slots.idle == [0, 1]
+
+
+def test_speed_is_that_of_all_slots_together(slots: Slots, monkeypatch: pytest.MonkeyPatch) -> None:
+    def said(jobs: list[Job]) -> Iterator[tuple[Job, Event]]:
+        yield from ((job, Speed(images_per_second=100.0)) for job in jobs)
+
+    monkeypatch.setattr(slots, "run_all", said)
+
+    assert slots.measure(job()) == 200.0
+
+
+def test_a_measurement_that_fails_stops_everything_with_the_cause(slots: Slots) -> None:
+    with pytest.raises(SlotError, match=r"the forecast failed: .*kernel of 31 is larger"):
+        slots.measure(Job(name="the forecast", candidate=BROKEN))
+
+
+def test_stop_frees_the_slot_at_once_and_the_next_job_starts_from_the_beginning(slots: Slots) -> None:
+    whole = trained(slots, 0, job())
+    slots.start(0, job(epochs=1000))
+    while not (events := slots.events(timeout=0.2)):
+        pass
+    assert isinstance(events[0][2], EpochResult)
+
+    slots.stop(0)
+
+    assert slots.idle == [0, 1]
+    assert trained(slots, 0, job()) == whole
+
+
+def test_an_absurd_learning_rate_has_diverged_and_the_process_stays(slots: Slots) -> None:
+    before = process(slots, 0)
+    slots.start(0, job(DIVERGING))
+
+    failed = failure(finish(slots, 0))
+
+    assert failed.outcome == "diverged"
+    assert "loss is" in failed.message
+    assert process(slots, 0) == before
+
+
+def test_an_impossible_network_is_infeasible(slots: Slots) -> None:
+    slots.start(0, job(BROKEN))
+
+    failed = failure(finish(slots, 0))
+
+    assert failed.outcome == "infeasible"
+    assert "(W - F + 2P)/S + 1 = (1 - 31 + 2*0)/1 + 1" in failed.message
+
+
+@dataclass(frozen=True, kw_only=True)
+class Faults:
+    """What was done to the slots, what they said of it, and what their successors gave."""
+
+    whole: list[EpochResult]  # the job before any fault
+    pids: list[int]
+    said: list[Failed]
+    seconds: float
+    successors: list[int]
+    after: list[list[EpochResult]]
+
+
+@pytest.fixture(scope="module")
+def killed_and_stopped(slots: Slots) -> Faults:
+    """Slot 0 is killed and slot 1 stopped, each after its first epoch."""
+    whole, pids = trained(slots, 0, job()), [process(slots, 0), process(slots, 1)]
+    said: dict[int, Failed] = {}
+    slots.start(0, job(epochs=1000))
+    slots.start(1, job(epochs=1000, patience=1.5))
+    start = time.monotonic()
+    while slots.busy:
+        for index, _, event in slots.events(timeout=0.2):
+            if isinstance(event, EpochResult):
+                os.kill(pids[index], (signal.SIGKILL, signal.SIGSTOP)[index])
+                slots.go_on(index)
+            elif isinstance(event, Failed):
+                said[index] = event
+    return Faults(
+        whole=whole,
+        pids=pids,
+        said=[said[0], said[1]],
+        seconds=time.monotonic() - start,
+        successors=[process(slots, 0), process(slots, 1)],
+        after=both(slots),
+    )
+
+
+def both(slots: Slots) -> list[list[EpochResult]]:
+    """The same job on both slots at once, which may have to start first."""
+    found: list[list[EpochResult]] = [[], []]
+    for index in (0, 1):
+        slots.start(index, job(patience=60.0))
+    while slots.busy:
+        for index, _, event in slots.events(timeout=0.2):
+            assert not isinstance(event, Failed), event
+            if isinstance(event, EpochResult):
+                found[index].append(replace(event, seconds=0.0))
+                slots.go_on(index)
+    return found
+
+
+def test_a_killed_slot_has_crashed_by_name(killed_and_stopped: Faults) -> None:
+    assert killed_and_stopped.said[0].outcome == "crashed"
+    assert "SIGKILL" in killed_and_stopped.said[0].message
+
+
+def test_a_slot_without_a_sign_of_life_hung(killed_and_stopped: Faults) -> None:
+    assert killed_and_stopped.said[1].outcome == "hung"
+    assert "no progress for " in killed_and_stopped.said[1].message
+    assert killed_and_stopped.seconds < 10
+    assert not alive(killed_and_stopped.pids[1])
+
+
+def test_replaced_slots_are_new_processes_and_give_the_same_bits(killed_and_stopped: Faults) -> None:
+    assert not {*killed_and_stopped.pids} & {*killed_and_stopped.successors}
+    assert killed_and_stopped.after == [killed_and_stopped.whole, killed_and_stopped.whole]
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="prlimit is of Linux")
+def test_a_network_without_room_is_out_of_memory_and_gets_a_fresh_process(slots: Slots) -> None:
+    trained(slots, 0, job())
+    before = process(slots, 0)
+    pages = int(Path(f"/proc/{before}/statm").read_text().split()[0])
+    resource.prlimit(before, resource.RLIMIT_AS, (pages * resource.getpagesize() + 2**30,) * 2)
+    slots.start(0, job(ROOMY))
+
+    failed = failure(finish(slots, 0))
+
+    assert failed.outcome == "out-of-memory"
+    assert "allocate" in failed.message
+    assert process(slots, 0) != before
+    assert not alive(before)
+
+
+def test_a_slot_that_dies_while_idle_is_replaced_at_the_next_job(slots: Slots) -> None:
+    before = process(slots, 0)
+    os.kill(before, signal.SIGKILL)
+    slots._slots[0].process.join(5)
+
+    assert trained(slots, 0, job()) == trained(slots, 1, job())
+    assert process(slots, 0) != before
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB"), True),
+        (MemoryError(), True),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9"), True),
+        (RuntimeError("shape '[64, 10]' is invalid for input of size 5"), False),
+        (OSError(errno.ENOSPC, "No space left on device"), False),
+    ],
+)
+def test_out_of_memory_is_known_by_its_errors(error: Exception, expected: bool) -> None:
+    assert is_out_of_memory(error) is expected
+
+
+def test_an_unknown_fault_has_crashed_with_its_trace(setting: Setting, tmp_path: Path) -> None:
+    bench = Bench(setting=replace(setting, split=tmp_path / "gone.npz"))
+
+    (failed,) = run_job(job(), bench)
+
+    assert isinstance(failed, Failed)
+    assert failed.outcome == "crashed"
+    assert "gone.npz" in failed.message
+    assert "Traceback" in failed.trace
+
+
+def test_ctrl_c_does_not_reach_a_slot_that_is_still_starting(setting: Setting, tmp_path: Path) -> None:
+    """A terminal sends it to every process in front of it, and starting takes seconds."""
+    with Slots([setting], log=tmp_path / "slots.log") as slots:
+        os.kill(process(slots, 0), signal.SIGINT)
+
+        assert len(trained(slots, 0, job())) == 2
+
+
+def test_closing_leaves_no_process(setting: Setting, tmp_path: Path) -> None:
+    with Slots([setting], log=tmp_path / "slots.log") as slots:
+        pid = process(slots, 0)
+        slots.start(0, job())
+
+    assert not alive(pid)
