@@ -142,7 +142,9 @@ class Study:
         if epoch in self._database.get_trial(trial._trial_id).intermediate_values:
             return False
         row = {"epoch": epoch, "validation_accuracy": accuracy, **measured}
-        trial.set_user_attr("curve", [*trial.user_attrs.get("curve", []), row])
+        # A kill may have left this epoch's row without its report.
+        earlier = [one for one in trial.user_attrs.get("curve", []) if one["epoch"] < epoch]
+        trial.set_user_attr("curve", [*earlier, row])
         trial.report(accuracy, step=epoch)
         return epoch < self.manifest.epochs and trial.should_prune()
 

@@ -44,7 +44,8 @@ def ask(runs: Path, **changes: object) -> Question:
     return dataclasses.replace(question, **changes)
 
 
-def test_the_report_holds_what_it_must(steps: list[Step], runs: Path) -> None:
+@pytest.mark.usefixtures("steps")
+def test_the_report_holds_what_it_must(runs: Path) -> None:
     report = json.loads((runs / "smoke" / "report" / "report.json").read_text())
 
     assert {
@@ -90,7 +91,8 @@ def test_history_csv_has_every_epoch_of_every_training(steps: list[Step], runs: 
     assert all(row["validation_accuracy"] == "" for row in rows if row["phase"] == "retraining")
 
 
-def test_the_weights_describe_themselves_and_give_the_reported_accuracy(steps: list[Step], runs: Path) -> None:
+@pytest.mark.usefixtures("steps")
+def test_the_weights_describe_themselves_and_give_the_reported_accuracy(runs: Path) -> None:
     from search.candidate import FAMILIES
     from search.data.store import normalise
     from search.networks.build import build
@@ -111,7 +113,8 @@ def test_the_weights_describe_themselves_and_give_the_reported_accuracy(steps: l
     assert accuracy == pytest.approx(report["test"]["accuracy"], abs=0.01)  # bfloat16 may flip a border case
 
 
-def test_a_second_opening_is_counted_and_shown(steps: list[Step], runs: Path) -> None:
+@pytest.mark.usefixtures("steps")
+def test_a_second_opening_is_counted_and_shown(runs: Path) -> None:
     again = list(decide(ask(runs, candidates=1, confirm_seeds=1, epochs=1)))
 
     first = next(step for step in again if isinstance(step, Planned))

@@ -27,6 +27,7 @@ MANIFEST = Manifest(
     data_fingerprint="cccc",
     seed=0,
     epochs=2,
+    retrain_epochs=9,
     versions={"optuna": "5.0.0"},
 )
 
@@ -93,7 +94,7 @@ def test_every_state_is_read_back(url: str, tmp_path: Path) -> None:
 
 
 def test_nothing_complete_has_no_best() -> None:
-    empty = History(study="tiny", manifest=MANIFEST, trials=())
+    empty = History(study="tiny", manifest=MANIFEST, planned=20, trials=())
     assert (empty.best, empty.top(3)) == (None, ())
 
 

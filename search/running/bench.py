@@ -12,8 +12,9 @@ from search.candidate import from_values
 from search.data.sources import find_source
 from search.data.split import stratified
 from search.data.store import store
+from search.running.examine import load
 from search.running.machine import survey
-from search.running.opening import VALIDATION_SHARE, load
+from search.running.opening import VALIDATION_SHARE
 from search.training.throughput import Throughput, compare
 
 SPACES = ("fast", "cnn")  # the first baseline of each is measured

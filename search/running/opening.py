@@ -1,27 +1,27 @@
-"""What must be settled before the first trial: the space, the data, the split, the length, the forecast."""
+"""What is settled before the first trial: the space, the data, the split, the length, the forecast."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from random import Random
 
-from search.candidate import FAMILIES, Candidate, CandidateError, Value, checks, from_values
 from search.data import split as splits
 from search.data.cifar10 import fingerprint
-from search.data.sources import Source
-from search.networks.blocks import NetworkError
-from search.networks.count import MEASURES, Cost, cost
+from search.data.sources import Source, find_source
+from search.running.examine import examine, load
 from search.running.forecast import Forecast
 from search.running.job import Job
+from search.running.machine import Machine, survey
 from search.running.slots import Slots
-from spaces import Space, load_space
+from search.running.updates import Opened
+from spaces import Space, difference
 from studies import StudyError
 from studies.history import read_history, study_names
 from studies.manifest import Manifest
-from studies.storage import StorageError
+from studies.storage import StorageError, masked
+from studies.study import Study, open_study
 
 VALIDATION_SHARE = 10  # one training image in so many is kept for validation: 5,000 of 50,000
 MEAN_DRAWS = 64  # random networks of the space whose mean size stands for a trial
@@ -60,82 +60,119 @@ def storage_url(folder: Path, storage: str | None) -> str:
     return storage or f"sqlite:///{folder / 'studies.db'}"
 
 
-def load(name: str) -> Space:
-    """A space by the name of a shipped one or by its file. Raises SpaceError."""
-    return load_space(name, families={family: checks(family) for family in FAMILIES}, measures=MEASURES)
-
-
 @dataclass(frozen=True, kw_only=True)
-class Examined:
-    """Values that may be trained, or why not."""
+class Opening:
+    """A search with what it runs on."""
 
-    candidate: Candidate | None
-    cost: Cost | None
-    violations: Mapping[str, float]
-    problem: str = ""
+    search: Search
+    space: Space
+    machine: Machine
+    source: Source
 
+    @classmethod
+    def of(cls, search: Search) -> Opening:
+        """Raises SpaceError, DeviceError, DataError."""
+        return cls(
+            search=search,
+            space=load(search.space),
+            machine=survey(search.device, slots=search.slots),
+            source=find_source(search.data),
+        )
 
-def examine(space: Space, values: Mapping[str, Value]) -> Examined:
-    """Build the candidate, count its network, and hold it against the limits of the space."""
-    try:
-        candidate = from_values(values)
-        counted = cost(candidate.architecture)
-    except (CandidateError, NetworkError) as error:
-        return Examined(candidate=None, cost=None, violations={}, problem=str(error))
-    violations = space.violations(counted.measures())
-    over = [f"{name} {counted.measures()[name]:,.0f}" for name, violation in violations.items() if violation > 0]
-    problem = f"over the limit of the space: {', '.join(over)}" if over else ""
-    return Examined(candidate=candidate, cost=counted, violations=violations, problem=problem)
+    @property
+    def name(self) -> str:
+        return self.search.study or self.space.name
 
+    @property
+    def folder(self) -> Path:
+        return self.search.folder / self.name
 
-def identity(search: Search, space: Space, *, source: Source, path: Path) -> tuple[Manifest, int]:
-    """The manifest of this search but for its length, and its training images; makes the split if there is none."""
-    images = source.training()
-    if not path.exists():
-        splits.stratified(images.labels, validation=len(images) // VALIDATION_SHARE, seed=search.seed).save(path)
-    split = splits.load(path)
-    manifest = Manifest(
-        space_name=space.name,
-        space=space.canonical(),
-        space_fingerprint=space.fingerprint,
-        split_fingerprint=split.fingerprint,
-        data_fingerprint=fingerprint(images),
-        seed=search.seed,
-        epochs=search.epochs or LENGTH,
-        retrain_epochs=space.length.retrain if space.length else RETRAIN * (search.epochs or LENGTH),
-        versions={package: version(package) for package in PACKAGES},
-    )
-    return manifest, len(split.training)
+    @property
+    def split(self) -> Path:
+        return self.folder / "split.npz"
 
+    @property
+    def url(self) -> str:
+        return storage_url(self.search.folder, self.search.storage)
 
-def predict(search: Search, space: Space, *, slots: Slots, images: int) -> Forecast:
-    """Measure all slots at once on the space's first baseline, or on its first draw that is feasible."""
-    draws = [examine(space, space.sample(rng)) for rng in map(Random, range(MEAN_DRAWS))]
-    baselines = [examine(space, baseline.values) for baseline in space.baselines]
-    known = next((drawn for drawn in (*baselines, *draws) if not drawn.problem), None)
-    if known is None or known.candidate is None or known.cost is None:
-        raise StudyError(f"none of {MEAN_DRAWS} draws of space {space.name} may be trained: {draws[0].problem}")
-    feasible = [drawn.cost.flops for drawn in draws if drawn.cost is not None and not drawn.problem]
-    return Forecast(
-        images_per_second=slots.measure(Job(name="the forecast", candidate=known.candidate)),
-        flops=known.cost.flops,
-        mean_flops=sum(feasible) / len(draws),  # a draw that is over a limit costs nothing
-        images=images,
-        pruning=search.pruner != "none",
-    )
+    def manifest(self) -> tuple[Manifest, int]:
+        """What identifies the study, its length still open, and its training images; makes the split if need be."""
+        images = self.source.training()
+        if not self.split.exists():
+            validation = len(images) // VALIDATION_SHARE
+            splits.stratified(images.labels, validation=validation, seed=self.search.seed).save(self.split)
+        split = splits.load(self.split)
+        length = self.search.epochs or LENGTH
+        manifest = Manifest(
+            space_name=self.space.name,
+            space=self.space.canonical(),
+            space_fingerprint=self.space.fingerprint,
+            split_fingerprint=split.fingerprint,
+            data_fingerprint=fingerprint(images),
+            seed=self.search.seed,
+            epochs=length,
+            retrain_epochs=self.space.length.retrain if self.space.length else RETRAIN * length,
+            versions={package: version(package) for package in PACKAGES},
+        )
+        return manifest, len(split.training)
 
+    def stored_epochs(self) -> int | None:
+        """Epochs of the study's trials as it was started with, None if there is no such study yet."""
+        try:
+            known = self.name in study_names(self.url)
+        except StorageError:  # no database yet: opening the study makes it, or says what is wrong with it
+            return None
+        return read_history(self.name, storage=self.url).manifest.epochs if known else None
 
-def fitted_length(search: Search, space: Space, *, prediction: Forecast) -> tuple[int, str]:
-    """Epochs of a new study's trials: the space's own, shortened where they do not fit the time, and what to say."""
-    own = space.length.trial if space.length else LENGTH
-    epochs = prediction.fit(trials=search.trials, epochs=own, within=60 * search.minutes)
-    note = f"trials of {epochs} epochs, not {own}, to end within {search.minutes:g} minutes (--epochs {own} insists)"
-    return epochs, note if epochs < own else ""
+    def study(self, manifest: Manifest, *, epochs: int) -> Study:
+        """The study, created or resumed. Raises StudyError, StorageError."""
+        return open_study(
+            self.name,
+            storage=self.url,
+            sampler=self.search.sampler,
+            pruner=self.search.pruner,
+            trials=self.search.trials,
+            manifest=replace(manifest, epochs=epochs),
+            conditional=self.space.has_conditions,
+            differences=difference,
+        )
 
+    def predict(self, slots: Slots, *, images: int) -> Forecast:
+        """Measure all slots at once on the space's first baseline, or on its first draw that may be trained."""
+        draws = [examine(self.space, self.space.sample(rng)) for rng in map(Random, range(MEAN_DRAWS))]
+        baselines = [examine(self.space, baseline.values) for baseline in self.space.baselines]
+        known = next((drawn for drawn in (*baselines, *draws) if not drawn.problem), None)
+        if known is None or known.candidate is None or known.cost is None:
+            raise StudyError(f"none of {MEAN_DRAWS} draws of {self.space.source} may be trained: {draws[0].problem}")
+        feasible = [drawn.cost.flops for drawn in draws if drawn.cost is not None and not drawn.problem]
+        return Forecast(
+            images_per_second=slots.measure(Job(name="the forecast", candidate=known.candidate)),
+            flops=known.cost.flops,
+            mean_flops=sum(feasible) / len(draws),  # a draw that is over a limit costs nothing
+            images=images,
+            pruning=self.search.pruner != "none",
+        )
 
-def stored_epochs(name: str, *, storage: str) -> int | None:
-    """Epochs of a study's trials as it was started with, None if there is no such study yet."""
-    try:
-        return read_history(name, storage=storage).manifest.epochs if name in study_names(storage) else None
-    except StorageError:  # no database yet: opening the study makes it, or says what is wrong with it
-        return None
+    def fitted_length(self, prediction: Forecast) -> tuple[int, str]:
+        """Epochs of a new study's trials: the space's own, shortened to fit the time, and what to say of it."""
+        own = self.space.length.trial if self.space.length else LENGTH
+        minutes = self.search.minutes
+        epochs = prediction.fit(trials=self.search.trials, epochs=own, within=60 * minutes)
+        note = f"trials of {epochs} epochs, not {own}, to end within {minutes:g} minutes (--epochs {own} insists)"
+        return epochs, note if epochs < own else ""
+
+    def told(self, study: Study, *, seconds: float, note: str = "") -> Opened:
+        """The first update of a search; `seconds` is the forecast for what is left."""
+        again = ", ".join(map(str, study.recovered))
+        recovery = f"trials {again} were left unfinished and start again" if again else ""
+        return Opened(
+            study=self.name,
+            space=self.space.source,
+            storage=masked(self.url),
+            machine=self.machine.title,
+            data=self.source.title,
+            epochs=study.manifest.epochs,
+            seconds=seconds,
+            notes=tuple(filter(None, (note, *study.notes, recovery))),
+            history=study.history(),
+        )

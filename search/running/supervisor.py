@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from search.candidate import Candidate
-from search.data.sources import find_source
+from search.running.examine import examine
 from search.running.forecast import Forecast
 from search.running.job import LEAST_PATIENCE, Event, Failed, Finished, Job
-from search.running.machine import survey
-from search.running.opening import Search, examine, fitted_length, identity, load, predict, storage_url, stored_epochs
+from search.running.opening import Opening, Search
 from search.running.signals import stop_flag
 from search.running.slots import Slots
-from search.running.updates import Closed, Ended, Opened, Progressed, Started, Update, Waited
+from search.running.updates import Closed, Ended, Progressed, Started, Update, Waited
 from search.training.train import EpochResult
-from spaces import Space, difference
+from spaces import Space
 from studies.history import TrialRecord
 from studies.lock import lock
-from studies.storage import masked
-from studies.study import Study, open_study
+from studies.study import Study
 
 PATIENCE = 10  # times the expected seconds of an epoch before a slot counts as hung
 
@@ -30,60 +28,28 @@ def run(search: Search) -> Iterator[Update]:
 
     Raises SpaceError, DataError, StudyError, StorageError, DeviceError, SlotError before the first trial starts.
     """
-    space = load(search.space)
-    name = search.study or space.name
-    folder = search.folder / name
-    url = storage_url(search.folder, search.storage)
-    machine = survey(search.device, slots=search.slots)
-    source = find_source(search.data)
+    opening = Opening.of(search)
     with ExitStack() as stack:
         flag = stack.enter_context(stop_flag())
-        stack.enter_context(lock(folder / "lock"))
-        split = folder / "split.npz"
-        manifest, images = identity(search, space, source=source, path=split)
-
-        def opened(epochs: int) -> Study:
-            study = open_study(
-                name,
-                storage=url,
-                sampler=search.sampler,
-                pruner=search.pruner,
-                trials=search.trials,
-                manifest=replace(manifest, epochs=epochs),
-                conditional=space.has_conditions,
-                differences=difference,
-            )
-            return stack.enter_context(study)
-
-        def opening(study: Study, *, seconds: float, note: str = "") -> Opened:
-            return Opened(
-                study=name,
-                space=space.source,
-                storage=masked(url),
-                machine=machine.title,
-                data=source.title,
-                epochs=study.manifest.epochs,
-                seconds=seconds,
-                notes=tuple(filter(None, (note, *study.notes, _recovery(study.recovered)))),
-                history=study.history(),
-            )
-
-        known = search.epochs or stored_epochs(name, storage=url)
-        study = opened(known) if known else None
+        stack.enter_context(lock(opening.folder / "lock"))
+        manifest, images = opening.manifest()
+        known = search.epochs or opening.stored_epochs()
+        study = stack.enter_context(opening.study(manifest, epochs=known)) if known else None
         if study and not study.remaining:  # neither a slot nor a measurement is needed to say so
-            yield opening(study, seconds=0)
+            yield opening.told(study, seconds=0)
             yield Closed(history=study.history(), signal=None, put_back=())
             return
-        slots = stack.enter_context(Slots(machine.settings(source, split=split), log=folder / "slots.log"))
-        prediction = predict(search, space, slots=slots, images=images)
+        settings = opening.machine.settings(opening.source, split=opening.split)
+        slots = stack.enter_context(Slots(settings, log=opening.folder / "slots.log"))
+        prediction = opening.predict(slots, images=images)
         note = ""
         if study is None:
-            epochs, note = fitted_length(search, space, prediction=prediction)
-            study = opened(epochs)
-        study.enqueue([(baseline.name, baseline.values) for baseline in space.baselines])
+            epochs, note = opening.fitted_length(prediction)
+            study = stack.enter_context(opening.study(manifest, epochs=epochs))
+        study.enqueue([(baseline.name, baseline.values) for baseline in opening.space.baselines])
         seconds = prediction.seconds(trials=study.remaining, epochs=study.manifest.epochs)
-        yield opening(study, seconds=seconds, note=note)
-        desk = Desk(study=study, slots=slots, space=space, forecast=prediction)
+        yield opening.told(study, seconds=seconds, note=note)
+        desk = Desk(study=study, slots=slots, space=opening.space, forecast=prediction)
         put_back: tuple[int, ...] = ()
         try:
             while flag.signal is None:
@@ -220,7 +186,3 @@ def note(best: TrialRecord) -> str:
         f"{best.attributes['parameters']:,.0f} parameters.\n\n"
         "The best of many is partly the luckiest of many: `cifar-search best --retrain` confirms and tests it."
     )
-
-
-def _recovery(numbers: tuple[int, ...]) -> str:
-    return f"trials {', '.join(map(str, numbers))} were left unfinished and start again" if numbers else ""

@@ -1,0 +1,66 @@
+"""A study goes on with what it was started with, or says what differs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from studies import StudyError
+from studies.manifest import Manifest, check_same, stored_manifest
+
+MANIFEST = Manifest(
+    space_name="tiny",
+    space={"rate": [0.0, 1.0]},
+    space_fingerprint="aaaa",
+    split_fingerprint="bbbb",
+    data_fingerprint="cccc",
+    seed=0,
+    epochs=3,
+    retrain_epochs=9,
+    versions={"optuna": "5.0.0", "torch": "2.10"},
+)
+
+
+def check(new: Manifest, *, lines: list[str]) -> tuple[str, ...]:
+    return check_same(MANIFEST, new, study="tiny", differences=lambda _old, _new: lines)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"space_fingerprint": "dddd"}, "rate: wider"),
+        ({"split_fingerprint": "dddd"}, "split: bbbb -> dddd"),
+        ({"data_fingerprint": "dddd"}, "data: cccc -> dddd"),
+        ({"epochs": 9, "seed": 7}, "seed: 0 -> 7\n  epochs: 3 -> 9"),
+        ({"metric": "loss"}, "metric: validation accuracy -> loss"),
+    ],
+)
+def test_every_difference_is_named_with_the_next_step(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(StudyError) as caught:
+        check(replace(MANIFEST, **changes), lines=["rate: wider"])
+    assert said in str(caught.value)
+    assert "--study OTHER" in str(caught.value)
+
+
+def test_other_space_that_reads_the_same_is_refused_by_its_fingerprint() -> None:
+    with pytest.raises(StudyError, match="fingerprint aaaa -> dddd"):
+        check(replace(MANIFEST, space_fingerprint="dddd"), lines=[])
+
+
+def test_versions_and_retraining_may_change() -> None:
+    new = replace(MANIFEST, retrain_epochs=30, versions={"optuna": "5.1.0", "scipy": "1.17"})
+    assert check(new, lines=[]) == ("optuna 5.0.0 -> 5.1.0", "scipy none -> 1.17", "torch 2.10 -> none")
+
+
+def test_stored_manifest_comes_back_or_is_foreign() -> None:
+    assert stored_manifest({"manifest": MANIFEST.as_dict()}, study="tiny") == MANIFEST
+    for attributes in ({}, {"manifest": {"seed": 1}}, {"manifest": "text"}):
+        with pytest.raises(StudyError, match="'tiny' was not made by this version"):
+            stored_manifest(attributes, study="tiny")
+
+
+def test_impossible_length_is_refused() -> None:
+    with pytest.raises(StudyError, match="epochs >= 1, not 0 and 0"):
+        replace(MANIFEST, epochs=0)
