@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from statistics import median
 
 from search.running.job import LEAST_PATIENCE
 from studies import StudyError
@@ -22,11 +23,17 @@ class Plan:
     seeds: int  # trainings of the winner on all images
     epochs: int  # of each training
     slots: int
+    pace: float  # seconds of an epoch per FLOP of the network, on one slot
+
+    @property
+    def epoch_seconds(self) -> list[float]:
+        """One epoch of each candidate on one slot."""
+        return [self.pace * trial.attributes["flops"] for trial in self.trials]
 
     @property
     def seconds(self) -> float:
-        """Forecast from the seconds per epoch that the search measured."""
-        costs = [trial.attributes.get("seconds_per_epoch", 0.0) for trial in self.trials]
+        """Forecast of all trainings."""
+        costs = self.epoch_seconds
         confirming = sum(costs) * self.confirm_seeds
         retraining = max(costs) * self.seeds * RETRAINED_SHARE
         return self.epochs * (confirming + retraining) / self.slots
@@ -34,8 +41,7 @@ class Plan:
     @property
     def patience(self) -> float:
         """Seconds without an event before a slot counts as hung."""
-        costs = [trial.attributes.get("seconds_per_epoch", 0.0) for trial in self.trials]
-        return max(LEAST_PATIENCE, 10 * max(costs))
+        return max(LEAST_PATIENCE, 10 * max(self.epoch_seconds))
 
     @property
     def title(self) -> str:
@@ -71,8 +77,9 @@ def make_plan(
             "go on with `cifar-search run`, with --pruner none if all were pruned"
         )
     longest = epochs or history.manifest.retrain_epochs
+    pace = _pace(history)
     plans = [
-        Plan(trials=best[:count], confirm_seeds=confirming, seeds=retraining, epochs=longest, slots=slots)
+        Plan(trials=best[:count], confirm_seeds=confirming, seeds=retraining, epochs=longest, slots=slots, pace=pace)
         for count, confirming, retraining in product(
             _choices(candidates, CANDIDATES), _choices(confirm_seeds, CONFIRM_SEEDS), _choices(seeds, SEEDS)
         )
@@ -83,6 +90,12 @@ def make_plan(
         if fitting or epochs is not None or shorter < history.manifest.epochs:
             return (fitting or plans[-1:])[0]
         plans = [replace(plan, epochs=shorter) for plan in plans]
+
+
+def _pace(history: History) -> float:
+    """The median over all trials: one trial's own pace may have been disturbed by other work on the machine."""
+    numbers = [trial.attributes for trial in history.trials]
+    return median(row["seconds_per_epoch"] / row["flops"] for row in numbers if "seconds_per_epoch" in row)
 
 
 def _choices(asked: int | None, known: Sequence[int]) -> Sequence[int]:
