@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
 from functools import cache
-from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -21,6 +21,8 @@ Activation = Literal["relu", "gelu", "silu"]
 Width = Annotated[int, Field(ge=1, le=4096)]
 Depth = Annotated[int, Field(ge=1, le=16)]
 Share = Annotated[float, Field(ge=0, lt=1)]
+
+T = TypeVar("T")
 
 MOST_STAGES = 8  # a tuple field may be named up to `width.8` in a space file
 
@@ -76,6 +78,8 @@ class Cnn:
     hidden_dropout: Share = 0.3
 
     def __post_init__(self) -> None:
+        if self.padding == "same" and self.kernel % 2 == 0:
+            raise ValueError(f"a kernel of {self.kernel} cannot be padded evenly; take an odd one, or padding valid")
         for name, count in (("width", self.stages), ("hidden", self.hidden_layers)):
             given = getattr(self, name)
             if len(given) < count:
@@ -129,23 +133,31 @@ def from_values(values: Values) -> Candidate:
     family = values.get("architecture.family")
     if family not in FAMILIES:
         raise CandidateError(f"architecture.family is {family!r}; known: {', '.join(FAMILIES)}")
-    parts: dict[str, dict[str, Any]] = {"architecture": {}, "recipe": {}}
     known = checks(str(family))
     problems = [f"{name} is not a field of family {family!r}" for name in values if name not in known]
-    for name in sorted(set(values) - {"architecture.family"}):  # sorted: width.1 before width.2
-        part, _, field = name.partition(".")
-        field, _, index = field.partition(".")
-        if index:
-            parts.setdefault(part, {})[field] = (*parts[part].get(field, ()), values[name])
-        else:
-            parts.setdefault(part, {})[field] = values[name]
-    if problems:
+    parts: dict[str, dict[str, Any]] = {"architecture": {}, "recipe": {}}
+    for name in sorted(known.keys() & values.keys() - {"architecture.family"}):  # sorted: width.1 before width.2
+        part, field, *index = name.split(".")
+        if not index:
+            parts[part][field] = values[name]
+            continue
+        entries = parts[part].setdefault(field, ())
+        if int(index[0]) != len(entries) + 1:
+            problems.append(f"{part}.{field}.{len(entries) + 1} is missing before {name}")
+        parts[part][field] = (*entries, values[name])
+    architecture = _made(FAMILIES[str(family)], "architecture", parts, problems)
+    recipe = _made(Recipe, "recipe", parts, problems)
+    if problems or architecture is None or recipe is None:
         raise CandidateError("\n".join(problems))
+    return Candidate(architecture=architecture, recipe=recipe)
+
+
+def _made(owner: type[T], part: str, parts: Mapping[str, dict[str, Any]], problems: list[str]) -> T | None:
     try:
-        architecture = FAMILIES[str(family)](**parts["architecture"])
-        return Candidate(architecture=architecture, recipe=Recipe(**parts["recipe"]))
+        return owner(**parts[part])
     except ValidationError as error:
-        raise CandidateError("\n".join(_sentence(problem) for problem in error.errors())) from None
+        problems += [_sentence(problem, part=part) for problem in error.errors()]
+        return None
 
 
 @cache
@@ -177,7 +189,11 @@ def _check(hint: Any) -> Check:
     return check
 
 
-def _sentence(problem: Any) -> str:
-    place = ".".join(str(part) for part in problem["loc"])
+def _sentence(problem: Any, *, part: str = "") -> str:
+    # pydantic counts the entries of a tuple from 0, space files from 1
+    steps = [step + 1 if isinstance(step, int) else step for step in problem["loc"]]
+    place = ".".join(str(step) for step in [part, *steps] if step)
     text = problem["msg"].removeprefix("Value error, ")
-    return f"{place}: {text}, not {problem['input']!r}" if place else text
+    if not steps:
+        return f"{place}: {text}" if place else text
+    return f"{place}: {text}, not {problem['input']!r}"

@@ -84,10 +84,9 @@ def test_entries_beyond_the_last_stage_or_layer_are_cut_so_that_equal_networks_a
     ],
 )
 def test_too_few_entries_are_refused_with_both_numbers(values: dict[str, Value], sentence: str) -> None:
-    assert refusal(values).startswith(sentence)
+    assert refusal(values).startswith(f"architecture: {sentence}")
 
 
-@pytest.mark.xfail(reason="a gap closes up silently: the third width becomes the second")
 def test_a_gap_in_the_numbers_is_refused() -> None:
     refusal(fast(stages=2, width_1=8, width_3=32))
 
@@ -95,9 +94,9 @@ def test_a_gap_in_the_numbers_is_refused() -> None:
 def test_every_broken_rule_of_a_part_is_said_with_its_value() -> None:
     message = refusal(fast(stages=5, dropout=1.0, activation="tanh"))
     assert message.splitlines() == [
-        "stages: Input should be less than or equal to 4, not 5",
-        "activation: Input should be 'relu', 'gelu' or 'silu', not 'tanh'",
-        "dropout: Input should be less than 1, not 1.0",
+        "architecture.stages: Input should be less than or equal to 4, not 5",
+        "architecture.activation: Input should be 'relu', 'gelu' or 'silu', not 'tanh'",
+        "architecture.dropout: Input should be less than 1, not 1.0",
     ]
 
 
@@ -107,18 +106,15 @@ def test_every_unknown_name_is_said_with_the_family() -> None:
     assert message.splitlines() == [f"{name} is not a field of family 'fast'" for name in names]
 
 
-@pytest.mark.xfail(raises=TypeError, reason="the values are sorted into fields although a name is unknown")
 def test_a_list_as_a_whole_beside_its_entries_is_an_unknown_name() -> None:
-    assert refusal(fast(width=8, width_1=8)) == "architecture.width is not a field of family 'fast'"
+    assert "architecture.width is not a field of family 'fast'" in refusal(fast(width=8, width_1=8))
 
 
-@pytest.mark.xfail(reason="the recipe is only looked at once the architecture is sound, and values once names are")
 def test_rules_broken_in_both_parts_are_said_together() -> None:
     message = refusal({**fast(stages=5, pool=2), "recipe.momentum": 1.0})
     assert all(name in message for name in ("stages", "pool", "momentum"))
 
 
-@pytest.mark.xfail(reason="the message counts from 0, space files count from 1")
 def test_a_bad_entry_is_named_as_in_a_space_file() -> None:
     assert "width.2" in refusal(fast(width_1=8, width_2=0, width_3=8))
 
@@ -180,7 +176,8 @@ VALUES: st.SearchStrategy[Value] = st.one_of(
 def test_a_space_file_is_held_to_exactly_the_rules_of_the_candidate(data: Any, family: str, value: Value) -> None:
     known = checks(family)
     name = data.draw(st.sampled_from(sorted(known)))
-    full = {entry: 1 for entry in known if entry.rpartition(".")[2].isdigit()}  # so that no count is too large
+    full: dict[str, Value] = {entry: 1 for entry in known if entry.rpartition(".")[2].isdigit()}  # enough for any count
+    full |= {"architecture.padding": "valid"} if family == "cnn" else {}  # for which every kernel is good
     try:
         candidate = from_values({**full, "architecture.family": family, name: value})
     except CandidateError:

@@ -18,12 +18,7 @@ class Averaging:
 
     @torch.no_grad()
     def update(self, *, progress: float) -> None:
-        """After a step; progress is the share of the training that is done, 0 to 1."""
+        """After some steps, and after the last one; progress is the share of the training that is done, 0 to 1."""
         decay = HIGHEST_DECAY * progress**3
         torch._foreach_lerp_(self._average, self._current, 1 - decay)
-        torch._foreach_copy_(self._current, self._average)
-
-    @torch.no_grad()
-    def settle(self) -> None:
-        """After the last step: the network becomes its average."""
         torch._foreach_copy_(self._current, self._average)

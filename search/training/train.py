@@ -55,7 +55,8 @@ def train(
     fit_whitening(network, store)
     optimise = optimizer(network, recipe)
     rates = schedule(optimise, recipe, steps=steps * epochs)
-    averaging = Averaging(network) if recipe.averaging else None
+    enough = steps * epochs >= 2 * EVERY  # in fewer steps the average would still be the weights from before training
+    averaging = Averaging(network) if recipe.averaging and enough else None
     network.train()
     for epoch in range(epochs):
         start = time.perf_counter()
@@ -71,13 +72,11 @@ def train(
             optimise.step()
             rates.step()
             running.add(loss.detach(), logits.detach(), targets)
-            if averaging and step % EVERY == 0:
+            if averaging and (step % EVERY == 0 or step == steps * epochs):
                 averaging.update(progress=step / (steps * epochs))
             if step % FINITE_EVERY == 0:
                 running.check(epoch=epoch + 1)
         running.check(epoch=epoch + 1)
-        if averaging and epoch == epochs - 1:
-            averaging.settle()
         validation = evaluate(network, store.validation, store=store, precision=precision) if store.validation else None
         yield EpochResult(
             epoch=epoch + 1,

@@ -1,0 +1,110 @@
+"""Evaluation: counted image by image, repeatable, without a trace on the network."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from search.candidate import Cnn, Fast
+from search.data import synthetic
+from search.data.cifar10 import Images
+from search.data.split import stratified
+from search.data.store import Store, normalise, store
+from search.networks.build import build
+from search.training.evaluate import BATCH, Evaluation, evaluate, logits
+from search.training.precision import Precision, best_precision
+
+CNN = Cnn(stages=2, width=(4, 6), pool=4, hidden_layers=0, dropout=0.5)
+FAST = Fast(stages=2, width=(4, 6), depth=(1, 1), kernel=(3, 3), dropout=0.5)
+
+
+@pytest.fixture(scope="module")
+def data() -> Store:
+    images = synthetic.training(BATCH + 200)
+    return store(images, split=stratified(images.labels, validation=BATCH + 90, seed=0), device=torch.device("cpu"))
+
+
+def validation(data: Store) -> Images:
+    assert data.validation is not None
+    return data.validation
+
+
+@pytest.mark.parametrize("architecture", [CNN, FAST], ids=["cnn", "fast"])
+def test_accuracy_and_loss_are_those_of_a_count_by_hand(architecture: Cnn | Fast, data: Store) -> None:
+    network, images = build(architecture, seed=3), validation(data)
+    found = evaluate(network, images, store=data, precision="float32")
+    correct, loss = 0, 0.0
+    network.eval()
+    for pixels, label in zip(images.pixels, images.labels.tolist(), strict=True):
+        with torch.no_grad():
+            answer = network(normalise(pixels[None], data.mean, data.std))[0].double()
+        correct += int(answer.argmax()) == label
+        loss -= math.log(float(answer.softmax(0)[label]))
+    assert len(images) % BATCH, "the last batch must be a small one, which a mean over batches would favour"
+    assert (found.correct, found.n) == (correct, len(images))
+    assert found.accuracy == correct / len(images)
+    assert found.loss == pytest.approx(loss / len(images), rel=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("training", [True, False])
+def test_evaluating_leaves_no_trace_and_is_not_random(training: bool, precision: Precision, data: Store) -> None:
+    network = build(FAST, seed=0).train(training)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    torch.manual_seed(1)
+    one = evaluate(network, validation(data), store=data, precision=precision)
+    torch.manual_seed(2)
+    two = evaluate(network, validation(data), store=data, precision=precision)
+    assert one == two
+    assert all(module.training is training for module in network.modules())
+    assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
+    assert all(weights.grad is None for weights in network.parameters())
+
+
+def test_the_order_of_the_images_does_not_matter(data: Store) -> None:
+    network, images = build(CNN, seed=0), validation(data)
+    backwards = images.take(torch.arange(len(images)).flip(0))
+    one, two = (evaluate(network, part, store=data, precision="float32") for part in (images, backwards))
+    assert one.correct == two.correct
+    assert one.loss == pytest.approx(two.loss, rel=1e-6)
+
+
+def test_a_network_sees_pixels_through_the_statistics_of_its_training_images(data: Store) -> None:
+    network = build(CNN, seed=0)
+    shifted = replace(data, mean=data.mean + 60)
+    one, two = (
+        logits(network, validation(data), mean=part.mean, std=part.std, precision="float32") for part in (data, shifted)
+    )
+    assert one.shape == (len(validation(data)), 10)
+    assert not torch.allclose(one, two, atol=1e-2)
+
+
+def test_half_precision_gives_float32_answers_that_are_nearly_the_same(data: Store) -> None:
+    network = build(CNN, seed=0)
+    exact, half = (
+        logits(network, validation(data), mean=data.mean, std=data.std, precision=precision)
+        for precision in ("float32", "bfloat16")
+    )
+    assert exact.dtype == half.dtype == torch.float32
+    assert not torch.equal(exact, half)
+    assert torch.allclose(exact, half, atol=0.05)
+
+
+def test_a_constant_answer_is_right_for_one_class_in_ten(data: Store) -> None:
+    class Constant(nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return nn.functional.one_hot(torch.full((len(images),), 4), 10).float()
+
+    found = evaluate(Constant(), validation(data), store=data, precision="float32")
+    assert found == Evaluation(correct=59, n=590, loss=pytest.approx(math.log(math.e + 9) - 0.1))
+
+
+def test_the_best_precision_of_a_cpu_is_the_one_that_it_multiplies_fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    for able, expected in (({}, "float32"), ({"avx512_bf16": True}, "bfloat16"), ({"amx_bf16": True}, "bfloat16")):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda able=able: able)
+        assert best_precision(torch.device("cpu")) == expected
+    assert best_precision(torch.device("mps")) == "float32"
