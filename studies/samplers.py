@@ -10,11 +10,13 @@ from optuna.samplers import BaseSampler, QMCSampler, RandomSampler, TPESampler
 
 from studies import StudyError, unknown
 
+STARTUP_TRIALS = 10  # random draws before TPE has anything to learn from
+
 
 def _tpe(seed: int, trials: int, conditional: bool) -> BaseSampler:
     return TPESampler(
         seed=seed,
-        n_startup_trials=max(10, trials * 15 // 100),
+        n_startup_trials=max(STARTUP_TRIALS, trials * 15 // 100),
         multivariate=True,
         group=conditional,  # without it a conditional parameter is drawn alone
         constant_liar=True,  # running trials count as poor, so that parallel slots spread out

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from search.data import synthetic
 from search.data.cifar10 import DataError
 from search.deciding.decide import Chosen, Planned, Question, Reported, Step, decide
-from search.deciding.plan import make_plan
+from search.deciding.plan import make_plan, makespan
 from search.deciding.recommendation import ClaimError, parse_claims
 from search.running.opening import Search, storage_url
 from search.running.supervisor import run
@@ -165,7 +165,7 @@ def history(runs: Path) -> Iterator[History]:
 
 @pytest.mark.parametrize(
     ("seconds", "expected"),
-    [(1.0, (3, 2, 3, 16)), (13.0, (3, 2, 1, 16)), (30.0, (2, 1, 1, 16)), (50.0, (3, 1, 1, 8)), (1000.0, (2, 1, 1, 4))],
+    [(1.0, (3, 2, 3, 16)), (13.0, (3, 2, 1, 16)), (30.0, (2, 1, 1, 16)), (40.0, (3, 1, 1, 8)), (1000.0, (2, 1, 1, 4))],
 )
 def test_the_plan_is_the_most_thorough_that_fits(
     history: History, seconds: float, expected: tuple[int, int, int, int]
@@ -180,3 +180,13 @@ def test_what_is_asked_for_is_kept_however_long_it_takes(history: History) -> No
     plan = make_plan(timed(history, 100.0), slots=1, minutes=1, epochs=40, seeds=5, candidates=2, confirm_seeds=3)
 
     assert (len(plan.trials), plan.confirm_seeds, plan.seeds, plan.epochs) == (2, 3, 5, 40)
+
+
+@pytest.mark.parametrize(
+    ("costs", "slots", "expected"),
+    [([6.0], 1, 6.0), ([6.0], 2, 3.0), ([6.0, 2.0], 2, 6.0), ([2.0, 2.0, 6.0], 2, 6.0), ([3.0] * 3, 2, 6.0)],
+)
+def test_the_time_of_jobs_side_by_side_is_that_of_the_last_to_end(
+    costs: list[float], slots: int, expected: float
+) -> None:
+    assert makespan(costs, slots=slots) == pytest.approx(expected)

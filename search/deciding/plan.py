@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from heapq import heapreplace
 from itertools import product
 from statistics import median
 
@@ -34,9 +35,9 @@ class Plan:
     def seconds(self) -> float:
         """Forecast of all trainings."""
         costs = self.epoch_seconds
-        confirming = sum(costs) * self.confirm_seeds
-        retraining = max(costs) * self.seeds * RETRAINED_SHARE
-        return self.epochs * (confirming + retraining) / self.slots
+        confirming = makespan(costs * self.confirm_seeds, slots=self.slots)
+        retraining = makespan([max(costs) * RETRAINED_SHARE] * self.seeds, slots=self.slots)
+        return self.epochs * (confirming + retraining)
 
     @property
     def patience(self) -> float:
@@ -90,6 +91,14 @@ def make_plan(
         if fitting or epochs is not None or shorter < history.manifest.epochs:
             return (fitting or plans[-1:])[0]
         plans = [replace(plan, epochs=shorter) for plan in plans]
+
+
+def makespan(costs: Sequence[float], *, slots: int) -> float:
+    """Seconds until jobs of these seconds are done, the longest first; fewer jobs than slots share all threads."""
+    free = [0.0] * min(slots, len(costs))
+    for cost in sorted(costs, reverse=True):
+        heapreplace(free, free[0] + cost)
+    return max(free) * len(free) / slots
 
 
 def _pace(history: History) -> float:

@@ -73,10 +73,11 @@ class Trainings:
 
     def confirm(self) -> Generator[Trained, None, tuple[tuple[Confirmed, ...], tuple[str, ...]]]:
         """Train the best trials again and choose; returns the confirmation and why candidates were dropped."""
+        longest_first = sorted(self.plan.trials, key=lambda trial: -trial.attributes["flops"])
         jobs = [
             self._job("confirmation", trial, index)
+            for trial in longest_first
             for index in range(self.plan.confirm_seeds)
-            for trial in self.plan.trials
         ]
         failed = yield from self._train(jobs, phase="confirmation")
         found = [

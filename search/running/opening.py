@@ -20,6 +20,7 @@ from spaces import Space, difference
 from studies import StudyError
 from studies.history import read_history, study_names
 from studies.manifest import Manifest
+from studies.samplers import STARTUP_TRIALS
 from studies.storage import StorageError, masked
 from studies.study import Study, open_study
 
@@ -151,6 +152,7 @@ class Opening:
             mean_flops=sum(feasible) / len(draws),  # a draw that is over a limit costs nothing
             images=images,
             pruning=self.search.pruner != "none",
+            learning=self.search.sampler == "tpe" and self.search.trials > STARTUP_TRIALS,
         )
 
     def fitted_length(self, prediction: Forecast) -> tuple[int, str]:
