@@ -287,7 +287,7 @@ def test_help_of_the_installed_program_takes_less_than_a_second() -> None:
 
 
 def test_the_installed_program_refuses_like_its_entry_point(tmp_path: Path) -> None:
-    arguments = [PROGRAM, "status", "--runs", tmp_path]
+    arguments = [str(PROGRAM), "status", "--runs", str(tmp_path)]
 
     done = subprocess.run(arguments, check=False, capture_output=True, text=True)
 

@@ -60,7 +60,7 @@ def port(runs: Path) -> Iterator[int]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
-    command = [PROGRAM, "dashboard", "--runs", runs, "--port", str(port)]
+    command = [str(PROGRAM), "dashboard", "--runs", str(runs), "--port", str(port)]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )

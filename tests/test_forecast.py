@@ -9,16 +9,20 @@ from hypothesis import strategies as st
 from search.running.forecast import Forecast
 
 
-def forecast(speed: float = 1000.0, *, pruning: bool = True) -> Forecast:
-    return Forecast(images_per_second=speed, flops=1e6, mean_flops=2e6, images=45_000, pruning=pruning)
+def forecast(speed: float = 1000.0, *, pruning: bool = False, learning: bool = False) -> Forecast:
+    return Forecast(
+        images_per_second=speed, flops=1e6, mean_flops=2e6, images=45_000, pruning=pruning, learning=learning
+    )
 
 
-def test_a_forecast_counts_slots_size_and_pruning() -> None:
-    one = forecast(pruning=False).seconds(trials=10, epochs=4)
+def test_a_forecast_counts_size_and_slots_and_what_pruning_and_learning_change() -> None:
+    one = forecast().seconds(trials=10, epochs=4)
 
     assert one == pytest.approx(10 * 4 * 45_000 / 1000 * 2, rel=0.1)  # networks twice as large as the measured one
-    assert forecast().seconds(trials=10, epochs=4) < one
-    assert forecast().seconds(trials=10, epochs=1) == pytest.approx(one / 4)  # nothing to prune
+    assert (
+        forecast(pruning=True).seconds(trials=10, epochs=4) < one < forecast(learning=True).seconds(trials=10, epochs=4)
+    )
+    assert forecast(pruning=True).seconds(trials=10, epochs=1) == pytest.approx(one / 4)  # nothing to prune
     assert forecast().epoch_seconds(1e6, slots=2) == pytest.approx(2 * forecast().epoch_seconds(1e6, slots=1))
 
 
@@ -26,10 +30,10 @@ def test_a_forecast_counts_slots_size_and_pruning() -> None:
 def test_a_length_is_halved_until_it_fits_and_never_below_two(
     trials: int, epochs: int, within: float, speed: float
 ) -> None:
-    found = forecast(speed).fit(trials=trials, epochs=epochs, within=within)
+    found = forecast(speed, pruning=True).fit(trials=trials, epochs=epochs, within=within)
 
     def fits(length: int) -> bool:
-        return forecast(speed).seconds(trials=trials, epochs=length) <= within
+        return forecast(speed, pruning=True).seconds(trials=trials, epochs=length) <= within
 
     halved = [epochs >> times for times in range(9)]
     assert found in halved or found == 2
