@@ -55,7 +55,7 @@ def run(
     )  # fmt: skip
     closed = watch(supervisor.run(search), console=_console())
     if closed.signal is not None:
-        _console().print(f"go on with: {_command()}", soft_wrap=True, highlight=False)
+        _console().print(f"go on with: {_command()}", soft_wrap=True, highlight=False, markup=False)
         raise typer.Exit(128 + closed.signal)
 
 
@@ -126,11 +126,13 @@ def dashboard(
     port: Annotated[int, typer.Option(help="On the loopback address; the dashboard knows no passwords.")] = 8080,
 ) -> None:
     """Watch the studies in a browser with optuna-dashboard."""
-    from search.running.opening import storage_url
-    from studies.dashboard import LOOPBACK, serve
+    from studies.dashboard import LOOPBACK, check_servable, serve
+    from studies.storage import storage_url
 
+    url = storage_url(runs, storage)
+    check_servable(url, port=port)
     _console().print(f"http://{LOOPBACK}:{port}  (Ctrl-C ends it)", highlight=False)
-    serve(storage=storage_url(runs, storage), runs=runs, port=port)
+    serve(storage=url, runs=runs, port=port)
 
 
 @app.command()
@@ -142,7 +144,7 @@ def bench(data: Data = None, device: Device = None, as_json: AsJson = False) -> 
     if as_json:
         _print_json({row.space: row.as_json() for row in rows})
     else:
-        from search.console.tables import bench_table
+        from search.console.speed import bench_table
 
         _console().print(bench_table(rows))
 
@@ -185,4 +187,8 @@ def _print_json(data: dict[str, Any]) -> None:
 
 
 def _command() -> str:
-    return " ".join(["cifar-search", *sys.argv[1:]])
+    import shlex
+
+    from studies.storage import masked
+
+    return shlex.join(["cifar-search", *(masked(word) for word in sys.argv[1:])])

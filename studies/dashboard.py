@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 
 import optuna
 from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 
+from studies import StudyError
 from studies.storage import open_storage, opened
 
 ARTIFACTS = "artifacts"  # folder of pictures and reports, inside the folder of runs
@@ -30,12 +32,21 @@ def publish(name: str, *, storage: str, runs: Path, note: str, files: Sequence[P
         save_note(study, "\n\n".join([note, *links]))
 
 
+def check_servable(storage: str, *, port: int) -> None:
+    """Raises StorageError where nothing is stored, since the dashboard would make an empty database, or StudyError."""
+    with opened(storage, read_only=True), socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except (OSError, OverflowError) as error:
+            raise StudyError(f"cannot serve on port {port} of {LOOPBACK}: {error}; name another with --port") from None
+
+
 def serve(*, storage: str, runs: Path, port: int) -> None:
-    """Run optuna-dashboard on the loopback address until interrupted. Raises StorageError where nothing is stored."""
+    """Run optuna-dashboard on the loopback address until interrupted. Raises StorageError, StudyError."""
     from optuna_dashboard import run_server
 
-    with opened(storage, read_only=True):
-        pass  # says so if there is no database: the dashboard itself would make an empty one
+    check_servable(storage, port=port)
     run_server(open_storage(storage), host=LOOPBACK, port=port, artifact_store=_store(runs))
 
 

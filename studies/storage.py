@@ -24,6 +24,11 @@ class StorageError(StudyError):
     """A storage that cannot be opened: its URL without the password, the cause, the next step."""
 
 
+def storage_url(folder: Path, storage: str | None) -> str:
+    """The storage that was asked for, or the default one in the folder of runs."""
+    return storage or f"sqlite:///{folder / 'studies.db'}"
+
+
 def open_storage(url: str, *, read_only: bool = False) -> RDBStorage:
     """The storage at an Optuna RDB URL; SQLite's file and folder are made unless `read_only`. Raises StorageError."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -43,6 +43,12 @@ class Asked:
     seed: int  # 63 bits, from the study's seed and the number alone
 
 
+def check_name(name: str) -> None:
+    """A name that is safe as a folder's. Raises StudyError."""
+    if not NAME.fullmatch(name):
+        raise StudyError(f"a study's name is 1 to 64 letters, digits, '.', '_', '-', no sign first, not {name!r}")
+
+
 def open_study(
     name: str,
     *,
@@ -59,8 +65,7 @@ def open_study(
     The caller holds the study's lock: trials that are still marked as running belong to a dead process and are put
     back, to be asked again with their number and values.
     """
-    if not NAME.fullmatch(name):
-        raise StudyError(f"a study's name is 1 to 64 letters, digits, '.', '_', '-', no sign first, not {name!r}")
+    check_name(name)
     database = open_storage(storage)
     try:
         known = {study.study_name: study.user_attrs for study in database.get_all_studies()}

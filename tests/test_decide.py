@@ -17,11 +17,12 @@ from search.data.cifar10 import DataError
 from search.deciding.decide import Chosen, Planned, Question, Reported, Step, decide
 from search.deciding.plan import make_plan, makespan
 from search.deciding.recommendation import ClaimError, parse_claims
-from search.running.opening import Search, storage_url
+from search.running.opening import Search
 from search.running.supervisor import run
 from studies import StudyError
 from studies.history import History, TrialRecord, read_history
 from studies.ledger import openings
+from studies.storage import storage_url
 
 
 @pytest.fixture(scope="module")

@@ -23,12 +23,13 @@ from search.running import supervisor
 from search.running.examine import load
 from search.running.job import Job
 from search.running.machine import survey
-from search.running.opening import Search, storage_url
+from search.running.opening import Search
 from search.running.slots import Slots
 from search.running.status import best_json, read_status
 from search.running.updates import Closed, Ended, Opened, Progressed, Started, Update
 from studies import StudyError
 from studies.history import History, read_history
+from studies.storage import storage_url
 
 SMOKE = Path(supervisor.__file__).parents[2] / "spaces" / "smoke.yaml"
 LAST = -1

@@ -1,4 +1,4 @@
-"""A study, its best candidate and a decision as tables."""
+"""A study and its best candidate as tables."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from rich.table import Table
 from rich.text import Text
 
 from search.console.words import counts, duration, percent, plain
-from search.deciding.evidence import Confirmed, Report
-from search.running.bench import BenchRow
 from search.running.status import Status, best_trial
 from studies.history import History, TrialRecord
 
@@ -18,7 +16,7 @@ def status_table(status: Status) -> Group:
     history = status.history
     left = status.seconds_left
     grid = Table.grid(padding=(0, 2))
-    grid.add_row("study", f"{history.study} ({history.manifest.space_name}.yaml) in {status.storage}")
+    grid.add_row("study", Text(f"{history.study} ({history.manifest.space_name}.yaml) in {status.storage}"))
     grid.add_row("trials", f"{history.finished} of {history.planned} finished: {counts(history.counts)}")
     running = [f"{trial.number} ({len(trial.epochs)}/{history.manifest.epochs})" for trial in _running(history)]
     if running:
@@ -65,33 +63,6 @@ def best_table(history: History) -> Group:
     return Group(head, Text(), table, Text(), Text(note, "dim"))
 
 
-def confirmation_table(confirmation: tuple[Confirmed, ...]) -> Table:
-    """The best trials with fresh seeds; the chosen one is marked."""
-    table = Table(title="confirmed with fresh seeds", title_justify="left", box=None, padding=(0, 2))
-    for column in ("trial", "mean", "by seed", "MFLOPs", ""):
-        table.add_column(column, justify="right")
-    for row in confirmation:
-        seeds = " ".join(percent(accuracy) for accuracy in row.accuracies)
-        chosen = "chosen" if row.chosen else ""
-        table.add_row(str(row.trial), percent(row.mean), seeds, f"{row.flops / 1e6:.1f}", chosen)
-    return table
-
-
-def report_table(report: Report) -> Group:
-    """The answer, its number and its claims."""
-    test, found = report.test, report.recommendation
-    accuracy = f"{percent(test.accuracy)}  [{percent(test.interval.low)} to {percent(test.interval.high)}]"
-    grid = Table.grid(padding=(0, 2))
-    grid.add_row("test accuracy", Text(accuracy, "bold"))
-    grid.add_row("test images", f"{test.n:,}, {len(test.seeds)} seed{'s' * (len(test.seeds) > 1)}, no test-time views")
-    grid.add_row("test set opened", f"{len(report.openings)} time{'s' * (len(report.openings) > 1)}")
-    for claim in found.claims:
-        grid.add_row(f"{claim.name} claims {percent(claim.accuracy)}", Text(claim.verdict, "bold"))
-    grid.add_row("verdict", Text(found.verdict, "bold green" if found.verdict == "build" else "bold yellow"))
-    warning = "" if report.official else f"{report.data}: a rehearsal, not to be signed.\n"
-    return Group(grid, Text(), Text(warning, "yellow"), Text(" ".join(found.reasons)))
-
-
 def _running(history: History) -> list[TrialRecord]:
     return [trial for trial in history.trials if trial.state == "running"]
 
@@ -100,17 +71,3 @@ def _summary(trial: TrialRecord) -> str:
     values = trial.values
     widths = "/".join(str(values[name]) for name in sorted(values) if name.startswith("architecture.width."))
     return f"{values.get('architecture.family')} {widths}, {values.get('recipe.optimizer')}"
-
-
-def bench_table(rows: list[BenchRow]) -> Table:
-    """Speed of each family."""
-    table = Table(title=rows[0].machine if rows else None, title_justify="left", box=None, padding=(0, 2))
-    for column in ("space", "baseline"):
-        table.add_column(column)
-    for column in ("images/s", "bare loop", "share"):
-        table.add_column(column, justify="right")
-    for row in rows:
-        found = row.throughput
-        speeds = (f"{found.images_per_second:,.0f}", f"{found.bare_images_per_second:,.0f}")
-        table.add_row(row.space, row.baseline, *speeds, f"{100 * found.share_of_bare_loop:.1f} %")
-    return table

@@ -31,7 +31,7 @@ def watch(updates: Iterable[Update], *, console: Console) -> Closed:
         for update in updates:
             closed = update if isinstance(update, Closed) else closed
             for line in picture.take(update):
-                console.print(line, soft_wrap=True, highlight=False)
+                console.print(Text(line), soft_wrap=True)
     else:
         with Live(console=console, get_renderable=picture.draw, refresh_per_second=4) as live:
             for update in updates:
@@ -39,7 +39,7 @@ def watch(updates: Iterable[Update], *, console: Console) -> Closed:
                 lines = picture.take(update)
                 if isinstance(update, Opened):
                     for line in lines:
-                        live.console.print(line, highlight=False)
+                        live.console.print(Text(line))
     assert closed is not None, "a search ends with Closed"
     return closed
 
@@ -120,7 +120,9 @@ class Picture:
         now = {**self.history.counts, "running": len(self.running), "waiting": 0}  # the history is of the last end
         words = f"{finished}/{planned} trials, {counts(now)}, {self._left(planned - finished)}"
         bar.add_row(ProgressBar(total=planned, completed=finished), words)
-        return Group(Text(), bar, Text(), self._slots(), Text(), best_five(self.history), Text(), *self.events)
+        return Group(
+            Text(), bar, Text(), self._slots(), Text(), best_five(self.history), Text(), *map(Text, self.events)
+        )
 
     def _slots(self) -> Table:
         table = Table(title="running", title_justify="left", box=None, padding=(0, 2))
@@ -130,7 +132,9 @@ class Picture:
         for number, trial in sorted(self.running.items()):
             result = trial.result
             epoch = f"{result.epoch if result else 0}/{self.opened.epochs if self.opened else 0}"
-            table.add_row(str(number), epoch, percent(result.validation_accuracy if result else None), trial.title)
+            table.add_row(
+                str(number), epoch, percent(result.validation_accuracy if result else None), Text(trial.title)
+            )
         return table
 
     def _left(self, left: int) -> str:

@@ -8,7 +8,7 @@ from studies.history import State
 
 
 def percent(share: float | None) -> str:
-    """0.8534 as 85.3 %; a dash where there is no number."""
+    """0.8534 as 85.34 %; a dash where there is no number."""
     return "-" if share is None else f"{100 * share:.2f} %"
 
 

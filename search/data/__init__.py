@@ -1,0 +1,1 @@
+"""The images: where they come from, who may see them, how a batch is made of them."""

@@ -18,11 +18,11 @@ from search.deciding.testing import open_test
 from search.deciding.trainings import Retrained, Trained, Trainings
 from search.networks.count import cost
 from search.running.machine import survey
-from search.running.opening import storage_url
 from studies.dashboard import publish
 from studies.history import read_history
 from studies.ledger import openings, record_opening
 from studies.lock import lock
+from studies.storage import storage_url
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,9 +20,10 @@ from spaces import Space, difference
 from studies import StudyError
 from studies.history import read_history, study_names
 from studies.manifest import Manifest
-from studies.samplers import STARTUP_TRIALS
-from studies.storage import StorageError, masked
-from studies.study import Study, open_study
+from studies.pruners import make_pruner
+from studies.samplers import STARTUP_TRIALS, make_sampler
+from studies.storage import masked, opened, storage_url
+from studies.study import Study, check_name, open_study
 
 VALIDATION_SHARE = 10  # one training image in so many is kept for validation: 5,000 of 50,000
 MEAN_DRAWS = 64  # random networks of the space whose mean size stands for a trial
@@ -56,11 +57,6 @@ class Search:
                 raise StudyError(f"--{name} must be at least {least}, not {value}")
 
 
-def storage_url(folder: Path, storage: str | None) -> str:
-    """The storage that was asked for, or the default one in the folder of runs."""
-    return storage or f"sqlite:///{folder / 'studies.db'}"
-
-
 @dataclass(frozen=True, kw_only=True)
 class Opening:
     """A search with what it runs on."""
@@ -72,13 +68,17 @@ class Opening:
 
     @classmethod
     def of(cls, search: Search) -> Opening:
-        """Raises SpaceError, DeviceError, DataError."""
-        return cls(
+        """Raises SpaceError, DeviceError, DataError, and StudyError for a name that is not known or not fit."""
+        opening = cls(
             search=search,
             space=load(search.space),
             machine=survey(search.device, slots=search.slots),
             source=find_source(search.data),
         )
+        check_name(opening.name)
+        make_sampler(search.sampler, seed=0, trials=search.trials, conditional=opening.space.has_conditions)
+        make_pruner(search.pruner, trials=search.trials, epochs=search.epochs or LENGTH)
+        return opening
 
     @property
     def name(self) -> str:
@@ -118,11 +118,10 @@ class Opening:
         return manifest, len(split.training)
 
     def stored_epochs(self) -> int | None:
-        """Epochs of the study's trials as it was started with, None if there is no such study yet."""
-        try:
-            known = self.name in study_names(self.url)
-        except StorageError:  # no database yet: opening the study makes it, or says what is wrong with it
-            return None
+        """Epochs of the study's trials as it was started with, None if there is none yet. Raises StorageError."""
+        with opened(self.url):
+            pass  # makes the database, or says at once what is wrong with it
+        known = self.name in study_names(self.url)
         return read_history(self.name, storage=self.url).manifest.epochs if known else None
 
     def study(self, manifest: Manifest, *, epochs: int) -> Study:

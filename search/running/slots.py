@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -19,6 +20,7 @@ from search.running.job import Bench, Event, Failed, Finished, Job, Setting, Spe
 from search.training.train import EpochResult
 
 SPAWN = multiprocessing.get_context("spawn")  # a forked child cannot use CUDA
+THE_SUPERVISORS = (signal.SIGINT, signal.SIGHUP)  # a terminal sends them to every process; a slot never takes them
 END_OF_JOB = (Finished, Failed, Speed)
 
 
@@ -69,8 +71,12 @@ class Slots:
         assert slot.job is None, f"slot {index} is busy with {slot.job}"
         if not slot.process.is_alive():
             slot = self._replace(slot)
+        try:
+            slot.pipe.send(job)
+        except OSError:  # it died just now
+            slot = self._replace(slot)
+            slot.pipe.send(job)
         slot.job, slot.since = job, time.monotonic()
-        slot.pipe.send(job)
 
     def go_on(self, index: int) -> None:
         self._answer(index, go_on=True)
@@ -125,7 +131,12 @@ class Slots:
     def _spawn(self, index: int, setting: Setting) -> Slot:
         pipe, theirs = SPAWN.Pipe()
         process = SPAWN.Process(target=serve, args=(theirs, setting, self._log), name=f"slot-{index}", daemon=True)
-        process.start()
+        resource_tracker.ensure_running()  # its own start would lift the mask
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, THE_SUPERVISORS)
+        try:
+            process.start()  # it inherits the mask: starting takes seconds, before any handler of its own
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         theirs.close()  # so that the child's end is the only one, and its death is an end of file
         return Slot(index=index, setting=setting, process=process, pipe=pipe)
 
@@ -172,7 +183,6 @@ def _last_words(exitcode: int | None) -> str:
 
 def serve(pipe: Connection, setting: Setting, log: Path) -> None:
     """A slot's whole life, in the child process: take a job, send its events, wait for a word after each epoch."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to answer
     threading.Thread(target=_die_with_parent, daemon=True).start()
     _write_output_to(log)
     import torch

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from search.running.opening import storage_url
 from studies import StudyError
 from studies.history import History, TrialRecord, read_history, study_names
-from studies.storage import masked
+from studies.storage import masked, storage_url
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
@@ -20,6 +20,7 @@ from studies.history import TrialRecord
 from studies.lock import lock
 from studies.study import Study
 
+TICK = 0.5  # seconds between two looks at the clock and the signals
 PATIENCE = 10  # times the expected seconds of an epoch before a slot counts as hung
 
 
@@ -56,7 +57,9 @@ def run(search: Search) -> Iterator[Update]:
                 yield from desk.hand_out()
                 if not slots.busy:
                     break
-                yield from desk.collect()
+                events = slots.events(timeout=TICK)
+                if flag.signal is None:  # else a slot may have died of the same signal, which says nothing of its trial
+                    yield from desk.collect(events)
         finally:
             put_back = desk.put_back()
         yield Closed(history=study.history(), signal=flag.signal, put_back=put_back)
@@ -107,9 +110,8 @@ class Desk:
             self.running[asked.number] = Running(violations=examined.violations)
             yield Started(number=asked.number, slot=slot, title=title(examined.candidate, asked.baseline))
 
-    def collect(self, *, timeout: float = 0.5) -> Iterator[Update]:
+    def collect(self, events: Sequence[tuple[int, Job, Event]]) -> Iterator[Update]:
         """Take what the slots said; a moment of silence is an update too."""
-        events = self.slots.events(timeout=timeout)
         for slot, job, event in events:
             yield from self._take(slot, job.number, event)
         if not events:
