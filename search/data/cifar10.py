@@ -6,12 +6,14 @@ import hashlib
 import http.client
 import os
 import pickle
+import shutil
 import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
@@ -150,13 +152,24 @@ def _complete(root: Path, place: Path, missing: Sequence[str], *, download: bool
             fresh = Path(name)
             if not sound:
                 download_url(CIFAR10.url, fresh, ARCHIVE, CIFAR10.tgz_md5)
-            with tarfile.open(archive if sound else fresh / ARCHIVE) as tar:
-                tar.extractall(fresh, filter="data")
             place.mkdir(exist_ok=True)
-            for batch in missing:
-                (fresh / FOLDER / batch).replace(place / batch)
+            with tarfile.open(archive if sound else fresh / ARCHIVE) as tar:
+                for batch in missing:  # the bytes of known names only: no path of the archive is ever followed
+                    with _member(tar, f"{FOLDER}/{batch}") as member, (fresh / batch).open("wb") as file:
+                        shutil.copyfileobj(member, file)
+                    (fresh / batch).replace(place / batch)
     except (OSError, RuntimeError, http.client.HTTPException, tarfile.TarError) as error:
         raise DataError(f"{problem}, and fetching or unpacking it failed ({error}); {by_hand}") from error
+
+
+def _member(tar: tarfile.TarFile, name: str) -> IO[bytes]:
+    try:
+        member = tar.extractfile(name)
+    except KeyError:
+        member = None
+    if member is None:
+        raise tarfile.ReadError(f"the archive holds no file {name}")
+    return member
 
 
 def _load(folder: Path, names: Sequence[str], published: Mapping[str, Published]) -> Images:
