@@ -23,7 +23,7 @@ from search.networks.build import build
 from search.training import throughput
 from search.training import train as training
 from search.training.averaging import Averaging
-from search.training.evaluate import evaluate
+from search.training.evaluate import Evaluation, evaluate
 from search.training.precision import Precision
 from search.training.train import DivergedError, EpochResult, cross_entropy, train
 
@@ -246,3 +246,12 @@ def test_the_speed_is_measured_on_whole_batches_without_validation(
     assert found.images_per_second == pytest.approx(found.share_of_bare_loop * found.bare_images_per_second)
     assert 0 < found.share_of_bare_loop < 2
     assert torch.equal(small.training.pixels, before)
+
+
+def test_a_network_that_breaks_in_its_last_step_has_diverged(small: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> Evaluation:
+        return Evaluation(correct=10, n=100, loss=float("nan"))
+
+    monkeypatch.setattr(training, "evaluate", broken)
+    with pytest.raises(DivergedError, match="validation loss is nan after epoch 1"):
+        trained(CNN, Recipe(batch_size=100), small, epochs=1)

@@ -188,6 +188,7 @@ def serve(pipe: Connection, setting: Setting, log: Path) -> None:
     import torch
 
     torch.set_num_threads(setting.threads)
+    torch.backends.cudnn.benchmark = True  # a training has one shape, so that looking for its fastest kernel pays
     bench = Bench(setting=setting)
     while True:
         job: Job = pipe.recv()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -78,6 +79,8 @@ def train(
                 running.check(epoch=epoch + 1)
         running.check(epoch=epoch + 1)
         validation = evaluate(network, store.validation, store=store, precision=precision) if store.validation else None
+        if validation and not math.isfinite(validation.loss):  # the step after the last look was one too many
+            raise DivergedError(f"the validation loss is {validation.loss} after epoch {epoch + 1}")
         yield EpochResult(
             epoch=epoch + 1,
             epochs=epochs,
