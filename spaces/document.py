@@ -192,7 +192,9 @@ def dotted(place: Place) -> str:
 def nearest(name: str, known: Iterable[str]) -> str:
     """The hint for an unknown name: the nearest known one, and all of them if they are few."""
     names = [*known]
-    near = difflib.get_close_matches(name, names, n=1) if len(name) <= 100 else []
+    close = difflib.get_close_matches(name, names, n=8) if len(name) <= 100 else []
+    # Of equally near ones the first: width.1, where difflib alone would say width.8.
+    near = sorted(close, key=lambda match: (-difflib.SequenceMatcher(None, match, name).ratio(), match))[:1]
     hints = [f"nearest: {near[0]}"] if near else []
     if len(names) <= MOST_LISTED or not near:
         hints.append("known: " + ", ".join(names[:MOST_LISTED]) + ", ..." * (len(names) > MOST_LISTED))

@@ -121,3 +121,9 @@ def test_a_hint_lists_few_names_and_only_the_nearest_of_many() -> None:
     many = [f"name{number}" for number in range(30)]
     assert nearest("name77", many) == "nearest: name7"
     assert nearest("zzz", many).endswith("name11, ...")
+
+
+def test_of_equally_near_names_the_first_is_shown() -> None:
+    known = [f"architecture.width.{number}" for number in range(1, 9)]
+
+    assert nearest("architecture.widht", known).startswith("nearest: architecture.width.1;")
