@@ -79,7 +79,9 @@ class Picture:
                     f"{update.machine}; {update.data}; about {duration(update.seconds)} for {planned - finished} trials"
                 )
                 known = f", {finished} of {planned} are finished" if finished else ""
-                second = f"study {update.study} in {update.storage}: {update.epochs} epochs a trial{known}"
+                images = update.history.manifest.images
+                part = f" on {images:,} images" if images else ""
+                second = f"study {update.study} in {update.storage}: {update.epochs} epochs a trial{part}{known}"
                 return [first, second, *(f"note: {note}" for note in update.notes)]
             case Started():
                 self.running[update.number] = Running(title=update.title)

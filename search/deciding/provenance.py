@@ -17,13 +17,14 @@ PACKAGES = ("cifar-search", "torch", "torchvision", "optuna", "numpy")
 def provenance(history: History, *, plan: Plan, machine: Machine, source: Source) -> dict[str, str]:
     """For the last table of a report."""
     manifest = history.manifest
+    part = f" on {manifest.images:,} images" if manifest.images else ""
     return {
         "data": source.title,
         "data SHA-256": manifest.data_fingerprint,
         "split SHA-256": manifest.split_fingerprint,
         "space": f"{manifest.space_name}, SHA-256 {manifest.space_fingerprint}",
         "study seed": str(manifest.seed),
-        "epochs": f"{manifest.epochs} a trial, {plan.epochs} a confirmation and retraining",
+        "epochs": f"{manifest.epochs} a trial{part}, {plan.epochs} a confirmation and retraining",
         "precision": machine.precision,
         "threads": f"{machine.cores} cores",
         "python": platform.python_version(),

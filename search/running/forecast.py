@@ -7,7 +7,16 @@ from dataclasses import dataclass
 EVALUATION = 1.05  # evaluation and starting, on top of the training (studies/results/LOG.md, 3)
 TRAINED = 0.67  # share of the epochs that pruning left in 50 trials (studies/results/LOG.md, 3)
 GROWTH = 1.6  # how much larger than random draws the networks are that a sampler comes to prefer (the same)
+SMALLEST_SHARE = 1 / 4  # of the images: what is best on fewer says little of what is best on all
 FEWEST_EPOCHS = 2  # with one epoch there is nothing to prune
+
+
+@dataclass(frozen=True, kw_only=True)
+class Length:
+    """What a whole trial trains on."""
+
+    epochs: int
+    images: int  # of an epoch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +40,15 @@ class Forecast:
         flops = self.mean_flops * (GROWTH if self.learning else 1.0)
         return trials * epochs * share * self.epoch_seconds(flops, slots=1)
 
-    def fit(self, *, trials: int, epochs: int, within: float) -> int:
-        """`epochs`, halved until the search fits into so many seconds, but never fewer than pruning needs."""
+    def fit(self, *, trials: int, epochs: int, within: float) -> Length:
+        """`epochs` on all images, halved until the search fits into so many seconds.
+
+        First the epochs, but never fewer than pruning needs; then the images, down to a quarter of them.
+        """
+        images = self.images
         while epochs > FEWEST_EPOCHS and self.seconds(trials=trials, epochs=epochs) > within:
             epochs = max(FEWEST_EPOCHS, epochs // 2)
-        return epochs
+        whole = self.seconds(trials=trials, epochs=epochs)
+        while images > self.images * SMALLEST_SHARE and whole * images / self.images > within:
+            images //= 2
+        return Length(epochs=epochs, images=images)

@@ -48,6 +48,7 @@ class Job:
     number: int = 0  # the trial's
     seed: int = 0
     epochs: int | None = None
+    images: int | None = None  # train on so many, equally many of each class; on all of its part if None
     on_all: bool = False  # train on the validation part too
     weights: Path | None = None  # where the trained weights go
     patience: float = LEAST_PATIENCE  # seconds without an event before the slot counts as hung
@@ -92,14 +93,15 @@ class Bench:
     """The data of a slot, loaded once and kept on its device."""
 
     setting: Setting
-    _stores: dict[bool, Store] = field(default_factory=dict)
+    _stores: dict[tuple[bool, int | None], Store] = field(default_factory=dict)
 
-    def store(self, *, on_all: bool) -> Store:
-        if on_all not in self._stores:
+    def store(self, *, on_all: bool, images: int | None = None) -> Store:
+        if (on_all, images) not in self._stores:
             parts = split.load(self.setting.split) if self.setting.split and not on_all else None
-            images = self.setting.source.training()
-            self._stores[on_all] = store.store(images, split=parts, device=torch.device(self.setting.device))
-        return self._stores[on_all]
+            loaded = self.setting.source.training()
+            device = torch.device(self.setting.device)
+            self._stores[on_all, images] = store.store(loaded, split=parts, device=device, most=images)
+        return self._stores[on_all, images]
 
 
 def run_job(job: Job, bench: Bench) -> Iterator[Event]:
@@ -116,7 +118,7 @@ def run_job(job: Job, bench: Bench) -> Iterator[Event]:
 
 
 def _run(job: Job, bench: Bench) -> Iterator[Event]:
-    data = bench.store(on_all=job.on_all)
+    data = bench.store(on_all=job.on_all, images=job.images)
     precision = bench.setting.precision
     if job.epochs is None:
         yield Speed(images_per_second=images_per_second(job.candidate, store=data, precision=precision))

@@ -117,14 +117,21 @@ class Opening:
         )
         return manifest, len(split.training)
 
-    def stored_epochs(self) -> int | None:
-        """Epochs of the study's trials as it was started with, None if there is none yet. Raises StorageError."""
+    def known_length(self, manifest: Manifest) -> Manifest | None:
+        """The manifest with the length that was asked for or that the study has; None if it is still to be found.
+
+        Raises StorageError.
+        """
         with opened(self.url):
             pass  # makes the database, or says at once what is wrong with it
-        known = self.name in study_names(self.url)
-        return read_history(self.name, storage=self.url).manifest.epochs if known else None
+        stored = None
+        if self.name in study_names(self.url):
+            stored = read_history(self.name, storage=self.url).manifest
+        if stored is None:
+            return manifest if self.search.epochs else None
+        return replace(manifest, epochs=self.search.epochs or stored.epochs, images=stored.images)
 
-    def study(self, manifest: Manifest, *, epochs: int) -> Study:
+    def study(self, manifest: Manifest) -> Study:
         """The study, created or resumed. Raises StudyError, StorageError."""
         return open_study(
             self.name,
@@ -132,7 +139,7 @@ class Opening:
             sampler=self.search.sampler,
             pruner=self.search.pruner,
             trials=self.search.trials,
-            manifest=replace(manifest, epochs=epochs),
+            manifest=manifest,
             conditional=self.space.has_conditions,
             differences=difference,
         )
@@ -154,13 +161,16 @@ class Opening:
             learning=self.search.sampler == "tpe" and self.search.trials > STARTUP_TRIALS,
         )
 
-    def fitted_length(self, prediction: Forecast) -> tuple[int, str]:
-        """Epochs of a new study's trials: the space's own, shortened to fit the time, and what to say of it."""
+    def fitted_length(self, manifest: Manifest, prediction: Forecast) -> tuple[Manifest, str]:
+        """The manifest of a new study: the space's own length, shortened to fit the time, and what to say of it."""
         own = self.space.length.trial if self.space.length else LENGTH
         minutes = self.search.minutes
-        epochs = prediction.fit(trials=self.search.trials, epochs=own, within=60 * minutes)
-        note = f"trials of {epochs} epochs, not {own}, to end within {minutes:g} minutes (--epochs {own} insists)"
-        return epochs, note if epochs < own else ""
+        fitted = prediction.fit(trials=self.search.trials, epochs=own, within=60 * minutes)
+        part = fitted.images < prediction.images
+        shorter = f"{fitted.epochs} epochs" + f" on {fitted.images:,} of {prediction.images:,} images" * part
+        note = f"trials of {shorter}, not {own} epochs, to end within {minutes:g} minutes (--epochs {own} insists)"
+        chosen = replace(manifest, epochs=fitted.epochs, images=fitted.images if part else None)
+        return chosen, note if part or fitted.epochs < own else ""
 
     def told(self, study: Study, *, seconds: float, note: str = "") -> Opened:
         """The first update of a search; `seconds` is the forecast for what is left."""

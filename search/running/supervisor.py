@@ -34,8 +34,8 @@ def run(search: Search) -> Iterator[Update]:
         flag = stack.enter_context(stop_flag())
         stack.enter_context(lock(opening.folder / "lock"))
         manifest, images = opening.manifest()
-        known = search.epochs or opening.stored_epochs()
-        study = stack.enter_context(opening.study(manifest, epochs=known)) if known else None
+        known = opening.known_length(manifest)
+        study = stack.enter_context(opening.study(known)) if known else None
         if study and not study.remaining:  # neither a slot nor a measurement is needed to say so
             yield opening.told(study, seconds=0)
             yield Closed(history=study.history(), signal=None, put_back=())
@@ -45,10 +45,11 @@ def run(search: Search) -> Iterator[Update]:
         prediction = opening.predict(slots, images=images)
         note = ""
         if study is None:
-            epochs, note = opening.fitted_length(prediction)
-            study = stack.enter_context(opening.study(manifest, epochs=epochs))
+            manifest, note = opening.fitted_length(manifest, prediction)
+            study = stack.enter_context(opening.study(manifest))
         study.enqueue([(baseline.name, baseline.values) for baseline in opening.space.baselines])
-        seconds = prediction.seconds(trials=study.remaining, epochs=study.manifest.epochs)
+        share = (study.manifest.images or images) / images
+        seconds = share * prediction.seconds(trials=study.remaining, epochs=study.manifest.epochs)
         yield opening.told(study, seconds=seconds, note=note)
         desk = Desk(study=study, slots=slots, space=opening.space, forecast=prediction)
         put_back: tuple[int, ...] = ()
@@ -104,6 +105,7 @@ class Desk:
                 candidate=examined.candidate,
                 seed=asked.seed,
                 epochs=self.study.manifest.epochs,
+                images=self.study.manifest.images,
                 patience=max(LEAST_PATIENCE, PATIENCE * expected),
             )
             self.slots.start(slot, job)
