@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -108,7 +109,7 @@ def finished(tmp_path: Path) -> History:
     """A study of the smoke space with three complete trials, which nobody trained, in the folder of the test."""
     opening = Opening.of(Search(trials=3, space="smoke", data="synthetic", folder=tmp_path, device="cpu"))
     opening.folder.mkdir()
-    with opening.study(opening.manifest()[0], epochs=2) as study:
+    with opening.study(replace(opening.manifest()[0], epochs=2)) as study:
         for accuracy in (0.5, 0.75, 0.25):
             asked = study.ask(opening.space.suggest)
             study.note(asked.number, parameters=1234, flops=5e6)
