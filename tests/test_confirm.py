@@ -42,4 +42,5 @@ def test_exactly_one_is_chosen_and_none_beats_it_by_more_than_a_tie(rows: list[t
     confirmed = choose(found, images=5000)
 
     (winner,) = [row for row in confirmed if row.chosen]
-    assert all(row.mean - winner.mean <= tie_width(len(row.accuracies), images=5000) + 1e-9 for row in confirmed)
+    width = tie_width(len(winner.accuracies), images=5000)  # the winner's own: the fewer its seeds, the less is sure
+    assert all(row.mean - winner.mean <= width + 1e-9 for row in confirmed)
