@@ -9,7 +9,6 @@ from pathlib import Path
 
 from search.candidate import from_values
 from search.data.sources import find_source
-from search.data.split import load
 from search.deciding.evidence import Confirmed, OpenedTest, Report
 from search.deciding.plan import Plan, make_plan
 from search.deciding.provenance import provenance
@@ -84,7 +83,6 @@ def decide(question: Question) -> Iterator[Step]:
     source = find_source(question.data)
     plan = make_plan(
         history,
-        images=len(load(folder / "split.npz").training),
         slots=machine.slots,
         minutes=question.minutes,
         epochs=question.epochs,

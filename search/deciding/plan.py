@@ -8,7 +8,7 @@ from heapq import heapreplace
 from itertools import product
 from statistics import median
 
-from search.running.job import patience
+from search.running.job import LEAST_PATIENCE
 from studies import StudyError
 from studies.history import History, TrialRecord
 
@@ -42,7 +42,7 @@ class Plan:
     @property
     def patience(self) -> float:
         """Seconds without an event before a slot counts as hung."""
-        return patience(max(self.epoch_seconds))
+        return max(LEAST_PATIENCE, 10 * max(self.epoch_seconds))
 
     @property
     def title(self) -> str:
@@ -63,7 +63,6 @@ CANDIDATES, CONFIRM_SEEDS, SEEDS = (3, 2), (2, 1), (3, 1)
 def make_plan(
     history: History,
     *,
-    images: int,
     slots: int,
     minutes: float,
     epochs: int | None = None,
@@ -71,10 +70,7 @@ def make_plan(
     confirm_seeds: int | None = None,
     seeds: int | None = None,
 ) -> Plan:
-    """The most thorough plan that fits the time; what a person asks for stays as asked. Raises StudyError.
-
-    `images` are those of the training part, on all of which the plan trains.
-    """
+    """The most thorough plan that fits the time; what a person asks for stays as asked. Raises StudyError."""
     best = history.top(candidates or CANDIDATES[0])
     if not best:
         raise StudyError(
@@ -82,7 +78,7 @@ def make_plan(
             "go on with `cifar-search run`, with --pruner none if all were pruned"
         )
     longest = epochs or history.manifest.retrain_epochs
-    pace = _pace(history, images=images)
+    pace = _pace(history)
     plans = [
         Plan(trials=best[:count], confirm_seeds=confirming, seeds=retraining, epochs=longest, slots=slots, pace=pace)
         for count, confirming, retraining in product(
@@ -105,11 +101,10 @@ def makespan(costs: Sequence[float], *, slots: int) -> float:
     return max(free) * len(free) / slots
 
 
-def _pace(history: History, *, images: int) -> float:
+def _pace(history: History) -> float:
     """The median over all trials: one trial's own pace may have been disturbed by other work on the machine."""
     numbers = [trial.attributes for trial in history.trials]
-    part = median(row["seconds_per_epoch"] / row["flops"] for row in numbers if "seconds_per_epoch" in row)
-    return part * images / (history.manifest.images or images)  # the trials may have trained on a part of the images
+    return median(row["seconds_per_epoch"] / row["flops"] for row in numbers if "seconds_per_epoch" in row)
 
 
 def _choices(asked: int | None, known: Sequence[int]) -> Sequence[int]:

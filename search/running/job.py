@@ -24,7 +24,6 @@ from search.training.throughput import images_per_second
 from search.training.train import DivergedError, EpochResult, train
 
 LEAST_PATIENCE = 300.0  # seconds
-PATIENCE = 10  # times the expected seconds of an epoch before a slot counts as hung
 
 Outcome = Literal["diverged", "out-of-memory", "crashed", "hung", "infeasible"]
 
@@ -87,11 +86,6 @@ class Failed:
 
 
 Event = EpochResult | Speed | Finished | Failed
-
-
-def patience(epoch_seconds: float) -> float:
-    """Seconds without an event before a slot counts as hung, when an epoch is expected to take so long."""
-    return max(LEAST_PATIENCE, PATIENCE * epoch_seconds)
 
 
 @dataclass

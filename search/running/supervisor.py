@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from search.candidate import Candidate
 from search.running.examine import examine
 from search.running.forecast import Forecast
-from search.running.job import Event, Failed, Finished, Job, patience
+from search.running.job import LEAST_PATIENCE, Event, Failed, Finished, Job
 from search.running.opening import Opening, Search
 from search.running.signals import stop_flag
 from search.running.slots import Slots
@@ -21,6 +21,7 @@ from studies.lock import lock
 from studies.study import Study
 
 TICK = 0.5  # seconds between two looks at the clock and the signals
+PATIENCE = 10  # times the expected seconds of an epoch before a slot counts as hung
 
 
 def run(search: Search) -> Iterator[Update]:
@@ -105,7 +106,7 @@ class Desk:
                 seed=asked.seed,
                 epochs=self.study.manifest.epochs,
                 images=self.study.manifest.images,
-                patience=patience(expected),
+                patience=max(LEAST_PATIENCE, PATIENCE * expected),
             )
             self.slots.start(slot, job)
             self.running[asked.number] = Running(violations=examined.violations)
