@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 from pathlib import Path
@@ -43,19 +44,27 @@ def run(
     minutes: Annotated[float, typer.Option(help="Time that the search should take.")] = 50.0,
     seed: Annotated[int, typer.Option(help="Seed of the study.")] = 0,
     device: Device = None,
+    ray: Annotated[str | None, typer.Option(help="Run on a Ray cluster: HOST:PORT, or this machine's.")] = None,
+    cpus_per_slot: Annotated[int, typer.Option(min=1, help="With --ray: CPUs, and threads, of a slot.")] = 1,
+    gpus_per_slot: Annotated[float | None, typer.Option(help="With --ray: share of a GPU, such as 0.5.")] = None,
+    timeout: Annotated[str | None, typer.Option(help="Stop after so long: 90s, 30m, 2h.")] = None,
+    trial_timeout: Annotated[str | None, typer.Option(help="Give a trial up after so long.")] = None,
 ) -> None:
     """Search: start a study, or go on with it until it has its trials."""
     from search.console.watch import watch
     from search.running import supervisor
-    from search.running.opening import Search
+    from search.running.opening import Search, seconds
 
     search = Search(
         trials=trials, space=space, study=study, folder=runs, storage=storage, data=data, sampler=sampler,
         pruner=pruner, slots=slots, epochs=epochs, minutes=minutes, seed=seed, device=device,
+        ray=ray, cpus_per_slot=cpus_per_slot, gpus_per_slot=gpus_per_slot,
+        timeout=seconds(timeout, "--timeout"), trial_timeout=seconds(trial_timeout, "--trial-timeout"),
     )  # fmt: skip
     closed = watch(supervisor.run(search), console=_console())
+    if closed.signal is not None or closed.out_of_time:
+        _go_on()
     if closed.signal is not None:
-        _console().print(f"go on with: {_command()}", soft_wrap=True, highlight=False, markup=False)
         raise typer.Exit(128 + closed.signal)
 
 
@@ -149,6 +158,53 @@ def bench(data: Data = None, device: Device = None, as_json: AsJson = False) -> 
         _console().print(bench_table(rows))
 
 
+@app.command()
+def doctor(
+    fix: Annotated[bool, typer.Option("--fix", help="Repair what can be repaired.")] = False,
+    study: StudyName = None,
+    runs: Folder = Path("runs"),
+    storage: Storage = None,
+    as_json: AsJson = False,
+) -> None:
+    """Hold the ledger of a study against what is stored and what lies in its folder."""
+    from search.running import doctor as doctors
+
+    done = doctors.fix(runs, storage=storage, study=study) if fix else ()
+    ledger = doctors.examine_study(runs, storage=storage, study=study)
+    if as_json:
+        _print_json({**ledger.as_json(), "done": done})
+    else:
+        from search.console.ledger import ledger_text
+
+        _console().print(ledger_text(ledger, done=done), soft_wrap=True)
+    if ledger.findings:
+        raise typer.Exit(EXIT_CODES["StudyError"])
+
+
+@app.command()
+def reproduce(
+    trial: Annotated[int, typer.Argument(min=0, help="Number of the trial.")],
+    study: StudyName = None,
+    runs: Folder = Path("runs"),
+    storage: Storage = None,
+    data: Data = None,
+    device: Annotated[str | None, typer.Option(help="cuda or cpu.  [default: the record's]")] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the weights if they are the lost ones.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train a trial again from its record alone, and compare every epoch."""
+    from search.console.ledger import follow
+    from search.running.reproduce import Request
+    from search.running.reproduce import reproduce as again
+
+    request = Request(trial=trial, study=study, folder=runs, storage=storage, data=data, device=device, keep=keep)
+    found = follow(again(request), console=_console(stderr=as_json))
+    if as_json:
+        _print_json(found.as_json())
+    if not found.confirmed:
+        raise typer.Exit(EXIT_CODES["StudyError"])
+
+
 EXIT_CODES = {  # by name, since importing the classes takes seconds; 1 is an unknown error, 128 + n a signal
     "SpaceError": 2,
     "CandidateError": 2,
@@ -158,22 +214,39 @@ EXIT_CODES = {  # by name, since importing the classes takes seconds; 1 is an un
     "StudyError": 4,
     "StorageError": 5,
     "SlotError": 6,
+    "ClusterError": 6,
 }
+
+
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # wherever it was met, the disk is what a person must mend
 
 
 def main() -> None:
     """Run a command; an error that a person can mend is a sentence and an exit code, any other keeps its traceback."""
     try:
-        app()
+        app(_words(sys.argv[1:]))
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
+        if type(error).__name__ == "InterruptedSearch":
+            _go_on()
+            sys.exit(128 + error.signal)  # type: ignore[attr-defined]
         known = (EXIT_CODES.get(kind.__name__) for kind in type(error).__mro__)
         code = next((code for code in known if code is not None), None)
+        if isinstance(error, OSError) and error.errno in UNWRITABLE:
+            code = EXIT_CODES["StorageError"]
         if code is None:
             raise
         _console(stderr=True).print(f"cifar-search: {error}", highlight=False, soft_wrap=True, markup=False)
         sys.exit(code)
+
+
+def _words(arguments: list[str]) -> list[str]:
+    """`--ray` alone means `--ray auto`: Typer knows no option whose value may be left out."""
+    words: list[str] = []
+    for word, then in zip(arguments, [*arguments[1:], "-"], strict=True):
+        words += [word, "auto"] if word == "--ray" and then.startswith("-") else [word]
+    return words
 
 
 def _console(*, stderr: bool = False) -> Any:
@@ -186,9 +259,10 @@ def _print_json(data: dict[str, Any]) -> None:
     typer.echo(json.dumps(data, indent=2, allow_nan=False))
 
 
-def _command() -> str:
+def _go_on() -> None:
     import shlex
 
     from studies.storage import masked
 
-    return shlex.join(["cifar-search", *(masked(word) for word in sys.argv[1:])])
+    command = shlex.join(["cifar-search", *(masked(word) for word in sys.argv[1:])])
+    _console().print(f"go on with: {command}", soft_wrap=True, highlight=False, markup=False)

@@ -2,30 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Literal
 
-from optuna.storages import RDBStorage
-from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import ColumnElement, Connection, and_, or_, select
 
-from studies import unknown
+from studies import StudyError, unknown
 from studies.manifest import Manifest, stored_manifest
-from studies.storage import opened
+from studies.owner import Owner, owners
+from studies.rows import Row, nothing_thrown_away, read_rows
+from studies.storage import reading
+from studies.tables import STUDIES, STUDY_ATTRIBUTES, TRIALS  # fmt: skip
 
 State = Literal["complete", "pruned", "failed", "running", "waiting"]
-Outcome = Literal["diverged", "out-of-memory", "crashed", "hung", "infeasible"]
+Outcome = Literal["diverged", "out-of-memory", "crashed", "hung", "timed-out", "infeasible"]
 
 PLANNED = "planned"  # study attribute: how many trials the last start asked for
+MOST = "most"  # study attribute: how many trials any start asked for, at most
+START = "start_"  # study attribute: start_0001, ...
 
-_STATES: dict[TrialState, State] = {
-    TrialState.COMPLETE: "complete",
-    TrialState.PRUNED: "pruned",
-    TrialState.FAIL: "failed",
-    TrialState.RUNNING: "running",
-    TrialState.WAITING: "waiting",
+_STATES: dict[str, State] = {
+    "COMPLETE": "complete",
+    "PRUNED": "pruned",
+    "FAIL": "failed",
+    "RUNNING": "running",
+    "WAITING": "waiting",
 }
+MOST_RETRIES = 2  # of a trial whose slot died, hung or took too long
+CONSTRAINT = "constraints:"  # what Optuna puts before the name of one
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loss:
+    """A training that was cut short through a fault of its slot, and counts."""
+
+    attempt: int
+    outcome: Outcome
+    message: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,11 +62,22 @@ class TrialRecord:
     baseline: str | None  # its name among the values that were tried first
     started: datetime | None
     seconds: float | None  # from start to end, for finished trials
+    owner: str | None = None  # uuid of the supervisor that asked for it last
+    place: str | None = None  # that supervisor's host
+    attempts: int = 0  # how often it was asked for
+    losses: tuple[Loss, ...] = ()
+    checkpoint: str | None = None  # SHA-256 of the final one
+    stop: int | None = None  # the epoch after which the pruner ended it
 
     @property
     def feasible(self) -> bool:
         """No constraint is violated."""
         return all(value <= 0 for value in self.violations.values())
+
+    @property
+    def finished(self) -> bool:
+        """Nothing of it changes any more."""
+        return self.state not in {"running", "waiting"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +88,9 @@ class History:
     manifest: Manifest
     planned: int  # trials in total, as the last start asked for
     trials: tuple[TrialRecord, ...]
+    most: int = 0  # trials in total, as the most demanding start asked for
+    starts: tuple[dict[str, str], ...] = ()  # where each start came from
+    supervisors: Mapping[str, Owner] = field(default_factory=dict)  # by uuid; those that left in order are not here
 
     @property
     def counts(self) -> dict[State, int]:
@@ -71,8 +101,7 @@ class History:
     @property
     def finished(self) -> int:
         """Trials that are complete, pruned or failed."""
-        counts = self.counts
-        return counts["complete"] + counts["pruned"] + counts["failed"]
+        return sum(trial.finished for trial in self.trials)
 
     @property
     def best(self) -> TrialRecord | None:
@@ -85,58 +114,117 @@ class History:
         return tuple(sorted(feasible, key=lambda trial: -(trial.accuracy or 0.0))[:k])
 
 
+class Reader:
+    """Reads one study again and again; a finished trial is read once, since it never changes."""
+
+    def __init__(self, name: str, *, study_id: int) -> None:
+        self.name = name
+        self.study_id = study_id
+        self._ids: dict[int, int] = {}  # by number of the trial
+        self._records: dict[int, TrialRecord] = {}  # by id
+
+    def read(self, connection: Connection) -> History:
+        """The study as it stands now. Raises StudyError for one that is not ours."""
+        attributes = study_attributes(connection, self.study_id)
+        trials = self.trials(connection)
+        starts = sorted(key for key in attributes if key.startswith(START))
+        return History(
+            study=self.name,
+            manifest=stored_manifest(attributes, study=self.name),
+            planned=attributes.get(PLANNED, len(trials)),
+            trials=trials,
+            most=attributes.get(MOST, max(attributes.get(PLANNED, 0), len(trials))),
+            starts=tuple(attributes[key] for key in starts),
+            supervisors=owners(attributes),
+        )
+
+    def trials(self, connection: Connection) -> tuple[TrialRecord, ...]:
+        """Every trial of the study, by number."""
+        unfinished = [id for id, record in self._records.items() if not record.finished]
+        # Trials are made one at a time, so that a new one always has a higher id.
+        fresh = TRIALS.c.trial_id > max(self._records, default=-1)
+        self._read(connection, or_(fresh, TRIALS.c.trial_id.in_(unfinished)))
+        return tuple(sorted(self._records.values(), key=lambda record: record.number))
+
+    def row(self, connection: Connection, number: int) -> Row:
+        """One trial as it stands now, its parameters with it. Raises StudyError where it is gone."""
+        for row in read_rows(connection, TRIALS.c.trial_id == self.id(connection, number), parameters=True):
+            return row
+        raise StudyError(f"trial {number} of study {self.name!r} was deleted meanwhile: start another study")
+
+    def id(self, connection: Connection, number: int) -> int:
+        """Optuna's id of a trial."""
+        if number not in self._ids:
+            self.trials(connection)
+        return self._ids[number]
+
+    def _read(self, connection: Connection, which: ColumnElement[bool]) -> None:
+        with nothing_thrown_away():
+            for row in read_rows(connection, and_(TRIALS.c.study_id == self.study_id, which)):
+                self._ids[row.number] = row.id
+                self._records[row.id] = record_of(row)
+
+
 def read_history(name: str, *, storage: str) -> History:
     """The study of that name at a storage URL; writes nothing. Raises StudyError, StorageError."""
-    with opened(storage, read_only=True) as database:
-        study_id = find_study(name, storage=database)
-        attributes = database.get_study_user_attrs(study_id)
-        manifest = stored_manifest(attributes, study=name)
-        trials = database.get_all_trials(study_id, deepcopy=False)
-        return history(name, manifest=manifest, planned=attributes.get(PLANNED, len(trials)), trials=trials)
+    with reading(storage) as connection:
+        return Reader(name, study_id=find_study(name, connection=connection)).read(connection)
 
 
 def study_names(storage: str) -> tuple[str, ...]:
     """Every study at a storage URL, oldest first. Raises StorageError."""
-    with opened(storage, read_only=True) as database:
-        return tuple(study.study_name for study in database.get_all_studies())
+    with reading(storage) as connection:
+        return _names(connection)
 
 
-def find_study(name: str, *, storage: RDBStorage) -> int:
+def find_study(name: str, *, connection: Connection) -> int:
     """Optuna's id of a study. Raises StudyError with the known names and the nearest."""
-    try:
-        return storage.get_study_id_from_name(name)
-    except KeyError:
-        raise unknown("study", name, (study.study_name for study in storage.get_all_studies())) from None
+    found = connection.scalar(select(STUDIES.c.study_id).where(STUDIES.c.study_name == name))
+    if found is None:
+        raise unknown("study", name, _names(connection))
+    return int(found)
 
 
-def history(name: str, *, manifest: Manifest, planned: int, trials: Iterable[FrozenTrial]) -> History:
-    """The plain view of Optuna's trials."""
-    records = sorted((_record(trial) for trial in trials), key=lambda record: record.number)
-    return History(study=name, manifest=manifest, planned=planned, trials=tuple(records))
+def study_attributes(connection: Connection, study_id: int) -> dict[str, Any]:
+    """What is kept of a study beside its trials."""
+    columns = (STUDY_ATTRIBUTES.c.key, STUDY_ATTRIBUTES.c.value_json)
+    rows = connection.execute(select(*columns).where(STUDY_ATTRIBUTES.c.study_id == study_id))
+    return {key: json.loads(value) for key, value in rows}
 
 
-def _record(trial: FrozenTrial) -> TrialRecord:
-    attributes = dict(trial.user_attrs)
-    values = attributes.pop("values", trial.params)
-    baseline, outcome, message = (attributes.pop(name, None) for name in ("baseline", "outcome", "message"))
-    curve, seed = attributes.pop("curve", []), attributes.pop("seed", None)
-    epochs = tuple(sorted(trial.intermediate_values.items()))
+def _names(connection: Connection) -> tuple[str, ...]:
+    return tuple(connection.scalars(select(STUDIES.c.study_name).order_by(STUDIES.c.study_id)))
+
+
+def record_of(row: Row) -> TrialRecord:
+    """The plain view of a trial."""
+    attributes = row.attributes | row.attributes.get("asked", {})
+    take = attributes.pop
+    epochs, value, outcome = tuple(sorted(row.reports.items())), row.values.get(0), take("outcome", None)
     last = epochs[-1][1] if epochs else None
     # Optuna has no state that a sampler learns from but "pruned": a trial that failed is told as such.
-    failed = trial.state is TrialState.PRUNED and outcome not in {None, "infeasible"}
+    failed = row.state == "PRUNED" and outcome not in {None, "infeasible"}
     return TrialRecord(
-        number=trial.number,
-        state="failed" if failed else _STATES[trial.state],
-        values=dict(values),
-        accuracy=last if trial.value is None else trial.value,
+        number=row.number,
+        state="failed" if failed else _STATES[row.state],
+        values=take("values", {}),
+        accuracy=last if value is None else value,
         outcome=outcome,
-        message=message,
+        message=take("message", None),
         epochs=epochs,
-        curve=tuple(curve),
-        seed=seed,
+        curve=tuple(take("curve", ())),
+        seed=take("seed", None),
+        violations={
+            key.removeprefix(CONSTRAINT): value for key, value in row.system.items() if key.startswith(CONSTRAINT)
+        },
+        baseline=take("baseline", None),
+        started=row.started.replace(tzinfo=UTC).astimezone() if row.started else None,
+        seconds=(row.ended - row.started).total_seconds() if row.ended and row.started else None,
+        owner=take("owner", None),
+        place=take("place", None),
+        attempts=take("attempt", 0),
+        losses=tuple(Loss(**loss) for loss in take("losses", ())),
+        checkpoint=take("checkpoint", None),
+        stop=take("stop", None),
         attributes={name: value for name, value in attributes.items() if isinstance(value, (int, float))},
-        violations=dict(trial.constraints),
-        baseline=baseline,
-        started=trial.datetime_start.astimezone() if trial.datetime_start else None,
-        seconds=trial.duration.total_seconds() if trial.duration else None,
     )

@@ -16,8 +16,10 @@ class LockedError(StudyError):
 
 
 @contextmanager
-def lock(path: Path) -> Iterator[None]:
+def lock(path: Path, *, shared: bool = False) -> Iterator[None]:
     """Holds the lock file until the block ends or the process dies, however it dies. Raises LockedError.
+
+    `shared` lets in others that share it, and keeps out who wants it alone.
 
     A forked child shares the lock; one that is spawned does not.
     """
@@ -25,7 +27,7 @@ def lock(path: Path) -> Iterator[None]:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
             raise LockedError(

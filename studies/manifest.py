@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -33,6 +34,17 @@ class Manifest:
     def __post_init__(self) -> None:
         if self.seed < 0 or self.epochs < 1:
             raise StudyError(f"a study needs a seed >= 0 and epochs >= 1, not {self.seed} and {self.epochs}")
+
+    def seed_of(self, trial: int) -> int:
+        """The seed of a trial, 63 bits: it depends on neither the slot, the attempt nor the machine."""
+        return self._derived(trial, size=8) >> 1
+
+    def seed_of_start(self, start: int) -> int:
+        """The sampler's seed, 32 bits, its own at each start: Optuna keeps no sampler, and one seed draws the same."""
+        return self._derived(start, size=4)
+
+    def _derived(self, index: int, *, size: int) -> int:
+        return int.from_bytes(hashlib.sha256(f"{self.seed}/{index}".encode()).digest()[:size])
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""

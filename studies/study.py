@@ -1,27 +1,29 @@
-"""A study that one supervisor owns: it asks for trials, reports their epochs, and tells how they ended."""
+"""A study in which a supervisor takes part: it asks for trials, reports their epochs, and tells how they ended."""
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Self
 
 import optuna
-from optuna.exceptions import ExperimentalWarning
-from optuna.storages import RDBStorage
-from optuna.study import StudyDirection
 from optuna.trial import Trial, TrialState
 
 from studies import StudyError
-from studies.history import PLANNED, History, Outcome, State, history
-from studies.manifest import ATTRIBUTE, Differences, Manifest, check_same, stored_manifest
+from studies.held import Held
+from studies.held import TakenError as TakenError  # the study's users know it from here
+from studies.history import History, Loss, Outcome, Reader, State, study_attributes
+from studies.manifest import Differences, Manifest
 from studies.pruners import make_pruner
 from studies.samplers import make_sampler
-from studies.storage import close, open_storage
+from studies.seat import Seat
+from studies.storage import close, open_storage, told
+from studies.turn import begun
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -29,8 +31,7 @@ Value = str | int | float | bool
 Suggest = Callable[[Trial], Mapping[str, Value]]
 """Draws one candidate's flat values from Optuna's trial, the fixed ones included."""
 
-_BASELINES = "baselines"  # study attribute: their names, set when all of them are in the queue
-_STARTS = "starts"  # study attribute: how often the study was opened
+_BASELINES = "baselines"  # study attribute: their names, set with them in the queue
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +42,8 @@ class Asked:
     values: dict[str, Value]  # flat
     baseline: str | None  # its name, if it was queued by one
     seed: int  # 63 bits, from the study's seed and the number alone
+    attempt: int  # from 1: how often it was asked for
+    reported: int  # epochs that are stored of earlier attempts
 
 
 def check_name(name: str) -> None:
@@ -59,149 +62,188 @@ def open_study(
     manifest: Manifest,
     conditional: bool,
     differences: Differences,
+    provenance: Mapping[str, str] = {},
 ) -> Study:
-    """Creates the study or resumes it, `trials` being the total. Raises StudyError, StorageError.
+    """Creates the study or goes on with it, `trials` being the total. Raises StudyError, StorageError.
 
-    The caller holds the study's lock: trials that are still marked as running belong to a dead process and are put
-    back, to be asked again with their number and values.
+    The caller holds the run's lock file. In PostgreSQL supervisors of other machines may take part at the same time;
+    in any other database each running trial belongs to a dead process and is made to wait again.
     """
     check_name(name)
+    draw = partial(make_sampler, sampler, trials=trials, conditional=conditional)
+    first, chosen = draw(seed=0), make_pruner(pruner, trials=trials, epochs=manifest.epochs)  # or they are refused
     database = open_storage(storage)
     try:
-        known = {study.study_name: study.user_attrs for study in database.get_all_studies()}
-        starts = known.get(name, {}).get(_STARTS, 0) + 1
-        inner = optuna.create_study(
-            study_name=name,
-            storage=database,
-            direction="maximize",
-            load_if_exists=True,
-            # Its own at each start: Optuna keeps no sampler state, and the same seed would draw the same values again.
-            sampler=make_sampler(
-                sampler, seed=_seed(manifest.seed, starts, size=4), trials=trials, conditional=conditional
-            ),
-            pruner=make_pruner(pruner, trials=trials, epochs=manifest.epochs),
-        )
-        notes = _identify(inner, manifest, differences=differences)
-        inner.set_user_attr(_STARTS, starts)
-        inner.set_user_attr(PLANNED, trials)
-        return Study(inner, database=database, trials=trials, manifest=manifest, notes=notes)
+        with told(storage):
+            inner = optuna.create_study(
+                study_name=name, storage=database, sampler=first, pruner=chosen, direction="maximize",
+                load_if_exists=True,
+            )  # fmt: skip
+            reader = Reader(name, study_id=database.get_study_id_from_name(name))
+        seat = Seat(inner, storage=database, reader=reader)
+        with seat.turn() as connection:
+            notes = seat.identify(connection, manifest=manifest, differences=differences)
+            start = seat.record_start(connection, trials=trials, provenance=provenance)
+            inner.sampler = draw(seed=manifest.seed_of_start(start))
+            recovered = seat.take_back(connection)
+        return Study(seat, trials=trials, manifest=manifest, notes=notes, recovered=recovered)
     except BaseException:
         close(database)
         raise
 
 
 class Study:
-    """Asks and tells; made by open_study, closed by `with`."""
+    """Asks and tells; made by open_study, closed by `with`.
+
+    Each method is one transaction, done or not done, and may be called again after an UnreachableError.
+    """
 
     def __init__(
-        self, inner: optuna.Study, *, database: RDBStorage, trials: int, manifest: Manifest, notes: Sequence[str]
+        self, seat: Seat, *, trials: int, manifest: Manifest, notes: Sequence[str], recovered: tuple[int, ...]
     ) -> None:
-        self.name = inner.study_name
+        self.name = seat.reader.name
         self.trials = trials  # in total: finished, running and waiting
         self.manifest = manifest
         self.notes = tuple(notes)  # what may change since the study was created, and did
-        self._inner = inner
-        self._database = database
-        self._id = database.get_study_id_from_name(self.name)
-        self._asked: dict[int, Trial] = {}
-        self.recovered = self._recover()  # numbers of the trials that a dead process left, waiting again
+        self.recovered = recovered  # numbers of the trials that dead supervisors left, waiting again
+        self._seat = seat
+        self._asked: dict[int, Asked] = {}
+        self._noted: dict[int, dict[str, float]] = {}
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        close(self._database)
+        self._seat.leave()
 
     def enqueue(self, baselines: Sequence[tuple[str, Mapping[str, Value]]]) -> None:
         """Queues the named values to be tried first, once in a study's life and as far as its trials reach.
 
         The values are those of the parameters that vary, no others.
         """
-        if _BASELINES in self._inner.user_attrs:
-            return
-        trials = self.history().trials
-        queued = {trial.baseline for trial in trials}  # a start that was killed may have queued some
-        fresh = [(name, values) for name, values in baselines if name not in queued]
-        for name, values in fresh[: max(0, self.trials - len(trials))]:
-            self._inner.enqueue_trial(dict(values), user_attrs={"baseline": name})
-        self._inner.set_user_attr(_BASELINES, [name for name, _ in baselines])
+        seat = self._seat
+        with seat.turn() as connection:
+            if _BASELINES in study_attributes(connection, seat.reader.study_id):
+                return
+            free = max(0, self.trials - len(seat.reader.trials(connection)))
+            for name, values in baselines[:free]:
+                seat.study.enqueue_trial(dict(values), user_attrs={"baseline": name})
+            seat.study.set_user_attr(_BASELINES, [name for name, _ in baselines])
 
-    def ask(self, suggest: Suggest) -> Asked:
-        """The next trial: one that waits, or else a new one. Only while `remaining` is above 0."""
-        assert self.remaining > 0, "the study has all its trials"
-        trial = self._inner.ask()
-        values = dict(suggest(trial))
-        seed = _seed(self.manifest.seed, trial.number, size=8) >> 1
-        trial.set_user_attr("values", values)
-        trial.set_user_attr("seed", seed)
-        self._asked[trial.number] = trial
-        return Asked(number=trial.number, values=values, baseline=trial.user_attrs.get("baseline"), seed=seed)
+    def ask(self, suggest: Suggest) -> Asked | None:
+        """The next trial: one that waits, or else a new one; None while there is nothing to hand out.
+
+        Trials of supervisors that have died meanwhile wait again, and are handed out here.
+        """
+        with self._seat.turn() as connection:
+            self.recovered += self._seat.take_back(connection)
+            if begun(connection, self._seat.reader.study_id) >= self.trials:
+                return None
+            trial = self._seat.study.ask()
+            sys.audit("cifar_search.study.asked", trial.number)
+            attributes = trial.user_attrs
+            earlier = trial.storage.get_trial(trial._trial_id).intermediate_values
+            asked = Asked(
+                number=trial.number,
+                values=dict(suggest(trial)),
+                baseline=attributes.get("baseline"),
+                seed=self.manifest.seed_of(trial.number),
+                attempt=attributes.get("asked", {}).get("attempt", 0) + 1,
+                reported=max(earlier, default=0),
+            )
+            whose = {"owner": self._seat.owner.uuid, "place": self._seat.owner.host}
+            kept = {"values": asked.values, "seed": asked.seed, "attempt": asked.attempt, **whose}
+            trial.set_user_attr("asked", kept)  # one attribute, since each is a row to write and to read
+        self._asked[asked.number] = asked
+        self._seat.mine.add(asked.number)
+        sys.audit("cifar_search.study.owned", asked.number)
+        return asked
 
     def report(self, number: int, *, epoch: int, accuracy: float, **measured: float | None) -> bool:
         """Keeps the validation accuracy after an epoch, counted from 1, and says whether to prune the trial.
 
-        An epoch that is already stored is skipped. Never prunes after the last epoch, where nothing is left to save.
-        Whatever else was measured joins the trial's curve.
+        An epoch that is stored already gets the same answer again. Never prunes after the last epoch, where nothing is
+        left to save. Whatever else was measured joins the trial's curve.
         """
-        trial = self._trial(number)
-        if epoch in self._database.get_trial(trial._trial_id).intermediate_values:
-            return False
         row = {"epoch": epoch, "validation_accuracy": accuracy, **measured}
-        # A kill may have left this epoch's row without its report.
-        earlier = [one for one in trial.user_attrs.get("curve", []) if one["epoch"] < epoch]
-        trial.set_user_attr("curve", [*earlier, row])
-        trial.report(accuracy, step=epoch)
-        return epoch < self.manifest.epochs and trial.should_prune()
+        noted = self._noted.get(number, {})
+        with self._seat.held(number) as trial:
+            prune = trial.report(row, epoch=epoch, accuracy=accuracy, last=self.manifest.epochs, **noted)
+        self._noted.pop(number, None)
+        sys.audit("cifar_search.study.reported", number)
+        return prune
 
     def note(self, number: int, **numbers: float) -> None:
-        """Keeps numbers of a running trial (parameters, flops, ...); a NaN or an infinity is left out."""
-        for name, value in numbers.items():
-            if math.isfinite(value):
-                self._trial(number).set_user_attr(name, value)
+        """Keeps numbers of a running trial (parameters, flops, ...); they are stored with what is told of it next.
 
-    def complete(self, number: int, accuracy: float, *, violations: Mapping[str, float] | None = None) -> None:
-        """Ends a trial with its validation accuracy; it is feasible when no violation is above 0."""
-        self._constrain(number, violations or {})
-        self._tell(number, TrialState.COMPLETE, accuracy)
+        A NaN or an infinity is left out.
+        """
+        finite = {name: value for name, value in numbers.items() if math.isfinite(value)}
+        self._noted[number] = self._noted.get(number, {}) | finite
+
+    def complete(
+        self,
+        number: int,
+        *,
+        violations: Mapping[str, float] | None = None,
+        checkpoint: str | None = None,
+        **numbers: float,
+    ) -> None:
+        """Ends a trial with the accuracy of its last epoch; it is feasible when no violation is above 0.
+
+        `checkpoint` is the SHA-256 of the final one. Raises StudyError where the last epoch was not reported.
+        """
+        self.note(number, **numbers)
+        kept = {"checkpoint": checkpoint} if checkpoint else {}
+        with self._ending(number) as (trial, noted):
+            accuracy = dict(trial.record.epochs).get(self.manifest.epochs, math.nan)
+            if not math.isfinite(accuracy):
+                raise StudyError(
+                    f"a complete trial has a finite accuracy after epoch {self.manifest.epochs}, "
+                    f"and trial {number} of study {self.name!r} reported {dict(trial.record.epochs)}: report it first"
+                )
+            trial.end(TrialState.COMPLETE, accuracy=accuracy, violations=violations, **kept, **noted)
 
     def prune(self, number: int, *, violations: Mapping[str, float] | None = None) -> None:
         """Ends a trial that `report` said to prune."""
-        self._constrain(number, violations or {})
-        self._tell(number, TrialState.PRUNED)
+        with self._ending(number) as (trial, noted):
+            trial.end(TrialState.PRUNED, violations=violations, **noted)
 
     def fail(
         self, number: int, *, outcome: Outcome, message: str, violations: Mapping[str, float] | None = None
     ) -> None:
-        """Ends a trial that could not be finished, as a violated constraint: the sampler learns to keep away.
+        """Ends a trial that could not be finished, so that the sampler learns to keep away.
 
         `violations` say by how much, relative to the limit; without a positive one the outcome itself counts as 1.
-        Optuna's own state for failures would be invisible to the sampler.
         """
-        trial = self._trial(number)
-        trial.set_user_attr("message", message)
-        trial.set_user_attr("outcome", outcome)  # from here on the failure is told even if this process dies
-        self._constrain(number, violations or {})
-        if all(value <= 0 for value in trial.constraints.values()):
-            trial.set_constraint(outcome, 1.0)
-        self._tell(number, TrialState.PRUNED)
+        with self._ending(number) as (trial, noted):
+            trial.fail(outcome=outcome, message=message, violations=violations, **noted)
+
+    def lose(self, number: int, *, outcome: Outcome, message: str) -> bool:
+        """Says that a slot died, hung or took too long: the trial waits again, or fails at its third loss (False)."""
+        loss = Loss(attempt=self._asked[number].attempt, outcome=outcome, message=message)
+        with self._ending(number) as (trial, noted):
+            return trial.lose(loss, **noted)
 
     def put_back(self, number: int) -> None:
-        """Makes a running trial wait again: the next ask returns it with its number and values."""
-        trial = self._trial(number)
-        self._database.set_trial_state_values(trial._trial_id, state=TrialState.WAITING)
-        self._asked.pop(number)
+        """Makes a running trial wait again, through no fault of its own: the next ask returns it as it was."""
+        with self._ending(number) as (trial, _):
+            trial.put_back()
+
+    def beat(self) -> None:
+        """Shows the other supervisors that this one lives, and looks at theirs; to be called often."""
+        self._seat.beat()
 
     def annotate(self, markdown: str) -> None:
         """Sets the study's note in the dashboard."""
         from optuna_dashboard import save_note
 
-        save_note(self._inner, markdown)
+        with self._seat.turn():
+            save_note(self._seat.study, markdown)
 
     def history(self) -> History:
         """The trials as plain data, as they stand now."""
-        return history(
-            self.name, manifest=self.manifest, planned=self.trials, trials=self._inner.get_trials(deepcopy=False)
-        )
+        return self._seat.history()
 
     @property
     def counts(self) -> dict[State, int]:
@@ -219,46 +261,25 @@ class Study:
         counts = self.counts
         return max(0, self.trials - sum(counts.values()) + counts["waiting"])
 
-    def _recover(self) -> tuple[int, ...]:
-        recovered = []
-        for trial in self.history().trials:
-            if trial.state == "running" and trial.outcome:  # it died between the outcome and the end of `fail`
-                self.fail(trial.number, outcome=trial.outcome, message=trial.message or "")
-            elif trial.state == "running":
-                self.put_back(trial.number)
-                recovered.append(trial.number)
-        return tuple(recovered)
+    @property
+    def done(self) -> bool:
+        """All trials are finished."""
+        return self.finished >= self.trials
 
-    def _trial(self, number: int) -> Trial:
-        if number not in self._asked:
-            trial_id = self._database.get_trial_id_from_study_id_trial_number(self._id, number)
-            self._asked[number] = Trial(self._inner, trial_id)
-        return self._asked[number]
+    @property
+    def others(self) -> tuple[int, ...]:
+        """Numbers of the trials that other supervisors run; when one dies, `ask` hands its trials out here."""
+        trials = self.history().trials
+        return tuple(
+            trial.number for trial in trials if trial.state == "running" and trial.owner != self._seat.owner.uuid
+        )
 
-    def _constrain(self, number: int, violations: Mapping[str, float]) -> None:
-        trial = self._trial(number)
-        known = trial.constraints  # from before a kill; Optuna keeps the first and warns at a second
-        for name, value in violations.items():
-            if name not in known:
-                trial.set_constraint(name, value)
-
-    def _tell(self, number: int, state: TrialState, accuracy: float | None = None) -> None:
-        self._inner.tell(number, accuracy, state=state)
+    @contextmanager
+    def _ending(self, number: int) -> Iterator[tuple[Held, dict[str, float]]]:
+        """A trial that this process has no more to do with afterwards, and what was noted of it."""
+        with self._seat.held(number) as trial:
+            yield trial, self._noted.get(number, {})
         self._asked.pop(number, None)
-
-
-def _identify(inner: optuna.Study, manifest: Manifest, *, differences: Differences) -> tuple[str, ...]:
-    # Empty and without a manifest: new, or left by a start that was killed right here.
-    fresh = inner.directions == [StudyDirection.MAXIMIZE] and not inner.get_trials(deepcopy=False)
-    if ATTRIBUTE in inner.user_attrs or not fresh:
-        old = stored_manifest(inner.user_attrs, study=inner.study_name)
-        return check_same(old, manifest, study=inner.study_name, differences=differences)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        inner.set_metric_names([manifest.metric])
-    inner.set_user_attr(ATTRIBUTE, manifest.as_dict())
-    return ()
-
-
-def _seed(seed: int, index: int, *, size: int) -> int:
-    return int.from_bytes(hashlib.sha256(f"{seed}/{index}".encode()).digest()[:size])
+        self._seat.mine.discard(number)
+        self._noted.pop(number, None)
+        sys.audit("cifar_search.study.told", number)

@@ -16,7 +16,7 @@ from search.console.watch import EVENTS, Picture, watch
 from search.console.words import counts, duration, percent, plain
 from search.running.status import Status
 from search.running.updates import Closed, Ended, Opened, Progressed, Started, Update, Waited
-from search.training.train import EpochResult
+from search.training.result import EpochResult
 from studies.history import History, TrialRecord
 from studies.manifest import Manifest
 

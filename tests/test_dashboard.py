@@ -44,8 +44,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ) as study:  # fmt: skip
         asked = study.ask(lambda trial: {"rate": trial.suggest_float("rate", 0, 1)})
         study.note(asked.number, parameters=1234)
-        study.report(asked.number, epoch=1, accuracy=0.75)
-        study.complete(asked.number, 0.75)
+        for epoch in range(1, MANIFEST.epochs + 1):
+            study.report(asked.number, epoch=epoch, accuracy=0.75)
+        study.complete(asked.number)
     (folder / "losses.png").write_bytes(PIXEL)
     (folder / "report.md").write_text("# The answer\n")
     publish(

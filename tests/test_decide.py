@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from search.data import synthetic
 from search.data.cifar10 import DataError
 from search.deciding.decide import Chosen, Planned, Question, Reported, Step, decide
-from search.deciding.plan import make_plan, makespan
+from search.deciding.plan import check_complete, make_plan, makespan
 from search.deciding.recommendation import ClaimError, parse_claims
 from search.running.opening import Search
 from search.running.supervisor import run
@@ -141,7 +141,7 @@ def test_no_complete_trial_is_a_sentence(runs: Path) -> None:
     empty = dataclasses.replace(history, trials=())
 
     with pytest.raises(StudyError, match="no complete trial"):
-        make_plan(empty, slots=1, minutes=1)
+        check_complete(empty)
 
 
 def test_claims_of_one_name_are_refused() -> None:
@@ -171,14 +171,16 @@ def history(runs: Path) -> Iterator[History]:
 def test_the_plan_is_the_most_thorough_that_fits(
     history: History, seconds: float, expected: tuple[int, int, int, int]
 ) -> None:
-    plan = make_plan(timed(history, seconds), slots=2, minutes=15)
+    plan = make_plan(timed(history, seconds), images=1800, slots=2, minutes=15)
 
     assert (len(plan.trials), plan.confirm_seeds, plan.seeds, plan.epochs) == expected
     assert plan.seconds <= 15 * 60 or seconds == 1000.0  # the shortest plan of all is kept, however slow
 
 
 def test_what_is_asked_for_is_kept_however_long_it_takes(history: History) -> None:
-    plan = make_plan(timed(history, 100.0), slots=1, minutes=1, epochs=40, seeds=5, candidates=2, confirm_seeds=3)
+    plan = make_plan(
+        timed(history, 100.0), images=1800, slots=1, minutes=1, epochs=40, seeds=5, candidates=2, confirm_seeds=3
+    )
 
     assert (len(plan.trials), plan.confirm_seeds, plan.seeds, plan.epochs) == (2, 3, 5, 40)
 
@@ -191,3 +193,12 @@ def test_the_time_of_jobs_side_by_side_is_that_of_the_last_to_end(
     costs: list[float], slots: int, expected: float
 ) -> None:
     assert makespan(costs, slots=slots) == pytest.approx(expected)
+
+
+def test_trials_on_a_quarter_of_the_images_forecast_four_times_their_own_time(history: History) -> None:
+    whole = timed(history, 10.0)
+    quarter = dataclasses.replace(whole, manifest=dataclasses.replace(whole.manifest, images=450))
+
+    plans = [make_plan(study, images=1800, slots=1, minutes=1e6) for study in (whole, quarter)]
+
+    assert plans[1].seconds == pytest.approx(4 * plans[0].seconds)

@@ -198,7 +198,7 @@ def test_the_children_of_a_killed_supervisor_die(killed: Story) -> None:
 def test_what_a_kill_left_is_told(killed: Story) -> None:
     (number,) = (trial.number for trial in killed.between.trials if trial.state == "running")
 
-    assert f"note: trials {number} were left unfinished and start again" in killed.second
+    assert f"note: trials {number} were left unfinished and go on" in killed.second
 
 
 def test_a_second_supervisor_is_told_the_process(killed: Story) -> None:

@@ -26,6 +26,14 @@ def test_lock_is_free_after_its_holder(tmp_path: Path) -> None:
         pass
 
 
+def test_sharing_lets_in_who_shares_and_nobody_else(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with lock(path, shared=True), lock(path, shared=True), pytest.raises(LockedError), lock(path):
+        pass
+    with lock(path), pytest.raises(LockedError), lock(path, shared=True):
+        pass
+
+
 def test_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "lock").symlink_to(tmp_path / "precious")
     (tmp_path / "precious").write_text("kept")

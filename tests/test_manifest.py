@@ -64,3 +64,13 @@ def test_stored_manifest_comes_back_or_is_foreign() -> None:
 def test_impossible_length_is_refused() -> None:
     with pytest.raises(StudyError, match="epochs >= 1, not 0 and 0"):
         replace(MANIFEST, epochs=0)
+
+
+def test_seeds_depend_on_the_study_and_the_number_alone() -> None:
+    seeds = [MANIFEST.seed_of(trial) for trial in range(100)]
+    assert len(set(seeds)) == 100
+    assert all(0 <= seed < 2**63 for seed in seeds)
+    assert replace(MANIFEST, versions={}, epochs=9).seed_of(7) == seeds[7]
+    assert replace(MANIFEST, seed=1).seed_of(7) != seeds[7]
+    assert 0 <= MANIFEST.seed_of_start(1) < 2**32
+    assert MANIFEST.seed_of_start(1) != MANIFEST.seed_of_start(2)

@@ -13,7 +13,7 @@ from search.data import cifar10, split
 from search.data.store import store
 from search.networks.build import build
 from search.training.precision import best_precision
-from search.training.train import train
+from search.training.train import begin, train
 
 pytestmark = [
     pytest.mark.realdata,
@@ -31,7 +31,8 @@ def test_seconds_of_training_beat_40_percent() -> None:
     )
     network = build(candidate.architecture, seed=0)
 
-    *_, last = train(network, recipe=candidate.recipe, store=data, epochs=3, seed=0, precision=best_precision(cpu))
+    training = begin(network, recipe=candidate.recipe, store=data, epochs=3, seed=0, precision=best_precision(cpu))
+    *_, last = filter(None, train(training))
 
     assert len(data.training) == 10_000
     assert last.validation_accuracy is not None

@@ -18,7 +18,7 @@ from search.data.store import store
 from search.networks.blocks import NetworkError
 from search.networks.build import build
 from search.running.examine import Examined, examine, load
-from search.training.train import train
+from search.training.train import begin, train
 from spaces import Space
 
 FILES = sorted(Path(str(spaces.__file__)).parent.glob("*.yaml"))
@@ -100,7 +100,8 @@ def test_a_draw_trains_two_steps_and_stays_finite(name: str) -> None:
     few = store(images, split=split, device=torch.device("cpu"))
     candidate = next(drawn.candidate for drawn in draws(name) if drawn.candidate and not drawn.problem)
     network = build(candidate.architecture, seed=0)
-    results = list(train(network, recipe=candidate.recipe, store=few, epochs=2, seed=0, precision="float32"))
+    training = begin(network, recipe=candidate.recipe, store=few, epochs=2, seed=0, precision="float32")
+    results = [result for result in train(training) if result]
     numbers = [loss for result in results for loss in (result.train_loss, result.validation_loss)]
     assert all(loss is not None and math.isfinite(loss) for loss in numbers)
     assert all(bool(torch.isfinite(tensor).all()) for tensor in network.state_dict().values())

@@ -18,9 +18,12 @@ from search.candidate import Candidate, Cnn, Recipe
 from search.data.sources import Source
 from search.data.split import stratified
 from search.data.synthetic import training
-from search.running.job import Bench, Event, Failed, Finished, Job, Setting, Speed, is_out_of_memory, run_job
-from search.running.slots import SlotError, Slots
-from search.training.train import EpochResult
+from search.running import stint
+from search.running.job import Event, Failed, Finished, Job, Left, Lost, Setting, Speed
+from search.running.slots import Slots
+from search.running.stint import SlotError
+from search.running.work import Bench, is_out_of_memory, run_job
+from search.training.result import EpochResult
 
 SOURCE = Source(kind="synthetic", folder=None)
 TINY = Candidate(
@@ -77,6 +80,14 @@ def trained(slots: Slots, index: int, job: Job) -> list[EpochResult]:
     return [replace(event, seconds=0.0) for event in events if isinstance(event, EpochResult)]
 
 
+def first_epoch(slots: Slots) -> EpochResult:
+    """Waits for the first result of the one job that runs."""
+    while True:
+        for _, _, event in slots.events(timeout=0.2):
+            if isinstance(event, EpochResult):
+                return event
+
+
 def failure(events: list[Event]) -> Failed:
     assert isinstance(events[-1], Failed), events
     return events[-1]
@@ -118,10 +129,10 @@ def test_the_two_slots_share_a_list_of_jobs(slots: Slots) -> None:
 
 
 def test_speed_is_that_of_all_slots_together(slots: Slots, monkeypatch: pytest.MonkeyPatch) -> None:
-    def said(jobs: list[Job]) -> Iterator[tuple[Job, Event]]:
+    def said(_: Slots, jobs: list[Job], **__: object) -> Iterator[tuple[Job, Event]]:
         yield from ((job, Speed(images_per_second=100.0)) for job in jobs)
 
-    monkeypatch.setattr(slots, "run_all", said)
+    monkeypatch.setattr(stint, "run_all", said)
 
     assert slots.measure(job()) == 200.0
 
@@ -134,9 +145,7 @@ def test_a_measurement_that_fails_stops_everything_with_the_cause(slots: Slots) 
 def test_stop_frees_the_slot_at_once_and_the_next_job_starts_from_the_beginning(slots: Slots) -> None:
     whole = trained(slots, 0, job())
     slots.start(0, job(epochs=1000))
-    while not (events := slots.events(timeout=0.2)):
-        pass
-    assert isinstance(events[0][2], EpochResult)
+    first_epoch(slots)
 
     slots.stop(0)
 
@@ -170,7 +179,7 @@ class Faults:
 
     whole: list[EpochResult]  # the job before any fault
     pids: list[int]
-    said: list[Failed]
+    said: list[Lost]
     seconds: float
     successors: list[int]
     after: list[list[EpochResult]]
@@ -180,7 +189,7 @@ class Faults:
 def faults(slots: Slots) -> Faults:
     """Slot 0 is killed and slot 1 stopped, each after its first epoch; the successor of slot 1 is killed while idle."""
     whole, pids = trained(slots, 0, job()), [process(slots, 0), process(slots, 1)]
-    said: dict[int, Failed] = {}
+    said: dict[int, Lost] = {}
     slots.start(0, job(epochs=1000))
     slots.start(1, job(epochs=1000, patience=1.5))
     start = time.monotonic()
@@ -189,7 +198,7 @@ def faults(slots: Slots) -> Faults:
             if isinstance(event, EpochResult):
                 os.kill(pids[index], (signal.SIGKILL, signal.SIGSTOP)[index])
                 slots.go_on(index)
-            elif isinstance(event, Failed):
+            elif isinstance(event, Lost):
                 said[index] = event
     seconds = time.monotonic() - start
     idle = process(slots, 1)
@@ -213,15 +222,15 @@ def both(slots: Slots) -> list[list[EpochResult]]:
         slots.start(index, job(patience=60.0))
     while slots.busy:
         for index, _, event in slots.events(timeout=0.2):
-            assert not isinstance(event, Failed), event
+            assert not isinstance(event, (Failed, Lost)), event
             if isinstance(event, EpochResult):
                 found[index].append(replace(event, seconds=0.0))
                 slots.go_on(index)
     return found
 
 
-def test_a_killed_slot_has_crashed_by_name(faults: Faults) -> None:
-    assert faults.said[0].outcome == "crashed"
+def test_a_killed_slot_is_lost_by_name(faults: Faults) -> None:
+    assert (faults.said[0].outcome, faults.said[0].counts) == ("crashed", True)
     assert "SIGKILL" in faults.said[0].message
 
 
@@ -270,7 +279,7 @@ def test_out_of_memory_is_known_by_its_errors(error: Exception, expected: bool) 
 def test_an_unknown_fault_has_crashed_with_its_trace(setting: Setting, tmp_path: Path) -> None:
     bench = Bench(setting=replace(setting, split=tmp_path / "gone.npz"))
 
-    (failed,) = run_job(job(), bench)
+    *_, failed = run_job(job(), bench, lambda: False)
 
     assert isinstance(failed, Failed)
     assert failed.outcome == "crashed"
@@ -278,14 +287,71 @@ def test_an_unknown_fault_has_crashed_with_its_trace(setting: Setting, tmp_path:
     assert "Traceback" in failed.trace
 
 
-def test_ctrl_c_does_not_reach_a_slot_that_is_still_starting(setting: Setting, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_slot_leaves_in_order_at_a_signal_even_while_it_starts(
+    number: signal.Signals, setting: Setting, tmp_path: Path
+) -> None:
     """A terminal sends it to every process in front of it, and starting takes seconds."""
     with Slots([setting], log=tmp_path / "slots.log") as slots:
+        os.kill(process(slots, 0), number)
         child = slots._slots[0].process
-        for _ in range(10):
-            os.kill(process(slots, 0), signal.SIGINT)
-            child.join(0.1)
-            assert child.is_alive(), f"ended with {child.exitcode}"
+        child.join(30)
+
+        assert child.exitcode == 128 + number
+        assert "Traceback" not in (tmp_path / "slots.log").read_text()
+        assert len(trained(slots, 0, job())) == 2  # another takes its place
+
+
+@pytest.mark.parametrize("number", [None, signal.SIGTERM])
+def test_a_training_that_is_left_goes_on_to_the_same_bits(
+    number: signal.Signals | None, slots: Slots, tmp_path: Path
+) -> None:
+    whole = trained(slots, 0, job(epochs=4))
+    slots.start(0, job(epochs=4, shelf=tmp_path))
+    first = first_epoch(slots)
+    slots.go_on(0)
+    if number is None:
+        slots.leave(0)
+    else:
+        os.kill(process(slots, 0), number)
+    events = finish(slots, 0)
+    assert events[-1] == Left(signal=number)
+
+    rest = trained(slots, 1, job(epochs=4, shelf=tmp_path))
+
+    before = [first, *(event for event in events if isinstance(event, EpochResult))]
+    assert [replace(event, seconds=0.0) for event in before] + rest == whole
+
+
+def test_a_training_that_takes_too_long_is_lost_by_name(slots: Slots) -> None:
+    slots.start(0, job(epochs=10**6, limit=2.0))
+
+    lost = finish(slots, 0)[-1]
+
+    assert isinstance(lost, Lost)
+    assert lost.outcome == "timed-out"
+    assert "not done after 2 seconds" in lost.message
+
+
+def test_the_stacks_of_a_slot_that_hangs_are_kept(tmp_path: Path, setting: Setting) -> None:
+    with Slots([setting], log=tmp_path / "slots.log", work="stub:work") as slots:
+        slots.start(0, job(name="0:hang", shelf=tmp_path / "0", patience=2.0))
+
+        lost = finish(slots, 0)[-1]
+
+    assert isinstance(lost, Lost)
+    assert f"in {tmp_path / 'slots.log'}" in lost.message
+    assert 'stub.py", line' in (tmp_path / "slots.log").read_text()
+
+
+def test_slots_that_end_before_they_begin_stop_everything(setting: Setting, tmp_path: Path) -> None:
+    with (
+        pytest.raises(SlotError, match=r"3 slots in a row ended before they began: .* exit code 1; see .*slots.log"),
+        Slots([setting], log=tmp_path / "slots.log", work="stub:nothing_of_that_name") as slots,
+    ):
+        list(slots.run_all([job()]))
+
+    assert "nothing_of_that_name" in (tmp_path / "slots.log").read_text()
 
 
 def test_closing_leaves_no_process(setting: Setting, tmp_path: Path) -> None:

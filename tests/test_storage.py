@@ -3,18 +3,42 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sqlite3
 import subprocess
-import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import optuna
 import pytest
+import sqlalchemy
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny import ask, check, finish, forked, run, starter, suggest
 
-from studies.storage import StorageError, masked, open_storage, opened
+from studies import engine
+from studies.filesystem import network_filesystem
+from studies.history import read_history
+from studies.storage import (
+    StorageError,
+    UnreachableError,
+    masked,
+    open_storage,
+    opened,
+    shareable,
+    storage_url,
+    told,
+    transaction,
+    warn_of_password,
+)  # fmt: skip
 
-ROOT = Path(__file__).parents[1]
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/studies.db"
 
 
 def test_folder_and_file_are_made_and_opened_again(tmp_path: Path) -> None:
@@ -23,6 +47,19 @@ def test_folder_and_file_are_made_and_opened_again(tmp_path: Path) -> None:
         optuna.create_study(study_name="kept", storage=storage)
     with opened(url) as storage:
         assert [study.study_name for study in storage.get_all_studies()] == ["kept"]
+
+
+def test_the_storage_is_asked_for_by_option_or_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert storage_url(tmp_path, None) == f"sqlite:///{tmp_path}/studies.db"
+    monkeypatch.setenv("CIFAR_SEARCH_STORAGE", "postgresql://from.the/environment")
+    assert storage_url(tmp_path, None) == "postgresql://from.the/environment"
+    assert storage_url(tmp_path, "postgresql://from.the/option") == "postgresql://from.the/option"
+
+
+def test_what_may_be_shared() -> None:
+    assert shareable("postgresql://host/name")
+    assert shareable("postgresql+psycopg2://host/name")
+    assert not shareable("sqlite:///postgresql.db")
 
 
 @pytest.mark.parametrize(
@@ -44,10 +81,10 @@ def test_unusable_url_is_one_sentence_without_its_password(url: str, said: str) 
     assert "s3cret" not in str(caught.value)
 
 
-def test_file_that_is_no_database(tmp_path: Path) -> None:
+def test_file_that_is_no_database(tmp_path: Path, url: str) -> None:
     (tmp_path / "studies.db").write_text("notes on the studies, kept as text\n" * 100)
-    with pytest.raises(StorageError, match="file is not a database"):
-        open_storage(f"sqlite:///{tmp_path}/studies.db")
+    with pytest.raises(StorageError, match="file is not a database; name another with --storage"):
+        open_storage(url)
 
 
 def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
@@ -56,14 +93,24 @@ def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
         open_storage(f"sqlite:///{tmp_path}/runs/studies.db")
 
 
-def test_reading_makes_nothing(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/studies.db"
+def test_reading_makes_nothing(tmp_path: Path, url: str) -> None:
     with pytest.raises(StorageError, match="there is no database at"):
         open_storage(url, read_only=True)
     (tmp_path / "studies.db").touch()
     with pytest.raises(StorageError, match="no such table"):
-        open_storage(url, read_only=True)
+        read_history("tiny", storage=url)
     assert (tmp_path / "studies.db").stat().st_size == 0
+
+
+def test_write_ahead_logging_is_taken_back(tmp_path: Path, url: str) -> None:
+    starter(url)().__exit__()
+    with closing(sqlite3.connect(tmp_path / "studies.db")) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+    with starter(url)(trials=1) as study:
+        run(study)
+    with closing(sqlite3.connect(tmp_path / "studies.db")) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+    check(url)
 
 
 @given(password=st.text(min_size=1).filter(lambda text: "://" not in text))
@@ -76,36 +123,186 @@ def test_masking_leaves_the_rest() -> None:
     assert masked("postgresql://host/name?password=b&port=1") == "postgresql://host/name?password=***&port=1"
 
 
-_TAKE = """
-import sys, time
-from pathlib import Path
-import optuna
-from studies.storage import open_storage
+def test_a_password_on_the_command_line_is_warned_of() -> None:
+    assert warn_of_password("postgresql://someone@host/name") is None
+    warning = warn_of_password("postgresql://someone:s3cret@host/name")
+    assert warning is not None
+    assert "CIFAR_SEARCH_STORAGE" in warning
+    assert "s3cret" not in warning
 
-folder, me = Path(sys.argv[1]), sys.argv[2]
-storage = open_storage(f"sqlite:///{folder}/studies.db")
-study = optuna.create_study(study_name="queue", storage=storage, load_if_exists=True)
-for index in range(10):
-    study.enqueue_trial({"x": index})
-(folder / f"ready-{me}").touch()
-deadline = time.monotonic() + 30
-while len(list(folder.glob("ready-*"))) < 4 and time.monotonic() < deadline:
-    time.sleep(0.01)
-numbers = []
-while (trial := study.ask()).number < 40:
-    numbers.append(trial.number)
-print(*numbers)
-"""
+
+MOUNTS = r"""
+22 1 254:0 / / rw,relatime - ext4 /dev/vda rw
+30 22 0:40 / /home rw,relatime shared:9 - nfs4 server:/home rw
+31 30 0:41 / /home/ann/local rw - xfs /dev/sda rw
+32 22 0:42 / /mnt/my\040disk rw - fuse.sshfs ann@host: rw
+33 22 0:43 / /srv rw - cifs //server/share rw
+34 22 0:44 / /srv rw - ext4 /dev/sdb rw
+""".lstrip()
+
+
+@pytest.mark.parametrize(
+    ("folder", "kind"),
+    [
+        ("/var/runs", None), ("/home/ann/runs", "nfs4"), ("/home", "nfs4"), ("/home/ann/local/runs", None),
+        ("/mnt/my disk/runs", "fuse.sshfs"), ("/homestead", None), ("/srv/runs", None),
+    ],
+)  # fmt: skip
+def test_kind_of_a_network_file_system(folder: str, kind: str | None) -> None:
+    assert network_filesystem(Path(folder), mounts=MOUNTS) == kind
+
+
+def test_a_network_file_system_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert network_filesystem(tmp_path) is None
+    monkeypatch.setattr("studies.storage.network_filesystem", lambda _: "nfs4")
+    with pytest.raises(StorageError, match=r"network file system.*\(nfs4\); put --runs on a local disk, or share"):
+        open_storage(f"sqlite:///{tmp_path}/studies.db")
+    assert list(tmp_path.iterdir()) == []
+
+
+def refused(call: Callable[[], object], *said: str) -> None:
+    """A sentence with the cause and the next step, and not an outage that would be waited for."""
+    with pytest.raises(StorageError) as caught:
+        call()
+    assert not isinstance(caught.value, UnreachableError)
+    assert all(text in str(caught.value) for text in said), caught.value
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 300 KB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(place)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("only root can mount a small disk")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def test_a_full_disk_is_named_and_costs_nothing(small_disk: Path) -> None:
+    url = f"sqlite:///{small_disk}/studies.db"
+    with starter(url)(trials=3) as study:
+        first, second = ask(study), ask(study)
+        finish(study, first)
+        subprocess.run(["dd", "if=/dev/zero", f"of={small_disk}/filler", "bs=512"], capture_output=True)
+        long = partial(study.report, second.number, epoch=1, accuracy=0.5, **{f"n{index}": 0.1 for index in range(900)})
+        refused(long, "disk is full", "free some space on the disk")
+        (small_disk / "filler").unlink()
+        long()
+        finish(study, second)
+        run(study)
+    assert check(url).finished == 3
+
+
+def test_a_file_that_is_gone_is_missed_and_not_made_anew(tmp_path: Path, url: str) -> None:
+    with starter(url)(trials=2) as study:
+        number = ask(study).number
+        shutil.move(tmp_path / "studies.db", tmp_path / "kept.db")
+        refused(partial(study.report, number, epoch=1, accuracy=0.5), "unable to open", "moved")
+        assert not (tmp_path / "studies.db").exists()
+        shutil.move(tmp_path / "kept.db", tmp_path / "studies.db")
+        study.report(number, epoch=1, accuracy=0.5)
+
+
+def test_a_file_that_is_locked_for_too_long(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "WAIT", 0.1)
+    with starter(url)() as study, closing(sqlite3.connect(tmp_path / "studies.db")) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        refused(partial(study.ask, suggest), "database is locked", "end the process")
+        other.rollback()
+        assert ask(study).number == 0
+
+
+def test_an_error_of_the_database_behind_others_is_found(url: str) -> None:
+    """Optuna wraps what it knows, tries again what it should not, and trips over the rest."""
+    with opened(url) as storage:
+        for mask in (RuntimeError, AssertionError, UnboundLocalError, KeyError):
+            with pytest.raises(StorageError, match="no such table"), transaction(storage) as connection:  # noqa: PT012
+                try:
+                    connection.execute(sqlalchemy.text("SELECT * FROM missing"))
+                except sqlalchemy.exc.OperationalError:
+                    raise mask from None
+    with pytest.raises(ZeroDivisionError), told(url):
+        raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError), opened(url) as storage, transaction(storage):
+        raise ZeroDivisionError
+
+
+def test_a_transaction_is_kept_whole_or_not_at_all(url: str) -> None:
+    with opened(url) as storage:
+        study = optuna.create_study(study_name="tiny", storage=storage)
+        with pytest.raises(ZeroDivisionError), transaction(storage):  # noqa: PT012
+            study.ask().suggest_float("rate", 0, 1)
+            study.set_user_attr("kept", value=True)
+            raise ZeroDivisionError
+        assert (storage.get_all_trials(study._study_id), study.user_attrs) == ([], {})
+        with transaction(storage):
+            trial = study.ask()
+            trial.suggest_float("rate", 0, 1)
+            study.tell(trial, 0.5)
+        assert len(storage.get_all_trials(study._study_id)) == 1
+
+
+def test_the_quick_way_reads_what_optuna_reads(url: str) -> None:
+    with starter(url)(trials=12, sampler="tpe", pruner="median") as study:
+        study.enqueue([("known", {"rate": 0.5, "width": 3})])
+        study.fail(ask(study).number, outcome="diverged", message='a "quote" and a line\n')
+        study.report(ask(study).number, epoch=1, accuracy=float("nan"), loss=float("inf"))
+        study.put_back(ask(study).number)
+        run(study)
+    with opened(url) as quick:
+        optuna.create_study(study_name="two aims", storage=quick, directions=["minimize", "maximize"]).add_trial(
+            optuna.trial.create_trial(
+                params={"kind": "b", "many": 3},
+                distributions={
+                    "kind": optuna.distributions.CategoricalDistribution(["a", "b"]),
+                    "many": optuna.distributions.IntDistribution(1, 9, log=True),
+                },
+                values=[float("inf"), -1.0],
+            )
+        )
+        plain = optuna.storages.RDBStorage(url)
+        for name in ("tiny", "two aims"):
+            id = quick.get_study_id_from_name(name)
+            trials, expected = quick.get_all_trials(id), plain.get_all_trials(id)
+            assert repr(trials) == repr(expected)  # by their text, since NaN equals nothing
+            assert trials[1:] != [] or name != "tiny"
+            some = {expected[0]._trial_id}
+            assert [trial.number for trial in quick._get_trials(id, None, some, expected[-1]._trial_id - 1)] == sorted(
+                {expected[0].number, expected[-1].number}
+            )
+            assert repr(quick.get_trial(expected[0]._trial_id)) == repr(expected[0])
+        with pytest.raises(KeyError):
+            quick.get_trial(999)
+        plain.engine.dispose()
+
+
+def take(folder: Path, me: int) -> None:
+    """A first start, then as many trials of the queue as this process can get."""
+    with opened(f"sqlite:///{folder}/studies.db") as storage:
+        study = optuna.create_study(study_name="queue", storage=storage, load_if_exists=True)
+        for index in range(10):
+            study.enqueue_trial({"x": index})
+        (folder / f"ready-{me}").touch()
+        deadline = time.monotonic() + 30
+        while len(list(folder.glob("ready-*"))) < 4 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        numbers = []
+        while (trial := study.ask()).number < 40:
+            numbers.append(trial.number)
+    (folder / f"taken-{me}").write_text(" ".join(map(str, numbers)))
 
 
 def test_four_first_starts_at_once_then_every_waiting_trial_is_taken_once(tmp_path: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    children = [
-        subprocess.Popen(
-            [sys.executable, "-c", _TAKE, str(tmp_path), str(index)], env=environment, stdout=subprocess.PIPE, text=True
-        )
-        for index in range(4)
-    ]
-    taken = [int(number) for child in children for number in child.communicate(timeout=60)[0].split()]
-    assert [child.returncode for child in children] == [0, 0, 0, 0]
+    children = []
+    for me in range(4):
+        pid = os.fork()
+        if not pid:
+            os._exit(forked(partial(take, tmp_path, me)))
+        children.append(pid)
+    assert [os.waitpid(pid, 0)[1] for pid in children] == [0] * 4
+    taken = [int(number) for file in tmp_path.glob("taken-*") for number in file.read_text().split()]
     assert sorted(taken) == list(range(40))

@@ -26,7 +26,7 @@ from search.running.machine import survey
 from search.running.opening import Search
 from search.running.slots import Slots
 from search.running.status import best_json, read_status
-from search.running.updates import Closed, Ended, Opened, Progressed, Started, Update
+from search.running.updates import Closed, Ended, Opened, Progressed, Retried, Started, Update
 from studies import StudyError
 from studies.history import History, read_history
 from studies.storage import storage_url
@@ -38,7 +38,7 @@ LAST = -1
 class Warm(Slots):
     """Slots that outlive a study and are not measured: starting takes seconds, and so does measuring."""
 
-    def measure(self, job: Job) -> float:  # noqa: ARG002
+    def measure(self, job: Job, **_: object) -> float:  # noqa: ARG002
         return 50_000.0
 
     def __exit__(self, *_: object) -> None:
@@ -65,7 +65,7 @@ def slot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
     settings = survey("cpu", slots=1).settings(find_source("synthetic"), split=folder / "split.npz")
     warm = Warm([replace(setting, threads=1) for setting in settings], log=folder / "slots.log")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(supervisor, "Slots", lambda _settings, *, log: warm)  # noqa: ARG005
+        patch.setattr(supervisor, "Slots", lambda _settings, **_: warm)
         patch.setattr(synthetic, "training", lambda: images)  # making them takes half a second
         patch.setattr(synthetic, "test", opened)
         patch.setattr(cifar10, "load_test", opened)
@@ -219,19 +219,19 @@ def test_a_notebook_may_leave_the_loop_and_come_back(slot: Warm, tmp_path: Path)
     assert after.trials[0].values == between.trials[0].values
 
 
-def test_a_killed_slot_costs_its_trial_and_not_the_study(slot: Warm, tmp_path: Path) -> None:
+def test_a_killed_slot_costs_an_attempt_and_not_the_trial(slot: Warm, tmp_path: Path) -> None:
     updates = []
     for update in supervisor.run(ask(tmp_path, trials=3)):
         updates.append(update)
-        if isinstance(update, Progressed) and update.number == 1 and update.result.epoch == 1:
+        if isinstance(update, Progressed) and update.number == 1 and not kinds(updates, Retried):
             os.kill(slot.pid, signal.SIGKILL)
 
     history = stored(tmp_path)
-    assert history.counts == {"complete": 2, "pruned": 0, "failed": 1, "running": 0, "waiting": 0}
-    assert [trial.outcome for trial in history.trials] == [None, "crashed", None]
-    assert "SIGKILL" in str(history.trials[1].message)
-    (ended,) = (update for update in kinds(updates, Ended) if update.number == 1)
-    assert (ended.state, ended.outcome) == ("failed", "crashed")
+    assert history.counts == {"complete": 3, "pruned": 0, "failed": 0, "running": 0, "waiting": 0}
+    assert [[loss.outcome for loss in trial.losses] for trial in history.trials] == [[], ["crashed"], []]
+    (retried,) = kinds(updates, Retried)
+    assert (retried.number, "SIGKILL" in retried.message) == (1, True)
+    assert [update.number for update in kinds(updates, Started)] == [0, 1, 1, 2]
 
 
 def test_candidates_over_a_limit_are_told_and_never_trained(tmp_path: Path) -> None:

@@ -25,7 +25,8 @@ from search.training import train as training
 from search.training.averaging import Averaging
 from search.training.evaluate import Evaluation, evaluate
 from search.training.precision import Precision
-from search.training.train import DivergedError, EpochResult, cross_entropy, train
+from search.training.result import EpochResult
+from search.training.train import DivergedError, begin, cross_entropy, train
 
 CNN: Architecture = Cnn(stages=2, width=(4, 8), pool=3, hidden_layers=0, dropout=0.1)
 FAST: Architecture = Fast(stages=2, width=(4, 8), depth=(1, 1), kernel=(3, 3), dropout=0.1)
@@ -56,8 +57,14 @@ def trained(
     architecture: Architecture, recipe: Recipe, data: Store, *, epochs: int = 2, seed: int = 0, **other: Any
 ) -> tuple[nn.Module, list[EpochResult]]:
     network = build(architecture, seed=seed)
-    precision: Precision = other.pop("precision", "float32")
-    return network, list(train(network, recipe=recipe, store=data, epochs=epochs, seed=seed, precision=precision))
+    return network, list(results_of(network, recipe, data, epochs=epochs, seed=seed, **other))
+
+
+def results_of(
+    network: nn.Module, recipe: Recipe, data: Store, *, epochs: int, seed: int, precision: Precision = "float32"
+) -> Iterator[EpochResult]:
+    training = begin(network, recipe=recipe, store=data, epochs=epochs, seed=seed, precision=precision)
+    return (result for result in train(training) if result is not None)
 
 
 def weights_of(network: nn.Module) -> dict[str, Tensor]:
@@ -90,7 +97,7 @@ def test_validation_is_of_the_network_as_it_is_handed_over(architecture: Archite
     assert small.validation is not None
     network = build(architecture, seed=0)
     recipe = Recipe(batch_size=60, mixup=0.5)  # three steps in an epoch: the average is not fresh at the end
-    for result in train(network, recipe=recipe, store=small, epochs=3, seed=0, precision="float32"):
+    for result in results_of(network, recipe, small, epochs=3, seed=0):
         again = evaluate(network, small.validation, store=small, precision="float32")
         assert (result.validation_accuracy, result.validation_loss) == (again.accuracy, again.loss)
 
@@ -146,7 +153,7 @@ def test_the_same_seed_gives_the_same_weights_bit_for_bit_whatever_ran_before(
 def test_the_seed_of_training_counts_even_with_equal_first_weights(small: Store) -> None:
     networks = [build(FAST, seed=0) for _ in range(2)]
     for seed, network in enumerate(networks):
-        list(train(network, recipe=PLAIN, store=small, epochs=1, seed=seed, precision="float32"))
+        list(results_of(network, PLAIN, small, epochs=1, seed=seed))
     assert not equal(*networks)
 
 
@@ -223,7 +230,7 @@ def test_after_training_the_network_is_the_average(small: Store, monkeypatch: py
     monkeypatch.setattr(training, "Averaging", Watched)
     network, _ = trained(FAST, Recipe(batch_size=60), small, epochs=4)  # twelve steps, the last average after the last
     floating = [tensor for tensor in network.state_dict().values() if tensor.is_floating_point()]
-    assert all(map(torch.equal, floating, made[0]._average))
+    assert all(map(torch.equal, floating, made[0].average))
     bare, _ = trained(FAST, Recipe(batch_size=60, averaging=False), small, epochs=4)
     assert not equal(network, bare)
 

@@ -15,8 +15,18 @@ from rich.text import Text
 
 from search.console.tables import best_five
 from search.console.words import counts, duration, percent
-from search.running.updates import Closed, Ended, Opened, Progressed, Started, Update
-from search.training.train import EpochResult
+from search.running.updates import (
+    Closed,
+    Ended,
+    Opened,
+    Progressed,
+    Resumed,
+    Retried,
+    Silent,
+    Started,
+    Update,
+)  # fmt: skip
+from search.training.result import EpochResult
 from studies.history import History
 
 EVENTS = 6  # lines of the last events
@@ -61,6 +71,7 @@ class Picture:
     running: dict[int, Running] = field(default_factory=dict)
     events: deque[str] = field(default_factory=lambda: deque(maxlen=EVENTS))
     ended: int = 0  # in this start
+    silent: float = 0.0  # seconds that the storage has not answered
     started: float = field(default_factory=time.monotonic)
 
     def take(self, update: Update) -> list[str]:
@@ -71,6 +82,9 @@ class Picture:
         return lines
 
     def _lines(self, update: Update) -> list[str]:
+        if self.silent and not isinstance(update, Silent):
+            silence, self.silent = duration(self.silent), 0.0
+            return [f"the storage answers again after {silence}", *self._lines(update)]
         match update:
             case Opened():
                 self.opened, self.history, self.started = update, update.history, time.monotonic()
@@ -86,6 +100,15 @@ class Picture:
             case Started():
                 self.running[update.number] = Running(title=update.title)
                 return [f"trial {update.number} starts: {update.title}"]
+            case Resumed():
+                done = f"trial {update.number} goes on from its checkpoint in epoch {update.epoch + 1}"
+                return [*(f"trial {update.number}: {reason}" for reason in update.rejected), done]
+            case Retried():
+                self.running.pop(update.number, None)
+                return [f"trial {update.number} waits for another attempt: {update.message}"]
+            case Silent():
+                new, self.silent = not self.silent, max(update.seconds, 0.1)
+                return [f"{update.message}; the trainings wait for it"] if new else []
             case Progressed():
                 self.running[update.number].result = update.result
                 result = update.result
@@ -107,7 +130,8 @@ class Picture:
                 found = f"; best: trial {best.number}, {percent(best.accuracy)}" if best else ""
                 waiting = f"; trial {', '.join(map(str, update.put_back))} put back" if update.put_back else ""
                 took = duration(time.monotonic() - self.started)
-                return [f"{counts(update.history.counts)} in {took}{found}{waiting}"]
+                over = "the time is over: " if update.out_of_time else ""
+                return [f"{over}{counts(update.history.counts)} in {took}{found}{waiting}"]
             case _:
                 return []
 
@@ -120,7 +144,8 @@ class Picture:
         bar.add_column(no_wrap=True)
         finished, planned = self.history.finished, self.history.planned
         now = {**self.history.counts, "running": len(self.running), "waiting": 0}  # the history is of the last end
-        words = f"{finished}/{planned} trials, {counts(now)}, {self._left(planned - finished)}"
+        left = f"no answer for {duration(self.silent)}" if self.silent else self._left(planned - finished)
+        words = f"{finished}/{planned} trials, {counts(now)}, {left}"
         bar.add_row(ProgressBar(total=planned, completed=finished), words)
         return Group(
             Text(), bar, Text(), self._slots(), Text(), best_five(self.history), Text(), *map(Text, self.events)

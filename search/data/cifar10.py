@@ -20,6 +20,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from search.data import DataError as DataError
+
 # torchvision is imported only to fetch: it takes 4 s of CPU time, which every slot would pay.
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -29,10 +31,6 @@ TRAINING = tuple(f"data_batch_{number}" for number in range(1, 6))
 TEST = ("test_batch",)
 
 _ELSEWHERE = "name a folder that holds CIFAR-10 by --data DIR or CIFAR_SEARCH_DATA"
-
-
-class DataError(Exception):
-    """Data that is missing, damaged or does not fit: one sentence with the place and the next step."""
 
 
 @dataclass(frozen=True)

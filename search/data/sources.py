@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from search.data import cifar10, synthetic
-from search.data.cifar10 import Images
+if TYPE_CHECKING:  # it imports torch, which takes seconds: a source is handed about more often than it is read
+    from search.data.cifar10 import Images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,10 +28,14 @@ class Source:
 
     def training(self) -> Images:
         """The training images; the test images stay closed."""
+        from search.data import cifar10, synthetic
+
         return synthetic.training() if self.folder is None else cifar10.load_training(self.folder)
 
     def test(self) -> Images:
         """The test images: for the retrained winner only, see deciding.retrain."""
+        from search.data import cifar10, synthetic
+
         return synthetic.test() if self.folder is None else cifar10.load_test(self.folder)
 
 
@@ -39,4 +43,6 @@ def find_source(place: str | None, *, download: bool = True) -> Source:
     """`synthetic`, a folder, or None for CIFAR_SEARCH_DATA and then a download. Raises DataError."""
     if place == "synthetic":
         return Source(kind="synthetic", folder=None)
+    from search.data import cifar10
+
     return Source(kind="cifar10", folder=cifar10.find(Path(place) if place else None, download=download))

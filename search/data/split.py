@@ -8,12 +8,15 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor
 
-from search.data.cifar10 import DataError
+from search.data import DataError
+
+if TYPE_CHECKING:  # torch takes seconds to import, and a split can be read without
+    from torch import Tensor
 
 Index = npt.NDArray[np.int64]
 

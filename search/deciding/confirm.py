@@ -6,9 +6,7 @@ import math
 from collections.abc import Sequence
 
 from search.deciding.evidence import Confirmed
-
-SEED_SPREAD = 0.0015  # standard deviation of the accuracy between seeds on 10,000 images; it shrinks with the root of
-SPREAD_IMAGES = 10_000  # the images (arXiv 2304.01910; 0.12 to 0.16 points in published series of 100 to 2,000 runs)
+from search.running.reproduce import seed_spread
 
 
 def choose(found: Sequence[tuple[int, Sequence[float], int]], *, images: int) -> tuple[Confirmed, ...]:
@@ -33,4 +31,4 @@ def choose(found: Sequence[tuple[int, Sequence[float], int]], *, images: int) ->
 
 def tie_width(seeds: int, *, images: int) -> float:
     """Standard error of the difference of two means over so many seeds, as a fraction."""
-    return SEED_SPREAD * math.sqrt(SPREAD_IMAGES / images) * math.sqrt(2 / seeds)
+    return seed_spread(images) * math.sqrt(2 / seeds)

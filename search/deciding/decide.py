@@ -9,8 +9,9 @@ from pathlib import Path
 
 from search.candidate import from_values
 from search.data.sources import find_source
+from search.data.split import load
 from search.deciding.evidence import Confirmed, OpenedTest, Report
-from search.deciding.plan import Plan, make_plan
+from search.deciding.plan import Plan, check_complete, make_plan
 from search.deciding.provenance import provenance
 from search.deciding.recommendation import Claim, percent
 from search.deciding.report import write_report
@@ -78,11 +79,13 @@ def decide(question: Question) -> Iterator[Step]:
     start = time.monotonic()
     url = storage_url(question.folder, question.storage)
     history = read_history(question.study, storage=url)
+    check_complete(history)
     folder = question.folder / question.study
     machine = survey(question.device, slots=question.slots)
     source = find_source(question.data)
     plan = make_plan(
         history,
+        images=len(load(folder / "split.npz").training),
         slots=machine.slots,
         minutes=question.minutes,
         epochs=question.epochs,
@@ -131,6 +134,7 @@ def decide(question: Question) -> Iterator[Step]:
             trials={state: count for state, count in history.counts.items() if count},
             provenance=provenance(history, plan=plan, machine=machine, source=source),
             history=trainings.epochs(),
+            starts=history.starts,
         )
         files = write_report(report, folder / "report")
         _move(retrained, folder / "report")

@@ -172,6 +172,7 @@ class Report:
     trials: Mapping[str, int]  # counts by state: complete, pruned, failed
     provenance: Mapping[str, str]  # versions, seeds, hashes, precision, threads, command line
     history: tuple[Epoch, ...]
+    starts: tuple[Mapping[str, str], ...] = ()  # the provenance of every start of the search
 
     def __post_init__(self) -> None:
         if not 0 <= self.validation_accuracy <= 1:

@@ -8,7 +8,7 @@ from heapq import heapreplace
 from itertools import product
 from statistics import median
 
-from search.running.job import LEAST_PATIENCE
+from search.running.job import patience
 from studies import StudyError
 from studies.history import History, TrialRecord
 
@@ -42,7 +42,7 @@ class Plan:
     @property
     def patience(self) -> float:
         """Seconds without an event before a slot counts as hung."""
-        return max(LEAST_PATIENCE, 10 * max(self.epoch_seconds))
+        return patience(max(self.epoch_seconds))
 
     @property
     def title(self) -> str:
@@ -60,9 +60,19 @@ class Plan:
 CANDIDATES, CONFIRM_SEEDS, SEEDS = (3, 2), (2, 1), (3, 1)
 
 
+def check_complete(history: History) -> None:
+    """Raises StudyError where there is nothing to retrain."""
+    if not history.top(1):
+        raise StudyError(
+            f"study {history.study!r} has no complete trial within its limits to retrain; "
+            "go on with `cifar-search run`, with --pruner none if all were pruned"
+        )
+
+
 def make_plan(
     history: History,
     *,
+    images: int,
     slots: int,
     minutes: float,
     epochs: int | None = None,
@@ -70,15 +80,14 @@ def make_plan(
     confirm_seeds: int | None = None,
     seeds: int | None = None,
 ) -> Plan:
-    """The most thorough plan that fits the time; what a person asks for stays as asked. Raises StudyError."""
+    """The most thorough plan that fits the time; what a person asks for stays as asked.
+
+    `images` are those of the training part, on all of which the plan trains.
+    """
     best = history.top(candidates or CANDIDATES[0])
-    if not best:
-        raise StudyError(
-            f"study {history.study!r} has no complete trial within its limits to retrain; "
-            "go on with `cifar-search run`, with --pruner none if all were pruned"
-        )
+    assert best, "check_complete comes first"
     longest = epochs or history.manifest.retrain_epochs
-    pace = _pace(history)
+    pace = _pace(history, images=images)
     plans = [
         Plan(trials=best[:count], confirm_seeds=confirming, seeds=retraining, epochs=longest, slots=slots, pace=pace)
         for count, confirming, retraining in product(
@@ -101,10 +110,11 @@ def makespan(costs: Sequence[float], *, slots: int) -> float:
     return max(free) * len(free) / slots
 
 
-def _pace(history: History) -> float:
+def _pace(history: History, *, images: int) -> float:
     """The median over all trials: one trial's own pace may have been disturbed by other work on the machine."""
     numbers = [trial.attributes for trial in history.trials]
-    return median(row["seconds_per_epoch"] / row["flops"] for row in numbers if "seconds_per_epoch" in row)
+    part = median(row["seconds_per_epoch"] / row["flops"] for row in numbers if "seconds_per_epoch" in row)
+    return part * images / (history.manifest.images or images)  # the trials may have trained on a part of the images
 
 
 def _choices(asked: int | None, known: Sequence[int]) -> Sequence[int]:

@@ -74,6 +74,7 @@ def as_json(report: Report) -> dict[str, Any]:
         },
         "published": [asdict(row) for row in PUBLISHED],
         "provenance": dict(report.provenance),
+        "starts": [dict(start) for start in report.starts],
     }
 
 

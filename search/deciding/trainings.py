@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from search.candidate import from_values
-from search.data.cifar10 import DataError, fingerprint
 from search.data.sources import Source
 from search.data.split import load
 from search.deciding.confirm import choose
 from search.deciding.evidence import Confirmed, Epoch, Phase
 from search.deciding.plan import Plan
-from search.running.job import Failed, Job
+from search.running.job import Failed, Job, Unsaved
 from search.running.machine import Machine
-from search.running.slots import SlotError, Slots
-from search.training.train import EpochResult
+from search.running.provenance import check_data
+from search.running.slots import Slots
+from search.running.stint import SlotError
+from search.training.result import EpochResult
 from studies.history import History, TrialRecord
 
 
@@ -57,19 +58,7 @@ class Trainings:
 
     def check(self) -> None:
         """The images and the split must be those of the search. Raises DataError."""
-        manifest = self.history.manifest
-        images = fingerprint(self.source.training())
-        if images != manifest.data_fingerprint:
-            raise DataError(
-                f"study {self.history.study!r} was searched on other images (SHA-256 {manifest.data_fingerprint[:12]}) "
-                f"than {self.source.title} ({images[:12]}); give the data of the search with --data"
-            )
-        split = load(self.split).fingerprint
-        if split != manifest.split_fingerprint:
-            raise DataError(
-                f"{self.split} ({split[:12]}) is not the split of study {self.history.study!r} "
-                f"({manifest.split_fingerprint[:12]}); restore it, or start a new study"
-            )
+        check_data(self.history.manifest, study=self.history.study, source=self.source, split=self.split)
 
     def confirm(self) -> Generator[Trained, None, tuple[tuple[Confirmed, ...], tuple[str, ...]]]:
         """Train the best trials again and choose; returns the confirmation and why candidates were dropped."""
@@ -129,13 +118,16 @@ class Trainings:
         """Run the jobs to their ends; returns the failures, by trial."""
         failed: dict[int, str] = {}
         machine = self.machine.for_jobs(len(jobs))
-        with Slots(machine.settings(self.source, split=self.split), log=self.folder / "slots.log") as slots:
+        settings = machine.settings(self.source, split=self.split)
+        with Slots(settings, log=self.folder / "slots.log") as slots:
             for job, event in slots.run_all(jobs):
                 if isinstance(event, EpochResult):
                     self._epochs.append(_epoch(phase, job, event))
                     yield Trained(name=job.name, phase=phase, result=event)
                 elif isinstance(event, Failed):
                     failed[job.number] = f"{job.name}: {event.outcome}, {event.message}"
+                elif isinstance(event, Unsaved):
+                    raise SlotError(event.message)
         return failed
 
     def _final_accuracies(self, trial: int) -> list[float]:

@@ -25,6 +25,11 @@ class Examined:
     violations: Mapping[str, float]
     problem: str = ""
 
+    @property
+    def numbers(self) -> dict[str, float]:
+        """What was counted, by name."""
+        return self.cost.measures() if self.cost else {}
+
 
 def examine(space: Space, values: Mapping[str, Value]) -> Examined:
     """Build the candidate, count its network, and hold it against the limits of the space."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -10,26 +12,38 @@ from random import Random
 from search.data import split as splits
 from search.data.cifar10 import fingerprint
 from search.data.sources import Source, find_source
+from search.running.doctor import sweep
 from search.running.examine import examine, load
 from search.running.forecast import Forecast
-from search.running.job import Job
+from search.running.job import Job, Leaving
 from search.running.machine import Machine, survey
-from search.running.slots import Slots
+from search.running.provenance import PACKAGES, provenance
+from search.running.stint import AnySlots
 from search.running.updates import Opened
 from spaces import Space, difference
 from studies import StudyError
 from studies.history import read_history, study_names
+from studies.lock import lock
 from studies.manifest import Manifest
 from studies.pruners import make_pruner
 from studies.samplers import STARTUP_TRIALS, make_sampler
-from studies.storage import masked, opened, storage_url
+from studies.storage import masked, opened, shareable, storage_url, warn_of_password
 from studies.study import Study, check_name, open_study
 
 VALIDATION_SHARE = 10  # one training image in so many is kept for validation: 5,000 of 50,000
 MEAN_DRAWS = 64  # random networks of the space whose mean size stands for a trial
 LENGTH = 8  # epochs of a trial, where neither the space file nor the person says
 RETRAIN = 4  # times as long is the final training, where the space file does not say
-PACKAGES = ("torch", "torchvision", "optuna", "cifar-search")
+
+
+def seconds(text: str | None, option: str) -> float | None:
+    """90s, 30m or 2h in seconds; a bare number is seconds. Raises StudyError."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
+    if found is None:
+        raise StudyError(f"{option} is a time such as 90s, 30m or 2h, not {text!r}")
+    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,12 +63,17 @@ class Search:
     minutes: float = 50.0  # that the search should take, within reason
     seed: int = 0
     device: str | None = None
+    ray: str | None = None  # the address of a cluster, or auto; without, the slots are processes of this machine
+    cpus_per_slot: int = 1  # on a cluster
+    gpus_per_slot: float | None = None  # likewise: a whole one where there are any, unless given
+    timeout: float | None = None  # seconds of this start
+    trial_timeout: float | None = None  # seconds of an attempt at a trial
 
     def __post_init__(self) -> None:
-        for name, least in (("trials", 1), ("epochs", 1), ("seed", 0)):
+        for name, least in (("trials", 1), ("epochs", 1), ("seed", 0), ("timeout", 1), ("trial_timeout", 1)):
             value = getattr(self, name)
             if value is not None and value < least:
-                raise StudyError(f"--{name} must be at least {least}, not {value}")
+                raise StudyError(f"--{name.replace('_', '-')} must be at least {least}, not {value:g}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +91,7 @@ class Opening:
         opening = cls(
             search=search,
             space=load(search.space),
-            machine=survey(search.device, slots=search.slots),
+            machine=survey(None if search.ray else search.device, slots=search.slots),
             source=find_source(search.data),
         )
         check_name(opening.name)
@@ -96,9 +115,14 @@ class Opening:
     def url(self) -> str:
         return storage_url(self.search.folder, self.search.storage)
 
+    def lock(self) -> AbstractContextManager[None]:
+        """Keeps a second supervisor away, unless the storage lets several share a study."""
+        return lock(self.folder / "lock", shared=shareable(self.url))
+
     def manifest(self) -> tuple[Manifest, int]:
         """What identifies the study, its length still open, and its training images; makes the split if need be."""
         images = self.source.training()
+        self.folder.mkdir(parents=True, exist_ok=True)
         if not self.split.exists():
             validation = len(images) // VALIDATION_SHARE
             splits.stratified(images.labels, validation=validation, seed=self.search.seed).save(self.split)
@@ -133,7 +157,7 @@ class Opening:
 
     def study(self, manifest: Manifest) -> Study:
         """The study, created or resumed. Raises StudyError, StorageError."""
-        return open_study(
+        study = open_study(
             self.name,
             storage=self.url,
             sampler=self.search.sampler,
@@ -142,9 +166,16 @@ class Opening:
             manifest=manifest,
             conditional=self.space.has_conditions,
             differences=difference,
+            provenance={
+                **provenance(self.machine, source=self.source, manifest=manifest),
+                "sampler": self.search.sampler,
+                "pruner": self.search.pruner,
+            },
         )
+        sweep(self.folder, study.history(), alone=not shareable(self.url))
+        return study
 
-    def predict(self, slots: Slots, *, images: int) -> Forecast:
+    def predict(self, slots: AnySlots, *, images: int, leaving: Leaving) -> Forecast:
         """Measure all slots at once on the space's first baseline, or on its first draw that may be trained."""
         draws = [examine(self.space, self.space.sample(rng)) for rng in map(Random, range(MEAN_DRAWS))]
         baselines = [examine(self.space, baseline.values) for baseline in self.space.baselines]
@@ -153,7 +184,7 @@ class Opening:
             raise StudyError(f"none of {MEAN_DRAWS} draws of {self.space.source} may be trained: {draws[0].problem}")
         feasible = [drawn.cost.flops for drawn in draws if drawn.cost is not None and not drawn.problem]
         return Forecast(
-            images_per_second=slots.measure(Job(name="the forecast", candidate=known.candidate)),
+            images_per_second=slots.measure(Job(name="the forecast", candidate=known.candidate), leaving=leaving),
             flops=known.cost.flops,
             mean_flops=sum(feasible) / len(draws),  # a draw that is over a limit costs nothing
             images=images,
@@ -172,10 +203,11 @@ class Opening:
         chosen = replace(manifest, epochs=fitted.epochs, images=fitted.images if part else None)
         return chosen, note if part or fitted.epochs < own else ""
 
-    def told(self, study: Study, *, seconds: float, note: str = "") -> Opened:
+    def told(self, study: Study, *, seconds: float, notes: tuple[str, ...] = ()) -> Opened:
         """The first update of a search; `seconds` is the forecast for what is left."""
+        password = warn_of_password(self.search.storage or "") or ""
         again = ", ".join(map(str, study.recovered))
-        recovery = f"trials {again} were left unfinished and start again" if again else ""
+        recovery = f"trials {again} were left unfinished and go on" if again else ""
         return Opened(
             study=self.name,
             space=self.space.source,
@@ -184,6 +216,6 @@ class Opening:
             data=self.source.title,
             epochs=study.manifest.epochs,
             seconds=seconds,
-            notes=tuple(filter(None, (note, *study.notes, recovery))),
+            notes=tuple(filter(None, (*notes, password, *study.notes, recovery))),
             history=study.history(),
         )

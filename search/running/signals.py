@@ -12,6 +12,14 @@ from types import FrameType
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+class InterruptedSearch(Exception):  # noqa: N818 not an error
+    """A signal came when the study could not be closed in order, for it was not open yet or did not answer."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+        self.signal = number
+
+
 @dataclass
 class StopFlag:
     """The signal that asked to stop, if one did."""

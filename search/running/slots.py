@@ -1,39 +1,38 @@
-"""Local slots: warm child processes that know torch and nothing of Optuna."""
+"""Local slots: warm child processes that know nothing of Optuna."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 import signal
-import sys
-import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from types import TracebackType
 
-from search.running.job import Bench, Event, Failed, Finished, Job, Setting, Speed, run_job
-from search.training.train import EpochResult
+from search.running.job import END_OF_JOB, Event, Job, Leaving, Lost, Setting, Word
+from search.running.serve import serve
+from search.running.signals import STOPPING
+from search.running.stint import STILLBORN, SlotError, Stint, measure, run_all, spent
 
-SPAWN = multiprocessing.get_context("spawn")  # a forked child cannot use CUDA
-THE_SUPERVISORS = (signal.SIGINT, signal.SIGHUP)  # a terminal sends them to every process; a slot never takes them
-END_OF_JOB = (Finished, Failed, Speed)
+# A server imports torch once, starts no thread and touches no GPU; a slot is its fork, ready in a tenth of a second.
+SERVER = multiprocessing.get_context("forkserver")
+TRAINING = "search.running.work:work"
 
 
-@dataclass
-class Slot:
+@dataclass(kw_only=True)
+class Slot(Stint):
     """One child process with the job that it runs."""
 
     index: int
     setting: Setting
-    process: SpawnProcess
+    process: ForkServerProcess
     pipe: Connection
-    job: Job | None = None
-    since: float = field(default_factory=time.monotonic)  # when it last gave a sign of life
 
 
 class Slots:
@@ -42,9 +41,13 @@ class Slots:
     After each EpochResult a slot waits for `go_on` or `stop`. It can be killed at any moment.
     """
 
-    def __init__(self, settings: Sequence[Setting], *, log: Path) -> None:
+    def __init__(self, settings: Sequence[Setting], *, log: Path, work: str = TRAINING) -> None:
+        """`work` names a job.Work as module:function, since only the slots need to import it. Raises SlotError."""
         log.parent.mkdir(parents=True, exist_ok=True)
-        self._log = log
+        self._log, self._work = log, work
+        self._stillborn = 0
+        self._looked = time.monotonic()
+        SERVER.set_forkserver_preload([serve.__module__, work.partition(":")[0]])
         self._slots = [self._spawn(index, setting) for index, setting in enumerate(settings)]
 
     def __len__(self) -> int:
@@ -76,50 +79,56 @@ class Slots:
         except OSError:  # it died just now
             slot = self._replace(slot)
             slot.pipe.send(job)
-        slot.job, slot.since = job, time.monotonic()
+        slot.take(job)
 
     def go_on(self, index: int) -> None:
-        self._answer(index, go_on=True)
+        """The answer to an EpochResult; one that was asked to leave has it already."""
+        if not self._slots[index].leaving:
+            self._say(index, "go on")
 
     def stop(self, index: int) -> None:
-        self._answer(index, go_on=False)
-        self._slots[index].job = None
+        """The other answer to an EpochResult: the training is not wanted any more."""
+        if self._slots[index].leaving:
+            self._replace(self._slots[index])
+        else:
+            self._say(index, "stop")
+            self._slots[index].take(None)
+
+    def leave(self, index: int) -> None:
+        """Ask it to keep what it has done and to say Left; it does after the step that it is in."""
+        self._say(index, "leave")
+        self._slots[index].leaving = True
 
     def events(self, *, timeout: float) -> list[tuple[int, Job, Event]]:
-        """What the busy slots said within `timeout` seconds; a dead or hung slot says Failed and is replaced."""
+        """What the busy slots said within `timeout` seconds; a dead or overdue one is Lost and replaced.
+
+        Raises SlotError where slot after slot dies before it begins.
+        """
         busy = {slot.pipe: slot for slot in self._slots if slot.job is not None}
-        ready = [busy[pipe] for pipe in wait(list(busy), timeout) if isinstance(pipe, Connection)]
-        found = [(slot, self._receive(slot)) for slot in ready]
-        found += [(slot, self._hung(slot)) for slot in busy.values() if slot not in ready and self._is_hung(slot)]
+        if not busy:
+            time.sleep(timeout)
+        ready = [busy[pipe] for pipe in wait(list(busy), timeout if busy else 0) if isinstance(pipe, Connection)]
+        found = [(slot, event) for slot in ready if (event := self._receive(slot))]
+        found += [(slot, event) for slot in busy.values() if slot not in ready and (event := self._overdue(slot))]
+        self._looked = time.monotonic()
         answers = []
         for slot, event in found:
             assert slot.job is not None
             answers.append((slot.index, slot.job, event))
-            slot.since = time.monotonic()
+            slot.heard()
             if isinstance(event, END_OF_JOB):
-                slot.job = None
-            if isinstance(event, Failed) and event.outcome in ("crashed", "hung", "out-of-memory"):
-                self._replace(slot)  # a fresh process has a fresh CUDA context
+                slot.take(None)
+            if spent(event):
+                self._replace(slot)
         return answers
 
-    def run_all(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Event]]:
-        """Run jobs on whatever slot is idle, in order, each to its end."""
-        waiting = list(jobs)
-        while waiting or self.busy:
-            for index in self.idle[: len(waiting)]:
-                self.start(index, waiting.pop(0))
-            for index, job, event in self.events(timeout=0.5):
-                if isinstance(event, EpochResult):
-                    self.go_on(index)
-                yield job, event
+    def run_all(self, jobs: Sequence[Job], *, leaving: Leaving = lambda: False) -> Iterator[tuple[Job, Event]]:
+        """See stint.run_all."""
+        return run_all(self, jobs, leaving=leaving)
 
-    def measure(self, job: Job) -> float:
-        """Images per second of all slots together, each measuring this job at the same time."""
-        speeds = [event for _, event in self.run_all([job] * len(self))]
-        failed = [event for event in speeds if isinstance(event, Failed)]
-        if failed:
-            raise SlotError(f"the first steps of {job.name} failed: {failed[0].message}\n{failed[0].trace}".rstrip())
-        return sum(event.images_per_second for event in speeds if isinstance(event, Speed))
+    def measure(self, job: Job, *, leaving: Leaving = lambda: False) -> float:
+        """See stint.measure. Raises SlotError."""
+        return measure(self, job, leaving=leaving)
 
     def close(self) -> None:
         for slot in self._slots:
@@ -129,12 +138,16 @@ class Slots:
             slot.pipe.close()
 
     def _spawn(self, index: int, setting: Setting) -> Slot:
-        pipe, theirs = SPAWN.Pipe()
-        process = SPAWN.Process(target=serve, args=(theirs, setting, self._log), name=f"slot-{index}", daemon=True)
+        pipe, theirs = SERVER.Pipe()
+        process = SERVER.Process(
+            target=serve, args=(theirs, setting, self._work, self._log), name=f"slot-{index}", daemon=True
+        )
         resource_tracker.ensure_running()  # its own start would lift the mask
-        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, THE_SUPERVISORS)
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
         try:
-            process.start()  # it inherits the mask: starting takes seconds, before any handler of its own
+            process.start()  # server and slot inherit the mask: the one never lifts it, the other when it listens
+        except (OSError, EOFError) as error:
+            raise SlotError(f"no slot can be started: {error or type(error).__name__}; see {self._log}") from None
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         theirs.close()  # so that the child's end is the only one, and its death is an end of file
@@ -147,31 +160,49 @@ class Slots:
         self._slots[slot.index] = self._spawn(slot.index, slot.setting)
         return self._slots[slot.index]
 
-    def _answer(self, index: int, *, go_on: bool) -> None:
+    def _say(self, index: int, word: Word) -> None:
         slot = self._slots[index]
-        try:
-            slot.pipe.send(go_on)
-        except OSError:  # it died while it waited: the next look at its pipe says so
-            if not go_on:
-                self._replace(slot)
+        slot.since = time.monotonic()
+        with suppress(OSError):  # it died while it waited: the next look at its pipe says so
+            slot.pipe.send(word)
 
-    def _receive(self, slot: Slot) -> Event:
+    def _receive(self, slot: Slot) -> Event | None:
         try:
-            event: Event = slot.pipe.recv()
+            event: Event | None = slot.pipe.recv()
         except (EOFError, OSError):
             slot.process.join(timeout=5)
-            return Failed(outcome="crashed", message=_last_words(slot.process.exitcode))
+            return self._died(slot)
+        if event is None:
+            slot.born, slot.since, self._stillborn = True, time.monotonic(), 0
         return event
 
-    def _is_hung(self, slot: Slot) -> bool:
-        return slot.job is not None and time.monotonic() - slot.since > slot.job.patience
+    def _died(self, slot: Slot) -> Lost:
+        message = _last_words(slot.process.exitcode)
+        self._stillborn += not slot.born
+        if self._stillborn == STILLBORN:
+            raise SlotError(f"{STILLBORN} slots in a row ended before they began: {message}; see {self._log}")
+        return Lost(outcome="crashed", message=message, counts=slot.born)
 
-    def _hung(self, slot: Slot) -> Event:
-        return Failed(outcome="hung", message=f"no progress for {time.monotonic() - slot.since:.0f} seconds")
+    def _overdue(self, slot: Slot) -> Lost | None:
+        reason = slot.overdue(looked=self._looked)
+        if reason is None:
+            return None
+        outcome, message = reason
+        if self._dumped(slot):
+            message += f"; the stacks of its threads are in {self._log}"
+        return Lost(outcome=outcome, message=message, counts=slot.born)
 
-
-class SlotError(RuntimeError):
-    """The slots cannot work at all, whatever the candidate."""
+    def _dumped(self, slot: Slot) -> bool:
+        """Whether it wrote what each of its threads is doing."""
+        if not slot.born or slot.process.pid is None:
+            return False
+        size = self._log.stat().st_size
+        os.kill(slot.process.pid, signal.SIGUSR1)
+        deadline = time.monotonic() + 2
+        while self._log.stat().st_size == size and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(0.05)  # for the rest of them
+        return self._log.stat().st_size > size
 
 
 def _last_words(exitcode: int | None) -> str:
@@ -179,35 +210,3 @@ def _last_words(exitcode: int | None) -> str:
         name = signal.Signals(-exitcode).name
         return f"the slot was killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
     return f"the slot ended with exit code {exitcode}"
-
-
-def serve(pipe: Connection, setting: Setting, log: Path) -> None:
-    """A slot's whole life, in the child process: take a job, send its events, wait for a word after each epoch."""
-    threading.Thread(target=_die_with_parent, daemon=True).start()
-    _write_output_to(log)
-    import torch
-
-    torch.set_num_threads(setting.threads)
-    torch.backends.cudnn.benchmark = True  # a training has one shape, so that looking for its fastest kernel pays
-    bench = Bench(setting=setting)
-    while True:
-        job: Job = pipe.recv()
-        for event in run_job(job, bench):
-            pipe.send(event)
-            if isinstance(event, EpochResult) and not pipe.recv():
-                break
-
-
-def _die_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
-
-
-def _write_output_to(log: Path) -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()
-    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    os.dup2(file, 1)
-    os.dup2(file, 2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from search.running.job import Outcome
-from search.training.train import EpochResult
+from search.training.result import EpochResult
 from studies.history import History
 
 
@@ -26,11 +26,20 @@ class Opened:
 
 @dataclass(frozen=True, kw_only=True)
 class Started:
-    """A trial began on a slot."""
+    """A slot was given a trial."""
 
     number: int
     slot: int
     title: str  # its baseline's name, or what it is in a few words
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resumed:
+    """A trial goes on from a checkpoint."""
+
+    number: int
+    epoch: int  # finished before
+    rejected: tuple[str, ...]  # checkpoints that did not verify, and why
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,17 +62,34 @@ class Ended:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Retried:
+    """A trial lost its slot, or its supervisor; it waits for another attempt."""
+
+    number: int
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Silent:
+    """The storage does not answer; the search waits for it."""
+
+    seconds: float  # since when
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Waited:
     """Nothing happened for a moment; the clock went on."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Closed:
-    """The search is over, or was interrupted by a signal."""
+    """The search is over, or was interrupted."""
 
     history: History
-    signal: int | None
-    put_back: tuple[int, ...]  # trials that wait for the next start
+    signal: int | None = None  # that interrupted it
+    out_of_time: bool = False  # the time that it was given is over
+    put_back: tuple[int, ...] = ()  # trials that wait for the next start
 
 
-Update = Opened | Started | Progressed | Ended | Waited | Closed
+Update = Opened | Started | Resumed | Progressed | Ended | Retried | Silent | Waited | Closed

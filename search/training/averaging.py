@@ -14,11 +14,16 @@ class Averaging:
 
     def __init__(self, network: nn.Module) -> None:
         self._current = [tensor for tensor in network.state_dict().values() if tensor.is_floating_point()]
-        self._average = [tensor.clone() for tensor in self._current]
+        self.average = [tensor.clone() for tensor in self._current]
 
     @torch.no_grad()
     def update(self, *, progress: float) -> None:
         """After some steps, and after the last one; progress is the share of the training that is done, 0 to 1."""
         decay = HIGHEST_DECAY * progress**3
-        torch._foreach_lerp_(self._average, self._current, 1 - decay)
-        torch._foreach_copy_(self._current, self._average)
+        torch._foreach_lerp_(self.average, self._current, 1 - decay)
+        torch._foreach_copy_(self._current, self.average)
+
+    @torch.no_grad()
+    def load(self, average: list[torch.Tensor]) -> None:
+        """Go on from an earlier average of an equal network."""
+        torch._foreach_copy_(self.average, average)

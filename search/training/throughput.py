@@ -15,7 +15,7 @@ from search.data.store import Store, normalise
 from search.networks.build import build
 from search.training.optimizer import optimizer
 from search.training.precision import Precision, autocast
-from search.training.train import fit_whitening, train
+from search.training.train import begin, fit_whitening, train
 
 BATCHES = 16  # of one measured stretch
 SECONDS = 2.0  # measured at least, after one stretch to warm up
@@ -61,7 +61,8 @@ Stretch = Callable[[], tuple[int, float]]
 def _stretch(candidate: Candidate, *, store: Store, precision: Precision) -> Stretch:
     few = _few(candidate, store)
     network = build(candidate.architecture, classes=len(store.training.classes), seed=0, device=store.device)
-    results = train(network, recipe=candidate.recipe, store=few, epochs=10**6, seed=0, precision=precision)
+    training = begin(network, recipe=candidate.recipe, store=few, epochs=10**6, seed=0, precision=precision)
+    results = filter(None, train(training))
 
     def stretch() -> tuple[int, float]:
         return len(few.training), next(results).seconds

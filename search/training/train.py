@@ -1,4 +1,4 @@
-"""One training, as a generator of epoch results."""
+"""One training, as a generator that can be left after any step."""
 
 from __future__ import annotations
 
@@ -6,118 +6,213 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
 
 from search.candidate import Recipe
-from search.data.augmentation import Augmentation, Targets
+from search.data.augmentation import Augmentation, Prepared, Targets
 from search.data.store import Store, normalise
 from search.networks.blocks import Whitening
 from search.training.averaging import EVERY, Averaging
 from search.training.evaluate import evaluate
 from search.training.optimizer import optimizer, schedule
 from search.training.precision import Precision, autocast
+from search.training.result import EpochResult
 
 WHITENING_IMAGES = 5000  # as many as arXiv 2404.00498 takes
 FINITE_EVERY = 20  # steps between two looks at the loss: each look makes a GPU wait
+
+State = dict[str, Any]
+"""Tensors and plain numbers by name, nested: nothing that could not be read back as data."""
 
 
 class DivergedError(ArithmeticError):
     """The loss is no longer a number."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class EpochResult:
-    """What one epoch gave; accuracies are shares of 1, losses are mean cross entropies."""
+@dataclass(kw_only=True, eq=False)
+class Training:
+    """One training between two steps: `begin` makes it, `train` goes on with it."""
 
-    epoch: int  # from 1
+    network: nn.Module
+    recipe: Recipe
+    store: Store
+    precision: Precision
     epochs: int
-    train_loss: float  # on augmented images, label smoothing included
-    train_accuracy: float
-    validation_loss: float | None  # None where no images are kept for validation
-    validation_accuracy: float | None
-    learning_rate: float  # at the end of the epoch
-    seconds: float  # training and evaluation
+    steps: int  # of an epoch
+    batch_size: int  # images
+    augmentation: Augmentation
+    prepared: Prepared
+    optimizer: Optimizer
+    schedule: LambdaLR
+    averaging: Averaging | None
+    generator: torch.Generator  # on the store's device; dropout draws from the global one
+    order: Tensor  # int64, the images of this epoch's batches
+    loss: Tensor  # sums over this epoch's batches, kept on the device so that no step waits for them
+    correct: Tensor
+    epoch: int = 0  # finished
+    step: int = 0  # done, of all epochs
+    seconds: float = 0.0  # spent in training and evaluation, not in its caller
+    seconds_before: float = 0.0  # of these, before this epoch
+
+    @property
+    def step_of_epoch(self) -> int:
+        return self.step - self.epoch * self.steps
+
+    def state(self) -> State:
+        """All that the rest of the training depends on; the next step changes its tensors, so pack them before."""
+        done = {"epoch": self.epoch, "step": self.step, "network": self.network.state_dict()}
+        if self.epoch == self.epochs:
+            return done
+        device = self.store.device
+        return done | {
+            "seconds": self.seconds,
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "average": self.averaging.average if self.averaging else [],
+            "generator": self.generator.get_state(),
+            "global generator": torch.get_rng_state(),
+            "device's generator": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
+            "order": self.order,
+            "loss": self.loss,
+            "correct": self.correct,
+            "seconds_before": self.seconds_before,
+        }
+
+    def load(self, state: State) -> None:
+        """Go to where `state` was taken from an equal training; if this raises, the training must be begun anew."""
+        self.epoch, self.step = state["epoch"], state["step"]
+        self.network.load_state_dict(state["network"])
+        if self.epoch == self.epochs:
+            return
+        self.seconds = state["seconds"]
+        device = self.store.device
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        if self.averaging:
+            self.averaging.load(state["average"])
+        self.generator.set_state(state["generator"])
+        torch.set_rng_state(state["global generator"])
+        if device.type == "cuda":
+            torch.cuda.set_rng_state(state["device's generator"], device)
+        self.order, self.loss, self.correct = (state[name].to(device) for name in ("order", "loss", "correct"))
+        self.seconds_before = state["seconds_before"]
 
 
-def train(
+def begin(
     network: nn.Module, *, recipe: Recipe, store: Store, epochs: int, seed: int, precision: Precision
-) -> Iterator[EpochResult]:
-    """Train the network in place, a result after each epoch; the schedule ends with the last. Raises DivergedError."""
+) -> Training:
+    """A training of the network, in place, before its first step; seeds torch's global generator."""
     torch.manual_seed(seed)  # dropout draws from the global generator only
-    generator = torch.Generator(store.device).manual_seed(seed)
-    count = len(store.training)
-    batch_size = min(recipe.batch_size, count)
-    steps = count // batch_size  # an incomplete last batch is left to the next epoch's shuffle
     augmentation = Augmentation(recipe)
     prepared = augmentation.prepare(store.training, fill=store.mean, seed=seed)
     fit_whitening(network, store)
     optimise = optimizer(network, recipe)
-    rates = schedule(optimise, recipe, steps=steps * epochs)
+    batch_size = min(recipe.batch_size, len(store.training))
+    steps = len(store.training) // batch_size  # an incomplete last batch is left to the next epoch's shuffle
     enough = steps * epochs >= 2 * EVERY  # in fewer steps the average would still be the weights from before training
-    averaging = Averaging(network) if recipe.averaging and enough else None
     network.train()
-    for epoch in range(epochs):
+    return Training(
+        network=network,
+        recipe=recipe,
+        store=store,
+        precision=precision,
+        epochs=epochs,
+        steps=steps,
+        batch_size=batch_size,
+        augmentation=augmentation,
+        prepared=prepared,
+        optimizer=optimise,
+        schedule=schedule(optimise, recipe, steps=steps * epochs),
+        averaging=Averaging(network) if recipe.averaging and enough else None,
+        generator=torch.Generator(store.device).manual_seed(seed),
+        order=torch.empty(0, dtype=torch.int64, device=store.device),
+        loss=torch.zeros((), device=store.device),
+        correct=torch.zeros((), device=store.device, dtype=torch.int64),
+    )
+
+
+def train(training: Training) -> Iterator[EpochResult | None]:
+    """Go on to the end: None after each step, a result after each epoch's evaluation. Raises DivergedError.
+
+    Whenever it has yielded, the training can be left, and its state taken up by an equal one.
+    """
+    while training.epoch < training.epochs:
         start = time.perf_counter()
-        running = _Running(store.device)
-        order = torch.randperm(count, device=store.device, generator=generator)[: steps * batch_size]
-        for step, index in enumerate(torch.split(order, batch_size), start=epoch * steps + 1):
-            pixels, targets = augmentation.batch(prepared, index, epoch=epoch, generator=generator)
-            with autocast(store.device, precision):
-                logits = network(normalise(pixels, store.mean, store.std)).float()
-            loss = cross_entropy(logits, targets, smoothing=recipe.label_smoothing)
-            optimise.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimise.step()
-            rates.step()
-            running.add(loss.detach(), logits.detach(), targets)
-            if averaging and (step % EVERY == 0 or step == steps * epochs):
-                averaging.update(progress=step / (steps * epochs))
-            if step % FINITE_EVERY == 0:
-                running.check(epoch=epoch + 1)
-        running.check(epoch=epoch + 1)
-        validation = evaluate(network, store.validation, store=store, precision=precision) if store.validation else None
-        if validation and not math.isfinite(validation.loss):  # the step after the last look was one too many
-            raise DivergedError(f"the validation loss is {validation.loss} after epoch {epoch + 1}")
-        yield EpochResult(
-            epoch=epoch + 1,
-            epochs=epochs,
-            train_loss=running.loss,
-            train_accuracy=running.accuracy,
-            validation_loss=validation.loss if validation else None,
-            validation_accuracy=validation.accuracy if validation else None,
-            learning_rate=float(rates.get_last_lr()[0]),
-            seconds=time.perf_counter() - start,
-        )
+        if training.step_of_epoch < training.steps:
+            _step(training)
+            training.seconds += time.perf_counter() - start
+            yield None
+        else:
+            yield _end_epoch(training, start=start)
 
 
-class _Running:
-    """Sums over the batches of one epoch, kept on the device so that no step waits for them."""
+def _step(training: Training) -> None:
+    store, recipe, total = training.store, training.recipe, training.steps * training.epochs
+    if training.step_of_epoch == 0:
+        _begin_epoch(training)
+    first = training.step_of_epoch * training.batch_size
+    index = training.order[first : first + training.batch_size]
+    pixels, targets = training.augmentation.batch(
+        training.prepared, index, epoch=training.epoch, generator=training.generator
+    )
+    with autocast(store.device, training.precision):
+        logits = training.network(normalise(pixels, store.mean, store.std)).float()
+    loss = cross_entropy(logits, targets, smoothing=recipe.label_smoothing)
+    training.optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    training.optimizer.step()
+    training.schedule.step()
+    training.loss += loss.detach()
+    training.correct += (logits.detach().argmax(1) == targets.labels).sum()
+    training.step += 1
+    if training.averaging and (training.step % EVERY == 0 or training.step == total):
+        training.averaging.update(progress=training.step / total)
+    if training.step % FINITE_EVERY == 0:
+        _check_loss(training)
 
-    def __init__(self, device: torch.device) -> None:
-        self._loss = torch.zeros((), device=device)
-        self._correct = torch.zeros((), device=device, dtype=torch.int64)
-        self._batches = self._n = 0
 
-    def add(self, loss: Tensor, logits: Tensor, targets: Targets) -> None:
-        self._loss += loss
-        self._correct += (logits.argmax(1) == targets.labels).sum()
-        self._batches += 1
-        self._n += len(logits)
+def _begin_epoch(training: Training) -> None:
+    count, device = len(training.store.training), training.store.device
+    order = torch.randperm(count, device=device, generator=training.generator)
+    training.order = order[: training.steps * training.batch_size]
+    training.loss.zero_()
+    training.correct.zero_()
+    training.seconds_before = training.seconds
 
-    def check(self, *, epoch: int) -> None:
-        if not torch.isfinite(self._loss):
-            raise DivergedError(f"the training loss is {float(self._loss)} in epoch {epoch}")
 
-    @property
-    def loss(self) -> float:
-        return float(self._loss) / self._batches  # batches are all of one size
+def _end_epoch(training: Training, *, start: float) -> EpochResult:
+    """Evaluate, and count the epoch as finished; `start` is when this began."""
+    _check_loss(training)
+    store, epoch = training.store, training.epoch + 1
+    validation = None
+    if store.validation:
+        validation = evaluate(training.network, store.validation, store=store, precision=training.precision)
+        if not math.isfinite(validation.loss):  # the step after the last look was one too many
+            raise DivergedError(f"the validation loss is {validation.loss} after epoch {epoch}")
+    loss, correct = float(training.loss), int(training.correct)
+    training.epoch = epoch
+    training.seconds += time.perf_counter() - start
+    return EpochResult(
+        epoch=epoch,
+        epochs=training.epochs,
+        train_loss=loss / training.steps,  # batches are all of one size
+        train_accuracy=correct / (training.steps * training.batch_size),
+        validation_loss=validation.loss if validation else None,
+        validation_accuracy=validation.accuracy if validation else None,
+        learning_rate=float(training.schedule.get_last_lr()[0]),
+        seconds=training.seconds - training.seconds_before,
+    )
 
-    @property
-    def accuracy(self) -> float:
-        return int(self._correct) / self._n
+
+def _check_loss(training: Training) -> None:
+    if not torch.isfinite(training.loss):
+        raise DivergedError(f"the training loss is {float(training.loss)} in epoch {training.epoch + 1}")
 
 
 def cross_entropy(logits: Tensor, targets: Targets, *, smoothing: float) -> Tensor:

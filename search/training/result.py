@@ -1,0 +1,19 @@
+"""What one epoch gave."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochResult:
+    """Accuracies are shares of 1, losses are mean cross entropies."""
+
+    epoch: int  # from 1
+    epochs: int
+    train_loss: float  # on augmented images, label smoothing included
+    train_accuracy: float
+    validation_loss: float | None  # None where no images are kept for validation
+    validation_accuracy: float | None
+    learning_rate: float  # at the end of the epoch
+    seconds: float  # training and evaluation

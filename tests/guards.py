@@ -1,0 +1,241 @@
+"""Every guard of the machinery with the test that fails without it: `python tests/guards.py` checks them all.
+
+A guard is taken out of a copy of the project by replacing its text, and its test is run there: it must fail.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+PROJECT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guard:
+    """What keeps one thing true."""
+
+    name: str
+    file: str
+    text: str
+    without: str  # what stands in its place
+    test: str
+
+
+GUARDS = (
+    Guard(
+        name="fsync of a checkpoint before its rename",
+        file="search/running/shelf.py",
+        text="            os.fsync(file.fileno())",
+        without="            pass",
+        test="test_shelf.py::test_bytes_are_on_the_disk_before_the_name_and_the_name_before_it_is_relied_on",
+    ),
+    Guard(
+        name="fsync of the folder after the rename",
+        file="search/running/shelf.py",
+        text="        _sync(path.parent)\n    except",
+        without="    except",
+        test="test_shelf.py::test_bytes_are_on_the_disk_before_the_name_and_the_name_before_it_is_relied_on",
+    ),
+    Guard(
+        name="rename of a whole temporary file",
+        file="search/running/shelf.py",
+        text='    partial = path.with_name(f"{path.name}.{os.getpid()}.part")',
+        without="    partial = path",
+        test="test_shelf.py::test_a_kill_at_any_point_leaves_the_old_or_the_new",
+    ),
+    Guard(
+        name="SHA-256 of a checkpoint",
+        file="search/running/shelf.py",
+        text='    if line + b"\\n" == _header(payload, hashlib.sha256(payload).hexdigest()):',
+        without='    if line.startswith(FORMAT.encode() + b" "):',
+        test="test_shelf.py::test_sixty_of_sixty_random_flips_in_a_file_of_real_size_are_noticed",
+    ),
+    Guard(
+        name="the last two checkpoints are kept",
+        file="search/running/shelf.py",
+        text="            if other not in (path, beside):",
+        without="            if other != path:",
+        test="test_work.py::test_from_a_bad_checkpoint_it_goes_back_to_the_one_before_and_ends_the_same",
+    ),
+    Guard(
+        name="checkpoints are data, never code",
+        file="search/training/checkpoint.py",
+        text="weights_only=True, ",
+        without="",
+        test="test_checkpoint.py::test_a_checkpoint_never_runs_code",
+    ),
+    Guard(
+        name="a checkpoint names its training",
+        file="search/training/checkpoint.py",
+        text='found.get("identity") != identity',
+        without="False",
+        test="test_work.py::test_a_job_goes_on_from_no_other_jobs_checkpoint",
+    ),
+    Guard(
+        name="an epoch is reported before a checkpoint lies beyond it",
+        file="search/running/work.py",
+        text="if job.reported is not None and training.epoch > job.reported:",
+        without="if False:",
+        test="test_work.py::test_a_checkpoint_beyond_the_last_known_epoch_is_not_taken",
+    ),
+    Guard(
+        name="random generators are part of a checkpoint",
+        file="search/training/train.py",
+        text='        torch.set_rng_state(state["global generator"])\n',
+        without="",
+        test="test_checkpoint.py::test_left_after_any_step_and_taken_up_it_ends_bit_for_bit_the_same",
+    ),
+    Guard(
+        name="lock file of a run",
+        file="studies/lock.py",
+        text="            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)",
+        without="            pass",
+        test="test_faults.py::test_a_second_search_is_refused",
+    ),
+    Guard(
+        name="immediate transactions in SQLite",
+        file="studies/engine.py",
+        text='"BEGIN" if only else "BEGIN IMMEDIATE"',
+        without='"BEGIN"',
+        test="test_storage.py::test_four_first_starts_at_once_then_every_waiting_trial_is_taken_once",
+    ),
+    Guard(
+        name="one supervisor at a time hands out trials",
+        file="studies/turn.py",
+        text="connection.scalar(row.with_for_update())",
+        without="connection.scalar(row)",
+        test="test_postgres.py::test_exactly_so_many_trials",
+    ),
+    Guard(
+        name="reaper of trials whose supervisor is dead",
+        file="studies/turn.py",
+        text='if trial.state == "running" and dead(trial)',
+        without="if False",
+        test="test_faults.py::test_a_killed_search_is_repaired_by_the_next_start",
+    ),
+    Guard(
+        name="only its owner writes of a trial",
+        file="studies/held.py",
+        text='        if record.state == "running" and record.owner == self.owner:\n            return\n',
+        without="        return\n",
+        test="test_shared.py::test_a_search_that_was_taken_over_goes_on",
+    ),
+    Guard(
+        name="an attempt's loss counts once",
+        file="studies/held.py",
+        text="        if any(known.attempt == loss.attempt for known in self.record.losses):\n"
+        "            return not self.record.finished\n",
+        without="",
+        test="test_shares.py::test_third_loss_whose_answer_was_lost",
+    ),
+    Guard(
+        name="a trial is tried at most three times",
+        file="studies/held.py",
+        text="if len(losses) <= MOST_RETRIES:",
+        without="if True:",
+        test="test_faults.py::test_a_trial_that_kills_every_slot_fails_by_name",
+    ),
+    Guard(
+        name="an outage is waited out",
+        file="search/running/desk.py",
+        text="if self.flag.signal is not None or silent > OUTAGE:",
+        without="if True:",
+        test="test_shared.py::test_a_restart_of_the_database",
+    ),
+    Guard(
+        name="watchdog of slots without progress",
+        file="search/running/stint.py",
+        text="        if silent > patience:",
+        without="        if False:",
+        test="test_faults.py::test_a_hung_slot_is_dumped_and_its_trial_tried_again",
+    ),
+    Guard(
+        name="silence while the supervisor slept counts against nobody",
+        file="search/running/stint.py",
+        text="        if now - looked > ABSENCE:",
+        without="        if False:",
+        test="test_faults.py::test_a_pause_of_everything_counts_against_nobody",
+    ),
+    Guard(
+        name="slots that cannot start end the search",
+        file="search/running/slots.py",
+        text="if self._stillborn == STILLBORN:",
+        without="if False:",
+        test="test_faults.py::test_slots_that_cannot_start_stop_the_search",
+    ),
+    Guard(
+        name="slots die with their supervisor",
+        file="search/running/serve.py",
+        text="    _die_with_parent()\n",
+        without="",
+        test="test_faults.py::test_a_killed_search_is_repaired_by_the_next_start",
+    ),
+    Guard(
+        name="a slot leaves in order at a signal",
+        file="search/running/serve.py",
+        text="return self._asked or self.flag.signal is not None",
+        without="return self._asked",
+        test="test_faults.py::test_a_signal_to_a_slot_moves_its_trial",
+    ),
+    Guard(
+        name="a password is masked",
+        file="studies/storage.py",
+        text='shown = re.sub(r"(?s)(://[^:/?#]*):.*@", r"\\1:***@", url)',
+        without="shown = url",
+        test="test_storage.py::test_password_is_never_shown",
+    ),
+    Guard(
+        name="SQLite is refused on a network file system",
+        file="studies/storage.py",
+        text="kind = network_filesystem(path.parent)",
+        without="kind = None",
+        test="test_storage.py::test_a_network_file_system_is_refused",
+    ),
+)
+
+
+def table() -> str:
+    """For CONTRIBUTING.md."""
+    rows = (f"| {guard.name} | `{guard.file}` | `{guard.test}` |\n" for guard in GUARDS)
+    return "| guard | in | test that fails without it |\n|---|---|---|\n" + "".join(rows)
+
+
+def survives(guard: Guard) -> bool:
+    """Whether its test passes without it, as it must not."""
+    with TemporaryDirectory() as folder:
+        copy = Path(folder)
+        for name in ("search", "spaces", "studies", "tests", "pyproject.toml", "README.md", "CONTRIBUTING.md"):
+            source = PROJECT / name
+            if source.is_dir():
+                shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(source, copy / name)
+        file = copy / guard.file
+        text = file.read_text(encoding="utf-8")
+        assert text.count(guard.text) == 1, (
+            f"{guard.name}: its text stands {text.count(guard.text)} times in {guard.file}"
+        )
+        file.write_text(text.replace(guard.text, guard.without), encoding="utf-8")
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-xq", "-p", "no:cacheprovider", "-m", "not slow", f"tests/{guard.test}"],
+            cwd=copy, env={**os.environ, "PYTHONPATH": f"{copy}:{copy / 'tests'}"}, capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode in (0, 1), done.stdout[-2000:] + done.stderr[-2000:]
+        return done.returncode == 0
+
+
+if __name__ == "__main__":
+    wanted = sys.argv[1:]
+    survivors = []
+    for guard in GUARDS:
+        if not wanted or any(word in guard.name for word in wanted):
+            verdict = "SURVIVES" if survives(guard) else "is held"
+            print(f"{verdict}  {guard.name}", flush=True)
+            survivors += [guard.name] * (verdict == "SURVIVES")
+    sys.exit(bool(survivors))

@@ -1,0 +1,75 @@
+"""A folder of runs with a search in it that tests disturb, and the ledger that must be true afterwards."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from starts import Start, Zygote, wait_for
+
+from search.running.doctor import examine_study
+from studies.history import History, read_history
+
+TRIALS, EPOCHS = 4, 3
+PACE = 0.05  # seconds of a step, of which an epoch has four
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A folder of runs with the search that is disturbed in it."""
+
+    warm: Zygote
+    runs: Path
+    outputs: Path
+    storage: str | None = None
+
+    @classmethod
+    def at(cls, folder: Path, *, warm: Zygote, storage: str | None = None) -> Place:
+        (folder / "outputs").mkdir(parents=True)
+        return cls(warm=warm, runs=folder / "runs", outputs=folder / "outputs", storage=storage)
+
+    @property
+    def url(self) -> str:
+        return self.storage or f"sqlite:///{self.runs}/studies.db"
+
+    def start(self, *more: str, trials: int = TRIALS, slots: int = 2, **environment: str) -> Start:
+        storage = ("--storage", self.storage) if self.storage else ()
+        return self.warm.start(
+            "run", "--space", "smoke", "--data", "synthetic", "--device", "cpu", "--pruner", "none",
+            "--epochs", str(EPOCHS), "--trials", str(trials), "--slots", str(slots), "--runs", str(self.runs),
+            *storage, *more, output=self.outputs / f"{len(self.warm.started)}.txt",
+            environment={"STUB_PACE": str(PACE), **environment},
+        )  # fmt: skip
+
+    def history(self) -> History:
+        return read_history("smoke", storage=self.url)
+
+    def check(self, *, trials: int = TRIALS) -> History:
+        """The ledger is true and every trial is finished."""
+        history = self.settled()
+        assert history.finished == len(history.trials) == trials
+        return history
+
+    def settled(self) -> History:
+        """The ledger is true, whatever is still to be done."""
+        ledger = examine_study(self.runs, storage=self.url, study="smoke")
+        assert ledger.findings == (), ledger
+        return self.history()
+
+    def finish(self, **environment: str) -> str:
+        """The same command again, to its end; returns what it printed."""
+        again = self.start(**environment)
+        assert again.end() == 0, again.output
+        assert "Traceback" not in again.output
+        wait_for(lambda: not again.left(), what=lambda: f"processes {again.left()} to end", seconds=10)
+        return again.output
+
+
+def gone(start: Start, *, seconds: float = 10.0) -> int:
+    """Its exit code, which comes in so many seconds, and nothing of it lives on."""
+    asked = time.monotonic()
+    code = start.end()
+    assert time.monotonic() - asked < seconds
+    wait_for(lambda: not start.left(), what=lambda: f"processes {start.left()} to end", seconds=5)
+    return code

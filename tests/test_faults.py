@@ -1,0 +1,213 @@
+"""What breaks while a search runs, and what is true afterwards: nothing lost, nothing counted twice, nothing stuck.
+
+The real command line on real processes and a real database; only the training is a stub. Each test of a fault ends with
+the ledger. Their marks make the table in tests/FAULTS.md.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from places import Place, gone
+from starts import Zygote, wait_for, zygote
+
+TRIALS, EPOCHS = 4, 3
+PACE = 0.05  # seconds of a step, of which an epoch has four
+
+STUDY_POINTS = ("asked", "owned", "reporting", "reported", "telling", "told")
+CHECKPOINT_POINTS = ("begin", "half", "written", "synced", "renamed", "kept")
+
+
+@pytest.fixture(scope="module")
+def warm() -> Iterator[Zygote]:
+    with zygote() as found:
+        yield found
+
+
+@pytest.fixture
+def place(warm: Zygote, tmp_path: Path) -> Place:
+    return Place.at(tmp_path, warm=warm)
+
+
+@pytest.mark.fault(
+    "Ctrl-C, SIGTERM or SIGHUP to the search", then="exit 128 + n in 10 s, trials wait with a checkpoint"
+)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_puts_the_trials_back(place: Place, number: signal.Signals) -> None:
+    first = place.start()
+    first.until("trial 1 epoch 1/3")
+    first.kill(number)
+
+    assert gone(first) == 128 + number, first.output
+    assert "Traceback" not in first.output
+    assert "go on with: cifar-search run --space smoke" in first.output
+    history = place.settled()
+    assert history.counts["running"] == 0
+    assert history.counts["waiting"] >= 1
+    assert "goes on from its checkpoint in epoch" in place.finish()
+    place.check()
+
+
+@pytest.mark.fault("Ctrl-C twice", then="it leaves at once; the next start repairs")
+def test_a_second_ctrl_c_leaves_at_once(place: Place) -> None:
+    first = place.start(STUB_PACE="30")
+    first.until("trial 1 starts")
+    first.kill(signal.SIGINT)
+    time.sleep(0.7)
+    first.kill(signal.SIGINT)
+
+    assert gone(first, seconds=3) == 130, first.output
+    place.finish()
+    place.check()
+
+
+@pytest.mark.fault("SIGTERM to one slot", then="its trial goes on from the step on another slot")
+def test_a_signal_to_a_slot_moves_its_trial(place: Place) -> None:
+    first = place.start(slots=1)
+    first.until("trial 0 epoch 1/3")
+    os.kill(first.slots()[0], signal.SIGTERM)
+
+    assert first.end() == 0, first.output
+    assert "trial 0 goes on from its checkpoint in epoch" in first.output
+    assert place.check().trials[0].losses == ()
+
+
+@pytest.mark.fault("kill -9 of one slot", then="its trial goes on from its last checkpoint at once")
+def test_a_killed_slot_costs_an_attempt(place: Place) -> None:
+    first = place.start(slots=1)
+    first.until("trial 0 epoch 2/3")
+    os.kill(first.slots()[0], signal.SIGKILL)
+
+    assert first.end() == 0, first.output
+    assert "trial 0 waits for another attempt: the slot was killed by SIGKILL" in first.output
+    assert re.search(r"trial 0 goes on from its checkpoint in epoch [23]", first.output)
+    (loss,) = place.check().trials[0].losses
+    assert loss.outcome == "crashed"
+
+
+@pytest.mark.fault(
+    "a trial that kills its slot every time", then="failed by name after three attempts; the rest goes on"
+)
+@pytest.mark.parametrize(("what", "words"), [("die!", "killed by SIGKILL"), ("exit!", "exit code 7")])
+def test_a_trial_that_kills_every_slot_fails_by_name(place: Place, what: str, words: str) -> None:
+    first = place.start(STUB_TROUBLE=f"1:{what}")
+
+    assert first.end() == 0, first.output
+    trial = place.check().trials[1]
+    assert (trial.state, trial.outcome, len(trial.losses)) == ("failed", "crashed", 3)
+    assert trial.message
+    assert "3 times" in trial.message
+    assert words in trial.message
+
+
+@pytest.mark.fault("a slot that hangs", then="its stacks are kept, it is killed, the trial tried again")
+def test_a_hung_slot_is_dumped_and_its_trial_tried_again(place: Place) -> None:
+    first = place.start(STUB_TROUBLE="1:hang", STUB_PATIENCE="1.5")
+
+    assert first.end() == 0, first.output
+    trial = place.check().trials[1]
+    assert trial.state == "complete"
+    assert [loss.outcome for loss in trial.losses] == ["hung"]
+    assert 'stub.py", line' in (place.runs / "smoke" / "slots.log").read_text()
+
+
+@pytest.mark.fault("a trial over --trial-timeout", then="given up after three attempts, by name")
+def test_a_trial_that_takes_too_long_is_given_up(place: Place) -> None:
+    first = place.start("--trial-timeout", "2s", STUB_TROUBLE="1:hang!")
+
+    assert first.end() == 0, first.output
+    trial = place.check().trials[1]
+    assert (trial.state, trial.outcome, len(trial.losses)) == ("failed", "timed-out", 3)
+
+
+@pytest.mark.fault("--timeout is over", then="exit 0, trials wait with a checkpoint, the command that goes on")
+def test_the_time_of_a_search_is_kept(place: Place) -> None:
+    first = place.start("--timeout", "2s", trials=1000)
+
+    assert gone(first, seconds=10) == 0, first.output
+    assert "the time is over: " in first.output
+    assert "go on with: cifar-search run" in first.output
+    assert place.settled().counts["running"] == 0
+
+
+@pytest.mark.fault("kill -9 of the search", then="its slots die with it; the next start goes on from the checkpoints")
+def test_a_killed_search_is_repaired_by_the_next_start(place: Place) -> None:
+    first = place.start()
+    first.until("trial 1 epoch 1/3")
+    first.kill()
+
+    assert gone(first) == -signal.SIGKILL
+    assert place.history().counts["running"] >= 1
+    output = place.finish()
+    assert "were left unfinished" in output
+    assert "goes on from its checkpoint" in output
+    place.check()
+
+
+@pytest.mark.fault("power loss or kill -9 at any named point", then="the next start finds a true ledger and goes on")
+@pytest.mark.parametrize(
+    "point", [*(f"study.{name}" for name in STUDY_POINTS), *(f"checkpoint.{name}" for name in CHECKPOINT_POINTS)]
+)
+def test_every_named_crash_point(place: Place, tmp_path: Path, point: str) -> None:
+    marker = tmp_path / "crashed"
+    first = place.start(CRASH_AT=f"cifar_search.{point}", CRASH_MARKER=str(marker))
+    first.end()
+    wait_for(lambda: not first.left(), what=lambda: "its slots to end")
+
+    assert marker.exists(), first.output
+    place.finish()
+    place.check()
+
+
+@pytest.mark.fault("kill -9 between the count of a loss and its retry", then="neither happened; the trial goes on")
+def test_a_crash_while_a_loss_is_counted(place: Place, tmp_path: Path) -> None:
+    first = place.start(
+        CRASH_AT="cifar_search.study.losing", CRASH_MARKER=str(tmp_path / "crashed"), STUB_TROUBLE="1:die"
+    )
+
+    assert gone(first) == -signal.SIGKILL
+    place.finish()
+    trial = place.check().trials[1]
+    assert (len(trial.losses), trial.attempts) == (0, 2)  # the count and the retry are one transaction, undone here
+
+
+@pytest.mark.fault("laptop sleep, SIGSTOP and SIGCONT", then="silence while we slept counts against nobody")
+def test_a_pause_of_everything_counts_against_nobody(place: Place) -> None:
+    first = place.start(STUB_PATIENCE="1.5", STUB_ABSENCE="1", STUB_PACE="0.2")
+    first.until("trial 1 epoch 1/3")
+    everything = first.left()
+    for pid in everything:
+        os.kill(pid, signal.SIGSTOP)
+    time.sleep(3)
+    for pid in everything:
+        os.kill(pid, signal.SIGCONT)
+
+    assert first.end() == 0, first.output
+    assert all(trial.losses == () for trial in place.check().trials)
+
+
+@pytest.mark.fault("1 to 16 slots", then="exactly --trials finished")
+@pytest.mark.parametrize("slots", [1, 5, 16])
+def test_exactly_so_many_trials(place: Place, slots: int) -> None:
+    first = place.start(slots=slots, trials=7, STUB_PACE="0")
+
+    assert first.end() == 0, first.output
+    place.check(trials=7)
+
+
+@pytest.mark.fault("two searches on one SQLite study", then="exit 4, the second is told the process of the first")
+def test_a_second_search_is_refused(place: Place) -> None:
+    first = place.start(STUB_PACE="0.3")
+    first.until("trial 0 starts")
+    second = place.start()
+
+    assert gone(second) == 4
+    assert f"process {first.pid} already works on this study" in second.output
+    assert first.end() == 0
+    place.check()

@@ -1,0 +1,67 @@
+"""Starts the real command line again and again without importing torch each time: each start is a fork of this process.
+
+Reads a JSON list of arguments, the environment and the file of the output from a line of standard input; prints the
+process id, and at the line "wait PID" its exit code. Slots run `stub.work`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from functools import partial
+from random import Random
+
+import stub
+
+import search.cli
+import search.console.watch
+from search.data import synthetic
+from search.running import desk, examine, opening, stint, supervisor
+from studies import owner
+
+
+def main() -> None:
+    smoke = examine.load("smoke")
+    examine.examine(smoke, smoke.sample(Random(0)))  # the first time takes seconds
+    opening.MEAN_DRAWS = 4  # for a forecast that is of no use here
+    images = synthetic.training()
+    synthetic.training = lambda: images
+    supervisor.run = partial(supervisor.run, work="stub:work")  # type: ignore[assignment]
+    for line in sys.stdin:
+        if line.startswith("wait "):
+            _, status = os.waitpid(int(line.split()[1]), 0)
+            print(os.waitstatus_to_exitcode(status), flush=True)
+            continue
+        arguments, environment, output = json.loads(line)
+        pid = os.fork()
+        if pid:
+            print(pid, flush=True)
+            continue
+        os.setsid()
+        file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(file, 1)
+        os.dup2(file, 2)
+        os.environ.update(environment)
+        stub.crash_at_named_point()
+        if patience := environment.get("STUB_PATIENCE"):
+            desk.patience = lambda _: float(patience)
+        if absence := environment.get("STUB_ABSENCE"):
+            stint.ABSENCE = float(absence)
+        if grace := environment.get("OWNER_GRACE"):  # as if each start were on a machine of its own
+            owner.GRACE, owner.BEAT = float(grace), float(grace) / 5
+            owner._boot = partial(str, os.getpid())
+        sys.argv = ["cifar-search", *arguments]
+        try:
+            search.cli.main()
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+        except BaseException:
+            traceback.print_exc()
+            code = 1
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
