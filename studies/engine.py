@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from threading import Timer
 from typing import Any
 from urllib.parse import quote
 
@@ -14,6 +19,7 @@ WAIT = 60.0  # seconds that SQLite waits for another process to end its transact
 CONNECT = 10  # seconds to reach a server
 STATEMENT = 30  # seconds that a server may work on one statement
 IDLE = 60  # seconds that a process may pause inside a transaction, while others wait for its turn to end
+SILENCE = 50.0  # seconds after which a transaction without an end is given up
 READ_ONLY = "read_only"  # execution option of a connection: its transactions wait for no other
 KEY = 0x63696661  # of the lock that is held while the tables are made: any number that nobody else uses
 
@@ -50,7 +56,39 @@ def settle_sqlite(engine: sqlalchemy.Engine, *, read_only: bool) -> None:
     sqlalchemy.event.listen(engine, "begin", begin)
 
 
-def postgresql(url: sqlalchemy.URL) -> dict[str, Any]:
+class Line:
+    """The connection to a server, which is cut where no answer comes for too long.
+
+    A proxy in between may take every question and answer none: no limit of the driver's or the server's helps then.
+    """
+
+    def __init__(self) -> None:
+        self._connection: Any = None
+
+    def connected(self, connection: Any, _record: object) -> None:
+        """For SQLAlchemy to call with a new connection of the driver's."""
+        self._connection = connection
+
+    @contextmanager
+    def bounded(self) -> Iterator[None]:
+        """Cuts the line if the block takes longer than a transaction may."""
+        if self._connection is None:  # no server, or not connected yet, which is limited otherwise
+            yield
+            return
+        timer = Timer(SILENCE, self._cut)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _cut(self) -> None:
+        with suppress(Exception), socket.socket(fileno=os.dup(self._connection.fileno())) as line:
+            line.shutdown(socket.SHUT_RDWR)  # who waits for an answer gets the end of the line
+
+
+def postgresql(url: sqlalchemy.URL, *, line: Line) -> dict[str, Any]:
     """What SQLAlchemy needs to reach a PostgreSQL server through psycopg or psycopg2."""
     settings = {
         "statement_timeout": f"{STATEMENT}s",
@@ -63,6 +101,7 @@ def postgresql(url: sqlalchemy.URL) -> dict[str, Any]:
     options = [own if isinstance(own, str) else " ".join(own)]
     return {
         "pool_pre_ping": True,
+        "pool_events": [(line.connected, "connect")],
         "connect_args": {
             "connect_timeout": CONNECT,
             "keepalives": 1,

@@ -8,14 +8,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import optuna
-from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 from sqlalchemy import Connection
 
 from studies import StudyError
 from studies.history import CONSTRAINT, MOST_RETRIES, Loss, Outcome, TrialRecord
 from studies.owner import owners
-from studies.quick import frozen
+from studies.quick import QuickStorage, frozen
 from studies.rows import Row, write_attributes
 from studies.tables import ATTRIBUTES, SYSTEM_ATTRIBUTES
 from studies.turn import wait
@@ -36,7 +35,7 @@ class Held:
     record: TrialRecord  # the same
     owner: str  # uuid of the supervisor that speaks
     study: optuna.Study
-    storage: RDBStorage
+    storage: QuickStorage
     connection: Connection
 
     def report(

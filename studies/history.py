@@ -11,7 +11,7 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, Connection, and_, or_, select
 
 from studies import StudyError, unknown
-from studies.manifest import Manifest, stored_manifest
+from studies.manifest import ATTRIBUTE, Manifest, stored_manifest
 from studies.owner import Owner, owners
 from studies.rows import Row, nothing_thrown_away, read_rows
 from studies.storage import reading
@@ -183,6 +183,21 @@ def find_study(name: str, *, connection: Connection) -> int:
     if found is None:
         raise unknown("study", name, _names(connection))
     return int(found)
+
+
+def known_manifest(name: str, *, storage: str) -> Manifest | None:
+    """What the study of that name was started with; None where there is none. Raises StudyError, StorageError.
+
+    An empty one without a manifest is none either: a start was killed just when it had made it.
+    """
+    with reading(storage) as connection:
+        if name not in _names(connection):
+            return None
+        reader = Reader(name, study_id=find_study(name, connection=connection))
+        attributes = study_attributes(connection, reader.study_id)
+        if ATTRIBUTE not in attributes and not reader.trials(connection):
+            return None
+        return stored_manifest(attributes, study=name)
 
 
 def study_attributes(connection: Connection, study_id: int) -> dict[str, Any]:

@@ -46,7 +46,11 @@ def is_outage(error: sqlalchemy.exc.DBAPIError) -> bool:
 
 def cause(error: sqlalchemy.exc.DBAPIError) -> str:
     """What went wrong, and the next step where there is a known one."""
-    text = str(error.orig).strip() or type(error.orig).__name__
+    text = " ".join(str(error.orig).split()) or type(error.orig).__name__
     name = getattr(error.orig, "sqlite_errorname", "")
     step = next((step for start, step in _STEPS.items() if name.startswith(start)), None)
+    if is_outage(error):
+        step = "the same command goes on when it does"
+    elif not name and _STAYS.search(text):
+        step = "see the user, the password and the database in its URL"
     return f"{text}; {step}" if step else text

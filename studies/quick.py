@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Container
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import Any
 
 from optuna.distributions import json_to_distribution
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import ColumnElement, or_
 
+from studies.engine import Line
 from studies.rows import Row, nothing_thrown_away, read_rows
 from studies.tables import TRIALS
 
@@ -22,6 +24,10 @@ _distribution = lru_cache(maxsize=None)(json_to_distribution)  # a study has a f
 
 class QuickStorage(RDBStorage):
     """Writes as Optuna does, and reads the same trials."""
+
+    def __init__(self, url: str, settings: dict[str, Any], *, line: Line, skip_table_creation: bool) -> None:
+        super().__init__(url, settings, skip_table_creation=skip_table_creation)
+        self.line = line
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         """One trial; KeyError where there is none, as Optuna has it."""

@@ -9,14 +9,14 @@ from dataclasses import asdict, replace
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
-from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from sqlalchemy import Connection
 
-from studies.held import Held
+from studies.held import Held, TakenError
 from studies.history import MOST, PLANNED, START, History, Reader, TrialRecord, record_of, study_attributes
 from studies.manifest import ATTRIBUTE, Differences, Manifest, check_same, stored_manifest
 from studies.owner import PREFIX, Owner, Watch, owners
+from studies.quick import QuickStorage
 from studies.rows import write_attributes
 from studies.storage import StorageError, close, shareable, transaction
 from studies.tables import STUDY_ATTRIBUTES
@@ -26,7 +26,7 @@ from studies.turn import hold, strike, take_back, turn
 class Seat:
     """Made when a study is opened, left when it is closed."""
 
-    def __init__(self, study: optuna.Study, *, storage: RDBStorage, reader: Reader) -> None:
+    def __init__(self, study: optuna.Study, *, storage: QuickStorage, reader: Reader) -> None:
         self.owner = Owner.this_process()
         self.reader = reader
         self.mine: set[int] = set()  # numbers of the trials that were handed out here
@@ -60,16 +60,20 @@ class Seat:
     @contextmanager
     def held(self, number: int) -> Iterator[Held]:
         """A trial that nobody else can change until the block ends."""
-        with transaction(self._storage) as connection:
-            row = hold(connection, reader=self.reader, number=number)
-            yield Held(
-                row=row,
-                record=record_of(row),
-                owner=self.owner.uuid,
-                study=self.study,
-                storage=self._storage,
-                connection=connection,
-            )
+        try:
+            with transaction(self._storage) as connection:
+                row = hold(connection, reader=self.reader, number=number)
+                yield Held(
+                    row=row,
+                    record=record_of(row),
+                    owner=self.owner.uuid,
+                    study=self.study,
+                    storage=self._storage,
+                    connection=connection,
+                )
+        except TakenError:
+            self.mine.discard(number)
+            raise
 
     def identify(self, connection: Connection, *, manifest: Manifest, differences: Differences) -> tuple[str, ...]:
         """In a turn: makes a new study what the manifest says, or checks that a known one is that. Raises StudyError.

@@ -17,7 +17,7 @@ from studies import StudyError, engine, outage
 from studies.filesystem import network_filesystem
 
 if TYPE_CHECKING:  # who only reads can do without Optuna, which takes a while to import
-    from optuna.storages import RDBStorage
+    from studies.quick import QuickStorage
 
 VARIABLE = "CIFAR_SEARCH_STORAGE"  # environment: a storage URL that no process list shows
 
@@ -76,7 +76,7 @@ def told(url: str) -> Iterator[None]:
         raise StorageError(f"cannot use the storage {text}") from None
 
 
-def open_storage(url: str, *, read_only: bool = False) -> RDBStorage:
+def open_storage(url: str, *, read_only: bool = False) -> QuickStorage:
     """The storage at an Optuna RDB URL; SQLite's file and folder are made unless `read_only`. Raises StorageError."""
     import optuna
 
@@ -86,15 +86,17 @@ def open_storage(url: str, *, read_only: bool = False) -> RDBStorage:
     parsed = _parsed(url)
     # Optuna runs str.format over the URL: a brace in a password must be doubled to survive it.
     template = url.replace("{", "{{").replace("}", "}}")
+    line = engine.Line()
     with told(url), _opening(url), _first_start(parsed, read_only=read_only):
-        storage = QuickStorage(template, _settings(parsed, read_only=read_only), skip_table_creation=read_only)
+        settings = _settings(parsed, read_only=read_only, line=line)
+        storage = QuickStorage(template, settings, line=line, skip_table_creation=read_only)
         if parsed.get_backend_name() == "sqlite":
             engine.settle_sqlite(storage.engine, read_only=read_only)
     return storage
 
 
 @contextmanager
-def opened(url: str, *, read_only: bool = False) -> Iterator[RDBStorage]:
+def opened(url: str, *, read_only: bool = False) -> Iterator[QuickStorage]:
     """As open_storage, and closed at the end; what the database raises meanwhile is told."""
     with told(url):
         storage = open_storage(url, read_only=read_only)
@@ -107,26 +109,27 @@ def opened(url: str, *, read_only: bool = False) -> Iterator[RDBStorage]:
 @contextmanager
 def reading(url: str) -> Iterator[sqlalchemy.Connection]:
     """A transaction that only reads, without Optuna. Raises StorageError."""
-    parsed = _parsed(url)
+    parsed, line = _parsed(url), engine.Line()
     with _opening(url):
-        source = sqlalchemy.create_engine(parsed, **_settings(parsed, read_only=True))
+        source = sqlalchemy.create_engine(parsed, **_settings(parsed, read_only=True, line=line))
     if parsed.get_backend_name() == "sqlite":
         engine.settle_sqlite(source, read_only=True)
     try:
-        with told(url), source.begin() as connection:
+        with told(url), source.connect() as connection, line.bounded(), connection.begin():
             yield connection
     finally:
         source.dispose()
 
 
 @contextmanager
-def transaction(storage: RDBStorage, *, read_only: bool = False) -> Iterator[sqlalchemy.Connection]:
+def transaction(storage: QuickStorage, *, read_only: bool = False) -> Iterator[sqlalchemy.Connection]:
     """One transaction for all that Optuna and its caller do in the block: all of it is kept, or nothing.
 
     Optuna commits after every single value; here its sessions join the block's transaction. Raises StorageError.
     """
     source = storage.engine.execution_options(**{engine.READ_ONLY: read_only})
-    with told(str(storage.url)), source.connect() as connection, connection.begin() as begun:
+    url = str(storage.url)
+    with told(url), storage.line.bounded(), source.connect() as connection, connection.begin() as begun:
         with _first_failure(storage.engine):
             storage.remove_session()
             storage.scoped_session.configure(bind=connection)
@@ -138,7 +141,7 @@ def transaction(storage: RDBStorage, *, read_only: bool = False) -> Iterator[sql
         begun.commit()  # here, since it raises where Optuna swallowed an error that undid the transaction
 
 
-def close(storage: RDBStorage) -> None:
+def close(storage: QuickStorage) -> None:
     """Closes every connection to the database."""
     storage.remove_session()
     storage.engine.dispose()
@@ -154,11 +157,11 @@ def _parsed(url: str) -> sqlalchemy.URL:
         raise StorageError(f"{masked(url)!r} is no storage URL; {_FORMS}") from None
 
 
-def _settings(parsed: sqlalchemy.URL, *, read_only: bool) -> dict[str, Any]:
+def _settings(parsed: sqlalchemy.URL, *, read_only: bool, line: engine.Line) -> dict[str, Any]:
     kind = parsed.get_backend_name()
     if kind == "sqlite":
         return engine.sqlite(_sqlite_file(parsed, read_only=read_only))
-    return engine.postgresql(parsed) if kind == "postgresql" else {"pool_pre_ping": True}
+    return engine.postgresql(parsed, line=line) if kind == "postgresql" else {"pool_pre_ping": True}
 
 
 def _sqlite_file(parsed: sqlalchemy.URL, *, read_only: bool) -> Path:
@@ -193,7 +196,7 @@ def _first_start(parsed: sqlalchemy.URL, *, read_only: bool) -> Iterator[None]:
         finally:
             os.close(descriptor)
     else:
-        server = sqlalchemy.create_engine(parsed, **engine.postgresql(parsed))
+        server = sqlalchemy.create_engine(parsed, **engine.postgresql(parsed, line=engine.Line()))
         try:
             with server.begin() as connection:
                 connection.execute(sqlalchemy.select(sqlalchemy.func.pg_advisory_xact_lock(engine.KEY)))

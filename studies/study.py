@@ -80,6 +80,7 @@ def open_study(
                 load_if_exists=True,
             )  # fmt: skip
             reader = Reader(name, study_id=database.get_study_id_from_name(name))
+            sys.audit("cifar_search.study.created", name)
         seat = Seat(inner, storage=database, reader=reader)
         with seat.turn() as connection:
             notes = seat.identify(connection, manifest=manifest, differences=differences)
@@ -155,6 +156,7 @@ class Study:
             kept = {"values": asked.values, "seed": asked.seed, "attempt": asked.attempt, **whose}
             trial.set_user_attr("asked", kept)  # one attribute, since each is a row to write and to read
         self._asked[asked.number] = asked
+        self._noted.pop(asked.number, None)  # what was noted of an attempt that another supervisor took over
         self._seat.mine.add(asked.number)
         sys.audit("cifar_search.study.owned", asked.number)
         return asked

@@ -6,20 +6,20 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 from sqlalchemy import Connection, delete, func, select
 
 from studies import StudyError
 from studies.history import Reader, TrialRecord, record_of
 from studies.owner import PREFIX
+from studies.quick import QuickStorage
 from studies.rows import Row
 from studies.storage import transaction
 from studies.tables import STUDIES, STUDY_ATTRIBUTES, TRIALS
 
 
 @contextmanager
-def turn(storage: RDBStorage, *, reader: Reader) -> Iterator[Connection]:
+def turn(storage: QuickStorage, *, reader: Reader) -> Iterator[Connection]:
     """A transaction that overlaps with no other supervisor's turn: what it counts stays true to its end.
 
     Its lock is the study's row, which Optuna itself locks to number a new trial, and in SQLite the whole file. It ends
@@ -51,14 +51,14 @@ def hold(connection: Connection, *, reader: Reader, number: int) -> Row:
     return reader.row(connection, number)  # after the lock, since another process may have held it before
 
 
-def wait(storage: RDBStorage, *, id: int, number: int) -> None:
+def wait(storage: QuickStorage, *, id: int, number: int) -> None:
     """Lets a running trial wait again; its number, values, seed and reports stay."""
     sys.audit("cifar_search.study.putting_back", number)
     storage.set_trial_state_values(id, state=TrialState.WAITING)
 
 
 def take_back(
-    connection: Connection, *, storage: RDBStorage, reader: Reader, dead: Callable[[TrialRecord], bool]
+    connection: Connection, *, storage: QuickStorage, reader: Reader, dead: Callable[[TrialRecord], bool]
 ) -> tuple[int, ...]:
     """Puts back every running trial that belongs to no living supervisor; to be called in a turn."""
     taken = []

@@ -142,7 +142,7 @@ def outlast(url: str, *, trials: int, opened: threading.Event) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    ("restarts", "trials"), [(2, 30), pytest.param(10, 200, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])]
+    ("restarts", "trials"), [(2, 20), pytest.param(10, 200, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])]
 )
 def test_restarts_under_load(postgres: Postgres, restarts: int, trials: int) -> None:
     url, attempts, opened = postgres.database(), list[int](), threading.Event()
@@ -150,7 +150,7 @@ def test_restarts_under_load(postgres: Postgres, restarts: int, trials: int) -> 
     worker.start()
     opened.wait()
     for index in range(restarts):
-        time.sleep(1.0)
+        time.sleep(0.7)
         postgres.kill() if index % 2 else postgres.stop("immediate")
         time.sleep(0.5)
         postgres.start()

@@ -22,7 +22,7 @@ from search.running.stint import AnySlots
 from search.running.updates import Opened
 from spaces import Space, difference
 from studies import StudyError
-from studies.history import read_history, study_names
+from studies.history import known_manifest
 from studies.lock import lock
 from studies.manifest import Manifest
 from studies.pruners import make_pruner
@@ -148,9 +148,7 @@ class Opening:
         """
         with opened(self.url):
             pass  # makes the database, or says at once what is wrong with it
-        stored = None
-        if self.name in study_names(self.url):
-            stored = read_history(self.name, storage=self.url).manifest
+        stored = known_manifest(self.name, storage=self.url)
         if stored is None:
             return manifest if self.search.epochs else None
         return replace(manifest, epochs=self.search.epochs or stored.epochs, images=stored.images)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,10 @@ def read_status(folder: Path, *, storage: str | None = None, study: str | None =
     url = storage_url(folder, storage)
     if study is not None:
         return Status(history=read_history(study, storage=url), storage=masked(url))
-    histories = [read_history(name, storage=url) for name in study_names(url)]
+    histories = []
+    for name in study_names(url):
+        with suppress(StudyError):  # of another program, or of a start that was killed at once
+            histories.append(read_history(name, storage=url))
     if not histories:
         raise StudyError(f"{masked(url)} holds no study yet; `cifar-search run` starts one")
     return Status(history=max(histories, key=_last_start), storage=masked(url))
