@@ -132,7 +132,7 @@ GUARDS = (
         text="        if any(known.attempt == loss.attempt for known in self.record.losses):\n"
         "            return not self.record.finished\n",
         without="",
-        test="test_shares.py::test_third_loss_whose_answer_was_lost",
+        test="test_repeats.py::test_third_loss_whose_answer_was_lost",
     ),
     Guard(
         name="a trial is tried at most three times",
@@ -167,7 +167,7 @@ GUARDS = (
         file="search/running/slots.py",
         text="if self._stillborn == STILLBORN:",
         without="if False:",
-        test="test_faults.py::test_slots_that_cannot_start_stop_the_search",
+        test="test_study_faults.py::test_slots_that_cannot_start_stop_the_search",
     ),
     Guard(
         name="slots die with their supervisor",
@@ -195,7 +195,7 @@ GUARDS = (
         file="studies/storage.py",
         text="kind = network_filesystem(path.parent)",
         without="kind = None",
-        test="test_storage.py::test_a_network_file_system_is_refused",
+        test="test_filesystem.py::test_a_network_file_system_is_refused",
     ),
 )
 

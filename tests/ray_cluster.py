@@ -67,6 +67,7 @@ def ray_cluster(**environment: str) -> Iterator[Cluster]:
             patch.setenv(name, value)
         # Without what only a dashboard needs, as `pip install ray` does: a node starts in half the time.
         patch.setattr("ray._private.utils.get_dashboard_dependency_error", lambda: ImportError())
+        Path("/tmp/ray").mkdir(exist_ok=True)  # where Ray notes a cluster's address, whatever folder it was given
         cluster = Cluster(Path(folder))
         try:
             yield cluster

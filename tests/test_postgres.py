@@ -219,6 +219,7 @@ def paused_inside(url: str) -> Iterator[None]:
         os.waitpid(pid, 0)
 
 
+@pytest.mark.fault("a search is stopped in the middle of a turn", then="the server ends it; the others go on")
 def test_a_turn_that_is_never_ended_is_ended_by_the_server(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "IDLE", 2)
     url = postgres.database()
@@ -236,6 +237,7 @@ def test_a_turn_that_is_never_ended_is_ended_by_the_server(postgres: Postgres, m
         (lambda url: url[: url.rindex("/")] + "/missing", "missing"),
     ],
 )
+@pytest.mark.fault("a wrong password, user or database", then="exit 5 at once with the cause; not waited for")
 def test_what_waiting_does_not_mend_is_no_outage(postgres: Postgres, broken: Callable[[str], str], said: str) -> None:
     with pytest.raises(StorageError, match=f"cannot use the storage .*{said}") as caught:
         starter(broken(postgres.database()))()

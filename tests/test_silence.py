@@ -66,6 +66,7 @@ def proxy(port: int) -> Iterator[Proxy]:
             end.close()
 
 
+@pytest.mark.fault("a line that swallows every question", then="given up within a minute, then as any outage")
 @pytest.mark.parametrize("driver", ["postgresql+psycopg", pytest.param("postgresql+psycopg2", marks=pytest.mark.slow)])
 def test_a_line_that_swallows_everything(postgres: Postgres, monkeypatch: pytest.MonkeyPatch, driver: str) -> None:
     monkeypatch.setattr(engine, "SILENCE", 1.0)

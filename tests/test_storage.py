@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 from tiny import ask, check, finish, forked, run, starter, suggest
 
 from studies import engine
-from studies.filesystem import network_filesystem
 from studies.history import read_history
 from studies.storage import (
     StorageError,
@@ -102,6 +101,7 @@ def test_reading_makes_nothing(tmp_path: Path, url: str) -> None:
     assert (tmp_path / "studies.db").stat().st_size == 0
 
 
+@pytest.mark.fault("SQLite set to write-ahead logging", then="set back: older SQLite may corrupt such a file")
 def test_write_ahead_logging_is_taken_back(tmp_path: Path, url: str) -> None:
     starter(url)().__exit__()
     with closing(sqlite3.connect(tmp_path / "studies.db")) as connection:
@@ -129,35 +129,6 @@ def test_a_password_on_the_command_line_is_warned_of() -> None:
     assert warning is not None
     assert "CIFAR_SEARCH_STORAGE" in warning
     assert "s3cret" not in warning
-
-
-MOUNTS = r"""
-22 1 254:0 / / rw,relatime - ext4 /dev/vda rw
-30 22 0:40 / /home rw,relatime shared:9 - nfs4 server:/home rw
-31 30 0:41 / /home/ann/local rw - xfs /dev/sda rw
-32 22 0:42 / /mnt/my\040disk rw - fuse.sshfs ann@host: rw
-33 22 0:43 / /srv rw - cifs //server/share rw
-34 22 0:44 / /srv rw - ext4 /dev/sdb rw
-""".lstrip()
-
-
-@pytest.mark.parametrize(
-    ("folder", "kind"),
-    [
-        ("/var/runs", None), ("/home/ann/runs", "nfs4"), ("/home", "nfs4"), ("/home/ann/local/runs", None),
-        ("/mnt/my disk/runs", "fuse.sshfs"), ("/homestead", None), ("/srv/runs", None),
-    ],
-)  # fmt: skip
-def test_kind_of_a_network_file_system(folder: str, kind: str | None) -> None:
-    assert network_filesystem(Path(folder), mounts=MOUNTS) == kind
-
-
-def test_a_network_file_system_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert network_filesystem(tmp_path) is None
-    monkeypatch.setattr("studies.storage.network_filesystem", lambda _: "nfs4")
-    with pytest.raises(StorageError, match=r"network file system.*\(nfs4\); put --runs on a local disk, or share"):
-        open_storage(f"sqlite:///{tmp_path}/studies.db")
-    assert list(tmp_path.iterdir()) == []
 
 
 def refused(call: Callable[[], object], *said: str) -> None:
@@ -207,6 +178,7 @@ def test_a_file_that_is_gone_is_missed_and_not_made_anew(tmp_path: Path, url: st
         study.report(number, epoch=1, accuracy=0.5)
 
 
+@pytest.mark.fault("a process that keeps the SQLite file locked", then="exit 5 after a minute, with the cause")
 def test_a_file_that_is_locked_for_too_long(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "WAIT", 0.1)
     with starter(url)() as study, closing(sqlite3.connect(tmp_path / "studies.db")) as other:

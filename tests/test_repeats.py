@@ -1,0 +1,101 @@
+"""A call that was stored while its answer was lost is made again: the same answer, and nothing twice."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny import SHA256, Start, ask, check, finish, run, starter, suggest
+
+from studies.storage import StorageError
+from studies.study import Study
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/studies.db"
+
+
+@pytest.fixture
+def start(url: str) -> Start:
+    return starter(url)
+
+
+@contextmanager
+def lost_answer(study: Study) -> Iterator[None]:
+    """The next transaction is kept, and nobody learns of it."""
+    dialect = study._seat._storage.engine.dialect
+    commit = dialect.do_commit
+
+    def kept(connection: Any) -> None:
+        dialect.do_commit = commit  # type: ignore[method-assign]
+        commit(connection)
+        raise sqlite3.OperationalError("the line went dead")
+
+    dialect.do_commit = kept  # type: ignore[method-assign]
+    with pytest.raises(StorageError, match="the line went dead"):
+        yield
+
+
+Call = Callable[[Study], object]
+
+CALLS: dict[str, Call] = {
+    "report": lambda study: study.report(0, epoch=3, accuracy=0.5, loss=1.0),
+    "prune": lambda study: study.prune(0, violations={"flops": 0.5}),
+    "fail": lambda study: study.fail(0, outcome="crashed", message="signal 11"),
+    "infeasible": lambda study: study.fail(0, outcome="infeasible", message="too large", violations={"flops": 1.5}),
+    "lose": lambda study: study.lose(0, outcome="hung", message="silent"),
+    "put_back": lambda study: study.put_back(0),
+    "enqueue": lambda study: study.enqueue([("known", {"rate": 0.5, "width": 4})]),
+    "annotate": lambda study: study.annotate("a note"),
+    "complete": lambda study: study.complete(1, checkpoint=SHA256, images_per_second=9.0),
+}
+
+
+@pytest.mark.fault("the answer to a commit is lost", then="the call is repeated; nothing is stored twice")
+@pytest.mark.parametrize("name", CALLS)
+def test_call_whose_answer_was_lost_is_made_again(start: Start, url: str, name: str) -> None:
+    """It gives the same answer, and the records are those of one call."""
+    answers, records = [], []
+    for study_name, losing in (("lost", True), ("plain", False)):
+        with start(study_name) as study:
+            ask(study), ask(study)
+            for epoch in (1, 2, 3):
+                study.report(1, epoch=epoch, accuracy=0.5)
+            study.note(0, parameters=7)
+            if losing:
+                with lost_answer(study):
+                    CALLS[name](study)
+            answers.append(CALLS[name](study))
+            trials = study.history().trials
+            records.append([{**vars(trial), "owner": "", "started": None, "seconds": None} for trial in trials])
+            assert "known" in str(trials) or name != "enqueue"
+    assert answers[0] == answers[1]
+    assert records[0] == records[1]
+
+
+def test_third_loss_whose_answer_was_lost(start: Start) -> None:
+    with start() as study:
+        for _ in range(2):
+            ask(study)
+            assert study.lose(0, outcome="hung", message="silent")
+        ask(study)
+        with lost_answer(study):
+            study.lose(0, outcome="hung", message="silent")
+        assert not study.lose(0, outcome="hung", message="silent")
+        assert len(study.history().trials[0].losses) == 3
+
+
+def test_trial_whose_handing_out_was_lost_is_handed_out_again(start: Start, url: str) -> None:
+    with start(trials=2, sampler="tpe") as study:
+        with lost_answer(study):
+            study.ask(suggest)
+        asked = ask(study)
+        assert (asked.number, asked.attempt, len(study.history().trials)) == (0, 2, 1)
+        finish(study, asked)
+        run(study)
+    assert len(check(url).trials) == 2
