@@ -75,7 +75,7 @@ GUARDS = (
         file="search/training/checkpoint.py",
         text='found.get("identity") != identity',
         without="False",
-        test="test_work.py::test_a_job_goes_on_from_no_other_jobs_checkpoint",
+        test="test_checkpoint.py::test_a_checkpoint_of_another_training_or_format_is_refused",
     ),
     Guard(
         name="an epoch is reported before a checkpoint lies beyond it",

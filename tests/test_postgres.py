@@ -23,6 +23,7 @@ from studies import engine
 from studies.history import read_history, study_names
 from studies.invariants import repair, violations_of
 from studies.storage import StorageError, UnreachableError, masked, warn_of_password
+from studies.turn import strike
 
 pytestmark = pytest.mark.postgres
 
@@ -102,6 +103,30 @@ def test_a_killed_supervisor_of_this_machine_is_seen_at_once(postgres: Postgres)
         finish(study, asked)
         run(study)
     check(url)
+
+
+def test_who_is_just_telling_is_waited_for(postgres: Postgres) -> None:
+    """Even by one that holds it for dead: what it has begun to tell it may end."""
+    telling, caught = threading.Event(), threading.Event()
+
+    def pause(event: str, _: object) -> None:
+        if event == "cifar_search.study.telling" and not caught.is_set():
+            telling.set()
+            caught.wait(2)
+
+    sys.addaudithook(pause)
+    url = postgres.database()
+    with starter(url)(trials=2) as one, starter(url)(trials=2) as other:
+        asked = ask(one)
+        with other._seat.turn() as connection:
+            strike(connection, reader=other._seat.reader, supervisors=[one._seat.owner.uuid])
+        teller = threading.Thread(target=finish, args=(one, asked))
+        teller.start()
+        telling.wait()
+        assert ask(other).number == 1
+        caught.set()
+        teller.join()
+        assert one.history().trials[0].state == "complete"
 
 
 def test_repair_takes_back_from_the_dead_and_leaves_the_living(postgres: Postgres) -> None:

@@ -1,4 +1,4 @@
-"""A call that was stored while its answer was lost is made again: the same answer, and nothing twice."""
+"""A call without an answer, whether it was stored or not, is made again: the same answer, and nothing twice."""
 
 from __future__ import annotations
 
@@ -26,17 +26,18 @@ def start(url: str) -> Start:
 
 
 @contextmanager
-def lost_answer(study: Study) -> Iterator[None]:
-    """The next transaction is kept, and nobody learns of it."""
+def no_answer(study: Study, *, kept: bool) -> Iterator[None]:
+    """The next transaction is kept and nobody learns of it, or it is not kept."""
     dialect = study._seat._storage.engine.dialect
     commit = dialect.do_commit
 
-    def kept(connection: Any) -> None:
+    def fail(connection: Any) -> None:
         dialect.do_commit = commit  # type: ignore[method-assign]
-        commit(connection)
+        if kept:
+            commit(connection)
         raise sqlite3.OperationalError("the line went dead")
 
-    dialect.do_commit = kept  # type: ignore[method-assign]
+    dialect.do_commit = fail  # type: ignore[method-assign]
     with pytest.raises(StorageError, match="the line went dead"):
         yield
 
@@ -57,8 +58,9 @@ CALLS: dict[str, Call] = {
 
 
 @pytest.mark.fault("the answer to a commit is lost", then="the call is repeated; nothing is stored twice")
+@pytest.mark.parametrize("kept", [True, False])
 @pytest.mark.parametrize("name", CALLS)
-def test_call_whose_answer_was_lost_is_made_again(start: Start, url: str, name: str) -> None:
+def test_call_without_an_answer_is_made_again(start: Start, name: str, kept: bool) -> None:
     """It gives the same answer, and the records are those of one call."""
     answers, records = [], []
     for study_name, losing in (("lost", True), ("plain", False)):
@@ -68,14 +70,25 @@ def test_call_whose_answer_was_lost_is_made_again(start: Start, url: str, name: 
                 study.report(1, epoch=epoch, accuracy=0.5)
             study.note(0, parameters=7)
             if losing:
-                with lost_answer(study):
+                with no_answer(study, kept=kept):
                     CALLS[name](study)
             answers.append(CALLS[name](study))
             trials = study.history().trials
             records.append([{**vars(trial), "owner": "", "started": None, "seconds": None} for trial in trials])
             assert "known" in str(trials) or name != "enqueue"
+            assert ask(study).number == (0 if name in {"lose", "put_back"} else 2)
     assert answers[0] == answers[1]
     assert records[0] == records[1]
+
+
+def test_what_was_undone_is_forgotten(start: Start) -> None:
+    """Optuna remembers trials that it made, and would hand out one that is not there."""
+    with start() as study:
+        with no_answer(study, kept=False):
+            study.enqueue([("known", {"rate": 0.5, "width": 4})])
+        assert ask(study).baseline is None
+        study.enqueue([("known", {"rate": 0.5, "width": 4})])
+        assert ask(study).baseline == "known"
 
 
 def test_third_loss_whose_answer_was_lost(start: Start) -> None:
@@ -84,7 +97,7 @@ def test_third_loss_whose_answer_was_lost(start: Start) -> None:
             ask(study)
             assert study.lose(0, outcome="hung", message="silent")
         ask(study)
-        with lost_answer(study):
+        with no_answer(study, kept=True):
             study.lose(0, outcome="hung", message="silent")
         assert not study.lose(0, outcome="hung", message="silent")
         assert len(study.history().trials[0].losses) == 3
@@ -92,7 +105,7 @@ def test_third_loss_whose_answer_was_lost(start: Start) -> None:
 
 def test_trial_whose_handing_out_was_lost_is_handed_out_again(start: Start, url: str) -> None:
     with start(trials=2, sampler="tpe") as study:
-        with lost_answer(study):
+        with no_answer(study, kept=True):
             study.ask(suggest)
         asked = ask(study)
         assert (asked.number, asked.attempt, len(study.history().trials)) == (0, 2, 1)

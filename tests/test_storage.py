@@ -218,6 +218,17 @@ def test_a_transaction_is_kept_whole_or_not_at_all(url: str) -> None:
         assert len(storage.get_all_trials(study._study_id)) == 1
 
 
+def test_a_transaction_that_was_undone_unnoticed_is_noticed(url: str) -> None:
+    """Optuna passes over a row that is there already, and undoes the transaction in passing."""
+    with opened(url) as storage:
+        study = optuna.create_study(study_name="tiny", storage=storage)
+        with pytest.raises(sqlalchemy.exc.InvalidRequestError), transaction(storage):  # noqa: PT012
+            trial = study.ask()
+            for _ in range(2):
+                storage.set_trial_param(trial._trial_id, "rate", 0.5, optuna.distributions.FloatDistribution(0, 1))
+        assert storage.get_all_trials(study._study_id) == []
+
+
 def test_the_quick_way_reads_what_optuna_reads(url: str) -> None:
     with starter(url)(trials=12, sampler="tpe", pruner="median") as study:
         study.enqueue([("known", {"rate": 0.5, "width": 3})])
