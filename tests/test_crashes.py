@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tiny import ask, check, finish, forked, kill_at, run, starter
+from tiny import ask, check, database, finish, forked, kill_at, run, starter
 
 from studies.study import Study
 
@@ -19,7 +19,7 @@ POINTS = ("created", "asked", "owned", "reporting", "reported", "telling", "told
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/studies.db"
+        return database(tmp_path)
     return str(request.getfixturevalue("postgres").database())
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, event
-from tiny import MANIFEST, SHA256, ask, finish, forked, run, starter, suggest
+from tiny import MANIFEST, SHA256, ask, database, finish, forked, run, starter, suggest
 
 from studies import StudyError
 from studies.history import History, Reader, read_history, study_names
@@ -20,7 +20,7 @@ from studies.storage import StorageError, reading
 
 @pytest.fixture
 def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/studies.db"
+    return database(tmp_path)
 
 
 def test_every_state_is_read_back(url: str, tmp_path: Path) -> None:
@@ -109,9 +109,9 @@ def test_nothing_complete_has_no_best() -> None:
     assert (empty.best, empty.top(3)) == (None, ())
 
 
-def test_names_and_the_unknown_one(url: str) -> None:
+def test_names_and_the_unknown_one(url: str, tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="there is no database"):
-        study_names(url)
+        study_names(f"sqlite:///{tmp_path}/other.db")
     starter(url)("fast").__exit__()
     starter(url)("cnn").__exit__()
     assert study_names(url) == ("fast", "cnn")

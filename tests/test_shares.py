@@ -20,7 +20,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from tiny import MANIFEST, SHA256, Start, ask, check, run, starter, suggest
+from tiny import MANIFEST, SHA256, Start, ask, check, database, run, starter, suggest
 
 from studies.history import read_history
 from studies.invariants import violations_of
@@ -34,7 +34,7 @@ TRIALS = 6
 
 @pytest.fixture
 def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/studies.db"
+    return database(tmp_path)
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ class Shares(RuleBasedStateMachine):
         super().__init__()
         memory = Path("/dev/shm")
         self.folder = tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None)  # many small commits
-        self.url = f"sqlite:///{self.folder.name}/studies.db"
+        self.url = database(Path(self.folder.name))
         self.now = 0.0
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr("studies.seat.shareable", lambda _: True)

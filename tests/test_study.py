@@ -8,7 +8,7 @@ from typing import Any
 
 import optuna
 import pytest
-from tiny import MANIFEST, SHA256, Start, ask, check, finish, python, run, starter, suggest
+from tiny import MANIFEST, SHA256, Start, ask, check, database, finish, python, run, starter, suggest
 
 from studies import StudyError
 from studies.storage import opened
@@ -16,7 +16,7 @@ from studies.storage import opened
 
 @pytest.fixture
 def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/studies.db"
+    return database(tmp_path)
 
 
 @pytest.fixture

@@ -8,7 +8,9 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import optuna
@@ -16,6 +18,7 @@ import optuna
 from studies.history import History, read_history
 from studies.invariants import violations_of
 from studies.manifest import Manifest
+from studies.storage import opened
 from studies.study import Asked, Study, open_study
 
 ROOT = Path(__file__).parents[1]
@@ -33,6 +36,18 @@ MANIFEST = Manifest(
 SHA256 = "ab" * 32
 
 Start = Callable[..., Study]
+
+
+@cache
+def _tables() -> bytes:
+    with TemporaryDirectory() as folder, opened(f"sqlite:///{folder}/studies.db"):
+        return Path(folder, "studies.db").read_bytes()
+
+
+def database(folder: Path) -> str:
+    """The URL of a SQLite database in a folder, without a study but with the tables, which take a while to make."""
+    (folder / "studies.db").write_bytes(_tables())
+    return f"sqlite:///{folder}/studies.db"
 
 
 def starter(url: str) -> Start:
