@@ -38,7 +38,7 @@ def place(warm: Zygote, tmp_path: Path) -> Place:
 @pytest.mark.fault(
     "Ctrl-C, SIGTERM or SIGHUP to the search", then="exit 128 + n in 10 s, trials wait with a checkpoint"
 )
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)])
 def test_a_signal_puts_the_trials_back(place: Place, number: signal.Signals) -> None:
     first = place.start()
     first.until("trial 1 epoch 1/3")
@@ -94,7 +94,9 @@ def test_a_killed_slot_costs_an_attempt(place: Place) -> None:
 @pytest.mark.fault(
     "a trial that kills its slot every time", then="failed by name after three attempts; the rest goes on"
 )
-@pytest.mark.parametrize(("what", "words"), [("die!", "killed by SIGKILL"), ("exit!", "exit code 7")])
+@pytest.mark.parametrize(
+    ("what", "words"), [("die!", "killed by SIGKILL"), pytest.param("exit!", "exit code 7", marks=pytest.mark.slow)]
+)
 def test_a_trial_that_kills_every_slot_fails_by_name(place: Place, what: str, words: str) -> None:
     first = place.start(STUB_TROUBLE=f"1:{what}")
 
@@ -197,7 +199,7 @@ def test_a_pause_of_everything_counts_against_nobody(place: Place) -> None:
 
 
 @pytest.mark.fault("1 to 16 slots", then="exactly --trials finished")
-@pytest.mark.parametrize("slots", [1, 16])
+@pytest.mark.parametrize("slots", [pytest.param(1, marks=pytest.mark.slow), 16])
 def test_exactly_so_many_trials(place: Place, slots: int) -> None:
     first = place.start(slots=slots, trials=7, STUB_PACE="0")
 

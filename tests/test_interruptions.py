@@ -24,7 +24,7 @@ from search.running.opening import Search
 from studies.history import History, read_history
 from studies.lock import LockedError
 
-pytestmark = pytest.mark.timeout(300)  # each story starts torch four times
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]  # torch starts eight times; test_faults tells it without
 
 PROGRAM = Path(sys.executable).with_name("cifar-search")
 TRIALS, EPOCHS = 4, 6  # an epoch takes a tenth of a second

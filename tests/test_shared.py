@@ -29,7 +29,7 @@ def place(warm: Zygote, tmp_path: Path, postgres: Postgres) -> Place:
 
 
 @pytest.mark.fault("two searches on one PostgreSQL study", then="both work; exactly --trials finished")
-@pytest.mark.parametrize("slots", [1, 4])
+@pytest.mark.parametrize("slots", [pytest.param(1, marks=pytest.mark.slow), 4])
 def test_two_searches_share_a_study(place: Place, slots: int) -> None:
     both = [place.start(trials=9, slots=slots, STUB_PACE="0.01") for _ in range(2)]
 

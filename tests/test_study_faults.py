@@ -73,6 +73,7 @@ def test_a_full_disk_stops_with_the_cause(place: Place, tmp_path: Path) -> None:
 
 
 @pytest.mark.fault("disk full under the SQLite database", then="exit 5 with the cause; the same command goes on")
+@pytest.mark.slow
 def test_a_full_disk_under_the_database(place: Place) -> None:
     with small_disk(place.runs, "100m"):
         first = place.start(STUB_PACE="0.1", trials=200)
@@ -90,6 +91,7 @@ def test_a_full_disk_under_the_database(place: Place) -> None:
 
 
 @pytest.mark.fault("a folder that becomes read-only", then="exit 5 with the cause; the same command goes on")
+@pytest.mark.slow
 def test_a_read_only_folder(place: Place) -> None:
     with small_disk(place.runs, "100m"):
         first = place.start(STUB_PACE="0.1", trials=200)
