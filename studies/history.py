@@ -15,7 +15,7 @@ from studies.manifest import ATTRIBUTE, Manifest, stored_manifest
 from studies.owner import Owner, owners
 from studies.rows import Row, nothing_thrown_away, read_rows
 from studies.storage import reading
-from studies.tables import STUDIES, STUDY_ATTRIBUTES, TRIALS  # fmt: skip
+from studies.tables import STUDIES, STUDY_ATTRIBUTES, TRIALS
 
 State = Literal["complete", "pruned", "failed", "running", "waiting"]
 Outcome = Literal["diverged", "out-of-memory", "crashed", "hung", "timed-out", "infeasible"]

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from places import Place
 from postgres import Postgres, programs, server
+from starts import Zygote, zygote
 
 # Tiny networks gain nothing from a second thread, and waiting threads take the cores from the slots that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -28,3 +31,16 @@ def postgres(_server: Postgres) -> Postgres:
     if not _server.running:
         _server.start()
     return _server
+
+
+@pytest.fixture(scope="session")
+def warm() -> Iterator[Zygote]:
+    """What starts the real command line quickly, for every test of faults."""
+    with zygote() as found:
+        yield found
+
+
+@pytest.fixture
+def place(warm: Zygote, tmp_path: Path) -> Place:
+    """A folder of runs with a search in it, on SQLite."""
+    return Place.at(tmp_path, warm=warm)

@@ -10,29 +10,17 @@ import os
 import re
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from places import Place, gone
-from starts import Zygote, wait_for, zygote
+from starts import wait_for
 
 TRIALS, EPOCHS = 4, 3
 PACE = 0.05  # seconds of a step, of which an epoch has four
 
 STUDY_POINTS = ("created", "asked", "owned", "reporting", "reported", "telling", "told")
 CHECKPOINT_POINTS = ("begin", "half", "written", "synced", "renamed", "kept")
-
-
-@pytest.fixture(scope="module")
-def warm() -> Iterator[Zygote]:
-    with zygote() as found:
-        yield found
-
-
-@pytest.fixture
-def place(warm: Zygote, tmp_path: Path) -> Place:
-    return Place.at(tmp_path, warm=warm)
 
 
 @pytest.mark.fault(

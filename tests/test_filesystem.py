@@ -11,8 +11,8 @@ from studies.storage import StorageError, open_storage
 
 MOUNTS = r"""
 22 1 254:0 / / rw,relatime - ext4 /dev/vda rw
-30 22 0:40 / /home rw,relatime shared:9 - nfs4 server:/home rw
-31 30 0:41 / /home/ann/local rw - xfs /dev/sda rw
+30 22 0:40 / /data rw,relatime shared:9 - nfs4 server:/data rw
+31 30 0:41 / /data/ann/local rw - xfs /dev/sda rw
 32 22 0:42 / /mnt/my\040disk rw - fuse.sshfs ann@host: rw
 33 22 0:43 / /srv rw - cifs //server/share rw
 34 22 0:44 / /srv rw - ext4 /dev/sdb rw
@@ -22,8 +22,8 @@ MOUNTS = r"""
 @pytest.mark.parametrize(
     ("folder", "kind"),
     [
-        ("/var/runs", None), ("/home/ann/runs", "nfs4"), ("/home", "nfs4"), ("/home/ann/local/runs", None),
-        ("/mnt/my disk/runs", "fuse.sshfs"), ("/homestead", None), ("/srv/runs", None),
+        ("/var/runs", None), ("/data/ann/runs", "nfs4"), ("/data", "nfs4"), ("/data/ann/local/runs", None),
+        ("/mnt/my disk/runs", "fuse.sshfs"), ("/datastead", None), ("/srv/runs", None),
     ],
 )  # fmt: skip
 def test_kind_of_a_network_file_system(folder: str, kind: str | None) -> None:

@@ -10,25 +10,19 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from postgres import Postgres
-from starts import Start, Zygote, wait_for, zygote
+from starts import Start, Zygote, wait_for
 
 from search.running.doctor import examine_study
 from studies.history import read_history
 
 TRIALS, EPOCHS, SLOTS = 12, 3, 2
 KILLS = int(os.environ.get("CIFAR_SEARCH_KILLS", "200"))
-
-
-@pytest.fixture(scope="module")
-def warm() -> Iterator[Zygote]:
-    with zygote() as found:
-        yield found
 
 
 def kill_at_random(warm: Zygote, folder: Path, *, kills: int, seed: int, storage: Callable[[str], str]) -> Counter[str]:

@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from places import Place
 from postgres import Postgres
-from starts import Zygote, zygote
+from starts import Zygote
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 RATE = 5.0  # trials a second that it must reach
 TRIAL = 60.0  # seconds of a trial of which it may cost a hundredth
-
-
-@pytest.fixture(scope="module")
-def warm() -> Iterator[Zygote]:
-    with zygote() as found:
-        yield found
 
 
 def seconds_of(place: Place, *, trials: int, slots: int) -> float:

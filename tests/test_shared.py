@@ -5,22 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from places import Place
 from postgres import Postgres
-from starts import Zygote, wait_for, zygote
+from starts import Zygote, wait_for
 
 pytestmark = pytest.mark.postgres
 SECRET = "s3cr3tC4nary{x}%25@"
-
-
-@pytest.fixture(scope="module")
-def warm() -> Iterator[Zygote]:
-    with zygote() as found:
-        yield found
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from places import Place, gone
-from starts import Zygote, wait_for, zygote
+from starts import wait_for
 
 from search.data.split import stratified
 from search.data.synthetic import training
@@ -21,17 +21,6 @@ PACE = 0.05  # seconds of a step, of which an epoch has four
 
 STUDY_POINTS = ("asked", "owned", "reporting", "reported", "telling", "told")
 CHECKPOINT_POINTS = ("begin", "half", "written", "synced", "renamed", "kept")
-
-
-@pytest.fixture(scope="module")
-def warm() -> Iterator[Zygote]:
-    with zygote() as found:
-        yield found
-
-
-@pytest.fixture
-def place(warm: Zygote, tmp_path: Path) -> Place:
-    return Place.at(tmp_path, warm=warm)
 
 
 @contextmanager

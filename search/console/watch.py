@@ -25,7 +25,7 @@ from search.running.updates import (
     Silent,
     Started,
     Update,
-)  # fmt: skip
+)
 from search.training.result import EpochResult
 from studies.history import History
 

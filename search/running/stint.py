@@ -20,7 +20,7 @@ from search.running.job import (
     Lost,
     Outcome,
     Speed,
-)  # fmt: skip
+)
 from search.training.result import EpochResult
 
 ABSENCE = 30.0  # seconds without a look at the slots, after which their silence says nothing of them
