@@ -141,6 +141,7 @@ def test_a_killed_search_is_repaired_by_the_next_start(place: Place) -> None:
 
 
 @pytest.mark.fault("power loss or kill -9 at any named point", then="the next start finds a true ledger and goes on")
+@pytest.mark.slow  # test_crashes.py and test_work.py end the process at each point alone
 @pytest.mark.timeout(240)
 def test_every_named_crash_point_in_one_study(place: Place, tmp_path: Path) -> None:
     """Each start goes on from where the one before was killed, to be killed at the next point."""

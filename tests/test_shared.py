@@ -87,6 +87,7 @@ def test_five_minutes_of_outage(place: Place, postgres: Postgres) -> None:
 
 
 @pytest.mark.fault("Ctrl-C while PostgreSQL is away", then="exit 130 in 10 s; the next start repairs")
+@pytest.mark.slow
 def test_a_signal_in_an_outage(place: Place, postgres: Postgres) -> None:
     start = place.start(trials=8, STUB_PACE="0.1")
     start.until("trial 0 epoch 1/3")

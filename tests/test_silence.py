@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 import pytest
@@ -28,6 +28,7 @@ class Proxy:
     swallows: bool = False
     listener: socket.socket = field(default_factory=lambda: socket.create_server(("127.0.0.1", 0)))
     ends: list[socket.socket] = field(default_factory=list)
+    lines: list[threading.Thread] = field(default_factory=list)  # each closes its own two ends, nobody else does
 
     def serve(self) -> None:
         while True:
@@ -37,7 +38,9 @@ class Proxy:
                 return  # closed: the test is over
             server = socket.create_connection(("127.0.0.1", self.port))
             self.ends += [client, server]
-            threading.Thread(target=self.pass_on, args=(client, server), daemon=True).start()
+            line = threading.Thread(target=self.pass_on, args=(client, server), daemon=True)
+            self.lines.append(line)
+            line.start()
 
     def pass_on(self, one: socket.socket, other: socket.socket) -> None:
         while True:
@@ -63,7 +66,10 @@ def proxy(port: int) -> Iterator[Proxy]:
         between.listener.shutdown(socket.SHUT_RDWR)
         between.listener.close()
         for end in between.ends:
-            end.close()
+            with suppress(OSError):  # closed by its line already
+                end.shutdown(socket.SHUT_RDWR)
+        for line in between.lines:
+            line.join(timeout=10)
 
 
 @pytest.mark.fault("a line that swallows every question", then="given up within a minute, then as any outage")
