@@ -38,7 +38,10 @@ def run(
     storage: Storage = None,
     data: Data = None,
     sampler: Annotated[str, typer.Option(help="tpe, random or qmc.")] = "tpe",
-    pruner: Annotated[str, typer.Option(help="median, halving, hyperband or none.")] = "median",
+    pruner: Annotated[str | None, typer.Option(help="median, halving, hyperband, none.  [default: median]")] = None,
+    cost: Annotated[str | None, typer.Option(help="Minimise too: parameters, flops, memory_mb, latency_ms.")] = None,
+    enqueue: Annotated[list[str] | None, typer.Option(help="A published recipe to try first (repeatable).")] = None,
+    carry_over: Annotated[str | None, typer.Option(help="Start with what fits of that study's trials.")] = None,
     slots: Slots = None,
     epochs: Annotated[int | None, typer.Option(help="Length of a trial.  [default: the space's, cut to fit]")] = None,
     minutes: Annotated[float, typer.Option(help="Time that the search should take.")] = 50.0,
@@ -58,7 +61,8 @@ def run(
     search = Search(
         trials=trials, space=space, study=study, folder=runs, storage=storage, data=data, sampler=sampler,
         pruner=pruner, slots=slots, epochs=epochs, minutes=minutes, seed=seed, device=device,
-        ray=ray, cpus_per_slot=cpus_per_slot, gpus_per_slot=gpus_per_slot,
+        cost=cost, enqueue=tuple(enqueue or ()), carry_over=carry_over, ray=ray, cpus_per_slot=cpus_per_slot,
+        gpus_per_slot=gpus_per_slot,
         timeout=seconds(timeout, "--timeout"), trial_timeout=seconds(trial_timeout, "--trial-timeout"),
     )  # fmt: skip
     closed = watch(supervisor.run(search), console=_console())
@@ -126,6 +130,100 @@ def best(
     report = follow(decide(question), console=_console(stderr=as_json))
     if as_json:
         _print_json(report_json(report))
+
+
+@app.command()
+def baseline(
+    name: Annotated[str | None, typer.Argument(help="A published recipe; without one they are listed.")] = None,
+    as_published: Annotated[bool, typer.Option("--as-published", help="Train every published epoch.")] = False,
+    minutes: Annotated[float, typer.Option(help="Time that the training may take.")] = 10.0,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Train so many epochs, however long it takes.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the split and of the training.")] = 0,
+    runs: Folder = Path("runs"),
+    data: Data = None,
+    device: Device = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a published recipe under our protocol, test it once: reported against reproduced."""
+    from search.console.baseline import baselines_table, follow
+    from search.deciding.baseline import Rerun, known_baselines, rerun
+
+    if name is None:
+        _console().print(baselines_table(known_baselines()))
+        return
+    question = Rerun(
+        name=name, as_published=as_published, minutes=minutes, epochs=epochs, seed=seed, folder=runs, data=data,
+        device=device,
+    )  # fmt: skip
+    found = follow(rerun(question), console=_console(stderr=as_json))
+    if as_json:
+        _print_json(found.as_json())
+
+
+spaces_app = typer.Typer(help="The search spaces: list them, show one, check one.", rich_markup_mode=None)
+app.add_typer(spaces_app, name="spaces")
+SpaceArgument = Annotated[str, typer.Argument(metavar="NAME|FILE", help="A shipped space or a file.")]
+
+
+@spaces_app.callback(invoke_without_command=True)
+def spaces(context: typer.Context) -> None:
+    """The search spaces that come with the program; `show` and `check` take a file too."""
+    if context.invoked_subcommand is None:
+        from search.console.spaces import spaces_table
+        from search.running.examine import load
+        from spaces import shipped_spaces
+
+        _console().print(spaces_table([load(name) for name in shipped_spaces()]))
+
+
+@spaces_app.command("show")
+def spaces_show(space: SpaceArgument) -> None:
+    """Every parameter of a space with its range and its condition; limits and baselines."""
+    from search.console.spaces import space_text
+    from search.running.examine import load
+
+    _console().print(space_text(load(space)))
+
+
+@spaces_app.command("check")
+def spaces_check(
+    space: SpaceArgument,
+    draws: Annotated[int, typer.Option(min=1, help="Candidates to draw and count.")] = 1000,
+    as_json: AsJson = False,
+) -> None:
+    """Draw from a space, build every network without training, and say what a search would suffer from."""
+    from search.running.check import check
+    from search.running.examine import load
+
+    checked = check(load(space), draws=draws)
+    if as_json:
+        _print_json(checked.as_json())
+    else:
+        from search.console.spaces import checked_text
+
+        _console().print(checked_text(checked), soft_wrap=True)
+    if checked.errors:
+        raise typer.Exit(EXIT_CODES["SpaceError"])
+
+
+@spaces_app.command("advise")
+def spaces_advise(
+    study: StudyName = None,
+    runs: Folder = Path("runs"),
+    storage: Storage = None,
+    output: Annotated[Path | None, typer.Option(help="File to write.  [default: the study's next.yaml]")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """After a search: what its trials say of the space, and the next space, written to a file."""
+    from search.running.advise import advise
+
+    advice = advise(runs, storage=storage, study=study, output=output)
+    if as_json:
+        _print_json(advice.as_json())
+    else:
+        from search.console.advice import advice_text
+
+        _console().print(advice_text(advice))
 
 
 @app.command()
@@ -205,9 +303,39 @@ def reproduce(
         raise typer.Exit(EXIT_CODES["StudyError"])
 
 
+@app.command()
+def explain(
+    source: Annotated[str | None, typer.Argument(help="A space or a published recipe.  [default: a trial]")] = None,
+    baseline: Annotated[str | None, typer.Option(help="Of the space.  [default: its first]")] = None,
+    study: StudyName = None,
+    trial: Annotated[int | None, typer.Option(help="Number of the trial.  [default: the best]")] = None,
+    pictures: Annotated[str | None, typer.Option(help="Draw filters and feature maps: FOLDER, or the study's.")] = None,
+    image: Annotated[int, typer.Option(min=0, help="With --pictures: which validation image.")] = 0,
+    runs: Folder = Path("runs"),
+    storage: Storage = None,
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Every layer of a candidate: shapes, what it sees, parameters, FLOPs, memory; pictures of what it learned."""
+    from search.console.layers import layers_text
+    from search.running import explain as explaining
+
+    question = explaining.Question(
+        source=source, baseline=baseline, study=study, trial=trial, folder=runs, storage=storage, data=data,
+        pictures=pictures, image=image,
+    )  # fmt: skip
+    found = explaining.explain(question)
+    if as_json:
+        _print_json(found.as_json())
+    else:
+        console = _console()
+        console.print(layers_text(found, width=console.width))
+
+
 EXIT_CODES = {  # by name, since importing the classes takes seconds; 1 is an unknown error, 128 + n a signal
     "SpaceError": 2,
     "CandidateError": 2,
+    "NetworkError": 2,
     "ClaimError": 2,
     "DeviceError": 2,
     "DataError": 3,
@@ -242,10 +370,10 @@ def main() -> None:
 
 
 def _words(arguments: list[str]) -> list[str]:
-    """`--ray` alone means `--ray auto`: Typer knows no option whose value may be left out."""
+    """`--ray` alone means `--ray auto`, and so for `--pictures`: Typer knows no option whose value may be left out."""
     words: list[str] = []
     for word, then in zip(arguments, [*arguments[1:], "-"], strict=True):
-        words += [word, "auto"] if word == "--ray" and then.startswith("-") else [word]
+        words += [word, "auto"] if word in ("--ray", "--pictures") and then.startswith("-") else [word]
     return words
 
 

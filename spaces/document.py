@@ -106,7 +106,10 @@ class Document:
                 self._add(another.start_mark.line + 1, "a space file is one document, and here starts another")
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
-            self._stop(mark.line + 1 if mark else 0, f"is not YAML: {error.problem or error.context}")
+            line = text.splitlines()[mark.line : mark.line + 1] if mark else []
+            tab = any("\t" in part[: len(part) - len(part.lstrip())] for part in line)
+            rule = f"is not YAML: {error.problem or error.context}"
+            self._stop(mark.line + 1 if mark else 0, rule, hint="indent with spaces, not tabs" if tab else "")
         except yaml.YAMLError as error:
             self._stop(0, f"is not YAML: {' '.join(str(error).split())}")
         if not isinstance(data, dict):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
 
-from spaces.document import MOST_BYTES, REFUSED, Document, Place, dotted, nearest
+from spaces.document import MOST_BYTES, REFUSED, Document, Place, core_value, dotted, nearest
 from spaces.parameter import Fixed, Float, Kind, KindError, Parameter, Value
 from spaces.shape import KIND_SHAPES, FileShape, shaped
 from spaces.space import Baseline, Constraint, Length, Problem, Space, SpaceError
@@ -15,6 +15,7 @@ Check = Callable[[Value], str | None]
 """Says what is wrong with a value, or None."""
 
 GROUPS = ("architecture", "recipe")
+YAML_1_1_BOOLEANS = ("on", "off", "yes", "no", "y", "n")  # are text today (yaml.org/spec/1.2.2, section 10.3.2)
 NO_SPACES = ("baselines",)  # YAML files beside the shipped spaces that are none
 
 
@@ -70,20 +71,22 @@ def parse_space(
 
 
 def _text(path: Path) -> str:
-    file = dotted((str(path),))
+    label = dotted((str(path),))
     try:
         if not path.exists():
             raise OSError("there is no such file")
         if not path.is_file():
             raise OSError("is not a file")  # a device or a pipe could be read for ever
-        if path.stat().st_size > MOST_BYTES:
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
             raise OSError(f"is larger than {MOST_BYTES} bytes: that is no space file")
-        return path.read_bytes().decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except OSError as error:
-        raise SpaceError([Problem(file, 0, error.strerror or str(error))]) from None
+        raise SpaceError([Problem(label, 0, error.strerror or str(error))]) from None
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
-        raise SpaceError([Problem(file, line, "a space file must be UTF-8 text", hint="save it as UTF-8")]) from None
+        raise SpaceError([Problem(label, line, "a space file must be UTF-8 text", hint="save it as UTF-8")]) from None
 
 
 def _parameters(document: Document, family: str, checks: Mapping[str, Check] | None) -> dict[str, Parameter | None]:
@@ -102,6 +105,9 @@ def _parameters(document: Document, family: str, checks: Mapping[str, Check] | N
     for name, place in places.items():
         if checks is not None and name not in checks:
             _unknown(document, place, checks)
+        if (whole := name.rpartition(".")[0]) in places:
+            rule = f"{dotted(place)} is given, and {dotted((whole,))} for all of them too"
+            document.add(place, rule, hint="leave one out")
         conditions = _conditions(document, place, found, places)
         kind = _kind(document, place, (checks or {}).get(name))
         found[name] = Parameter(name, kind, conditions) if kind is not None and conditions is not None else None
@@ -111,12 +117,16 @@ def _parameters(document: Document, family: str, checks: Mapping[str, Check] | N
 def _leaves(document: Document, place: Place, checks: Mapping[str, Check] | None) -> Iterator[Place]:
     """The place of each parameter in the order of the file; a mapping is one if its name or its keys say so."""
     node, name, group = document.at(place), ".".join(map(str, place)), len(place) == 1
+    known = checks or {}
+    entries = any(other.startswith(f"{name}.") for other in known)  # width.1, width.2, ... beside width
     if not isinstance(node, dict):
         if not group:
             yield place
-    elif not group and (name in (checks or {}) or KIND_SHAPES.keys() & node):
+    elif not group and KIND_SHAPES.keys() & node:
         yield place
-    elif not group and checks is not None and not any(known.startswith(f"{name}.") for known in checks):
+    elif not group and name in known and not (entries and (not node or any(map(str.isdecimal, node)))):
+        yield place  # its kind is misspelt
+    elif not group and checks is not None and not entries:
         _unknown(document, place, checks)
     elif not group and not node:
         document.add(place, f"{dotted(place)} has nothing in it")
@@ -134,7 +144,7 @@ def _kind(document: Document, place: Place, check: Check | None) -> Kind | None:
     """What varies at this place, or None after every mistake in it is reported."""
     name, node = dotted(place), document.at(place)
     if isinstance(node, list):
-        document.add(place, f"{name} must say what the list is", node, "write {choice: [...]}")
+        document.add(place, f"{name} must say what the list is", node, "write {choice: [...]} or {ordered: [...]}")
     elif isinstance(node, dict):
         kinds = [key for key in KIND_SHAPES if key in node]
         if len(kinds) == 1:
@@ -169,9 +179,22 @@ def _varying(document: Document, place: Place, key: str, check: Check | None) ->
 
 def _complain(document: Document, place: Place, value: Value, check: Check | None) -> bool:
     complaint = check(value) if check else None
-    if complaint:
-        document.add(place, f"{dotted(place)}: {complaint}", value)
+    if check and complaint:
+        document.add(place, f"{dotted(place)}: {complaint}", value, _meant(value, check))
     return complaint is not None
+
+
+def _meant(value: Value, check: Check) -> str:
+    """The hint for text that was meant as something else."""
+    if not isinstance(value, str):
+        return ""
+    if value.lower() in YAML_1_1_BOOLEANS and not check(True):
+        return "write true or false"
+    try:
+        plain = core_value(value)
+    except ValueError:
+        return ""
+    return "" if isinstance(plain, str) or check(plain) else "write it without quotes"
 
 
 def _conditions(

@@ -127,11 +127,7 @@ class Choice:
     options: tuple[Value, ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "options", tuple(self.options))
-        if not self.options:
-            raise KindError([("options", "must have at least one option", [])])
-        if len(set(self.options)) < len(self.options):  # by ==, as Optuna compares them: true is 1 there
-            raise KindError([("options", "options must differ, and true equals 1, 4.0 equals 4", list(self.options))])
+        object.__setattr__(self, "options", _options(self.options, least=1))
 
     def suggest(self, name: str, trial: Trial) -> Value:
         """Let the sampler of the study choose."""
@@ -149,6 +145,36 @@ class Choice:
     def describe(self) -> str:
         """`relu | gelu`."""
         return " | ".join(shown(option) for option in self.options)
+
+
+@dataclass(frozen=True)
+class Ordered:
+    """One of several options in an order; the sampler sees their positions, so that it learns from neighbours."""
+
+    options: tuple[Value, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "options", _options(self.options, least=2))
+
+    def suggest(self, name: str, trial: Trial) -> Value:
+        """Let the sampler of the study choose a position; the option there."""
+        return self.options[trial.suggest_int(name, 0, len(self.options) - 1)]
+
+    def sample(self, rng: Random) -> Value:
+        """Draw at random, without a study."""
+        return rng.choice(self.options)
+
+    def contains(self, value: Value) -> bool:
+        """Whether this is one of the options; true is not 1."""
+        return any(same(option, value) for option in self.options)
+
+    def position(self, option: Value) -> int:
+        """Where this option stands, from 0: what the study keeps of it."""
+        return next(position for position, known in enumerate(self.options) if same(known, option))
+
+    def describe(self) -> str:
+        """`16 < 32 < 64`."""
+        return " < ".join(shown(option) for option in self.options)
 
 
 @dataclass(frozen=True)
@@ -174,12 +200,13 @@ class Fixed:
         return shown(self.value)
 
 
-Kind = Float | Integer | Choice | Fixed
+Kind = Float | Integer | Choice | Ordered | Fixed
 
-KINDS: dict[str, type[Float] | type[Integer] | type[Choice] | type[Fixed]] = {
+KINDS: dict[str, type[Float] | type[Integer] | type[Choice] | type[Ordered] | type[Fixed]] = {
     "float": Float,
     "integer": Integer,
     "choice": Choice,
+    "ordered": Ordered,
     "fixed": Fixed,
 }
 
@@ -215,6 +242,21 @@ def shown(value: Value) -> str:
         return str(value).lower()
     plain = isinstance(value, str) and re.fullmatch(r"[A-Za-z_][\w.-]*", value, re.ASCII)
     return str(value) if plain and value not in ("true", "false", "null") else repr(value)
+
+
+def condition_text(when: Mapping[str, Iterable[Value]]) -> str:
+    """`when architecture.stages is 3 or 4`."""
+    return "when " + " and ".join(f"{name} is {' or '.join(map(shown, options))}" for name, options in when.items())
+
+
+def _options(given: Iterable[Value], *, least: int) -> tuple[Value, ...]:
+    options = tuple(given)
+    if len(options) < least:
+        some = "one option" if least == 1 else f"{least} options (a single value is written plainly)"
+        raise KindError([("options", f"must have at least {some}", list(options))])
+    if len(set(options)) < len(options):  # by ==, as Optuna compares them: true is 1 there
+        raise KindError([("options", "options must differ, and true equals 1, 4.0 equals 4", list(options))])
+    return options
 
 
 def _refuse(faults: Iterator[Fault]) -> None:

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic_core import PydanticCustomError
 
 from spaces.document import Document, Place, dotted, nearest
-from spaces.parameter import Choice, Float, Integer, Kind, Value
+from spaces.parameter import Choice, Float, Integer, Kind, Ordered, Value
 
 MOST_BETWEEN = 64  # values of an integer range that are all checked, not only its ends
 
@@ -76,8 +76,11 @@ class IntegerShape(Shape):
         return self.bounds, between if len(between) <= MOST_BETWEEN else ()
 
 
+Options = list[Annotated[Any, AfterValidator(_single)]]
+
+
 class ChoiceShape(Shape):
-    options: Annotated[list[Annotated[Any, AfterValidator(_single)]], Field(alias="choice")]
+    options: Annotated[Options, Field(alias="choice")]
     when: dict[str, Any] = {}
 
     def kind(self) -> Kind:
@@ -89,10 +92,19 @@ class ChoiceShape(Shape):
         return self.options, ()
 
 
+class OrderedShape(ChoiceShape):
+    options: Annotated[Options, Field(alias="ordered")]
+
+    def kind(self) -> Kind:
+        """Raises KindError."""
+        return Ordered(tuple(self.options))
+
+
 KIND_SHAPES: dict[str, type[FloatShape] | type[IntegerShape] | type[ChoiceShape]] = {
     "float": FloatShape,
     "integer": IntegerShape,
     "choice": ChoiceShape,
+    "ordered": OrderedShape,
 }
 
 _RULES = {  # pydantic's types of error

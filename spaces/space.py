@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from random import Random
 from typing import Any
 
-from spaces.parameter import KINDS, Fixed, Kind, Parameter, Trial, Value, shown
+from spaces.parameter import KINDS, Fixed, Kind, Ordered, Parameter, Trial, Value, condition_text
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,26 @@ class Space:
                 values[parameter.name] = draw(parameter)
         return values
 
+    def complete(self, values: Mapping[str, Value]) -> dict[str, Value]:
+        """The values as a study would draw them: fixed ones added, and left out what is not there."""
+        found: dict[str, Value] = {}
+        for parameter in self.parameters:
+            if parameter.active(found):
+                if parameter.name in values:
+                    found[parameter.name] = values[parameter.name]
+                elif isinstance(parameter.kind, Fixed):
+                    found[parameter.name] = parameter.kind.value
+        return found
+
+    def stored(self, values: Mapping[str, Value]) -> dict[str, Value]:
+        """What a study keeps of these values: the position of an ordered option, nothing of what is fixed."""
+        found: dict[str, Value] = {}
+        for parameter in self.parameters:
+            name, kind = parameter.name, parameter.kind
+            if name in values and not isinstance(kind, Fixed):
+                found[name] = kind.position(values[name]) if isinstance(kind, Ordered) else values[name]
+        return found
+
     def check(self, values: Mapping[str, Value]) -> list[str]:
         """What of these values is outside the space, one sentence each; empty if they could have been suggested."""
         names = {parameter.name for parameter in self.parameters}
@@ -114,22 +134,30 @@ class Space:
         for parameter in self.parameters:
             name, given = parameter.name, parameter.name in values
             if not parameter.active(values):
-                found += [f"{name} is only there {_when_text(parameter.when)}"] * given
+                found += [f"{name} is only there {condition_text(parameter.when)}"] * given
             elif not given:
                 found.append(f"{name} is missing; it may be {parameter.kind.describe()}")
             elif not parameter.kind.contains(values[name]):
                 found.append(f"{name} must be {parameter.kind.describe()}, not {values[name]!r}")
         return found
 
+    @property
+    def limits(self) -> dict[str, float]:
+        """The largest allowed value, by measure."""
+        return {limit.measure: limit.maximum for limit in self.constraints}
+
     def violations(self, measures: Mapping[str, float]) -> dict[str, float]:
-        """By measure, how far it is over its maximum: value / maximum - 1, so 0 and below is feasible."""
-        return {limit.measure: measures[limit.measure] / limit.maximum - 1 for limit in self.constraints}
+        """By measure, how far it is over its maximum: value / maximum - 1, so 0 and below is feasible.
+
+        Limits of what is not measured yet are left out.
+        """
+        return {name: measures[name] / maximum - 1 for name, maximum in self.limits.items() if name in measures}
 
     def canonical(self) -> dict[str, Any]:
         """Plain data for JSON that says everything a study must keep equal; equal spaces give equal data."""
         return {
             "parameters": {parameter.name: _entry(parameter) for parameter in self.parameters},
-            "constraints": {limit.measure: limit.maximum for limit in self.constraints},
+            "constraints": self.limits,
         }
 
     @property
@@ -166,12 +194,8 @@ def _entry_text(entry: Mapping[str, Any]) -> str:
     fields = {name: value for name, value in entry.items() if name not in ("kind", "when")}
     kind: Kind = KINDS[entry["kind"]](**fields)
     text = f"fixed at {kind.describe()}" if isinstance(kind, Fixed) else kind.describe()
-    return f"{text}, {_when_text(entry['when'])}" if entry["when"] else text
+    return f"{text}, {condition_text(entry['when'])}" if entry["when"] else text
 
 
 def _maximum_text(maximum: float) -> str:
     return f"at most {maximum:.12g}"
-
-
-def _when_text(when: Mapping[str, Iterable[Value]]) -> str:
-    return "when " + " and ".join(f"{name} is {' or '.join(map(shown, options))}" for name, options in when.items())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -57,23 +57,24 @@ class Held:
     def end(
         self,
         state: TrialState,
+        values: Sequence[float] = (),
+        /,
         *,
-        accuracy: float | None = None,
         violations: Mapping[str, float] | None = None,
         **attributes: Any,
     ) -> None:
-        """Ends the trial; Optuna gives a pruned one the accuracy that was last reported."""
+        """Ends the trial with its accuracy and costs; Optuna gives a pruned one the accuracy last reported."""
         record = self.record
         told = record.accuracy if record.state == "complete" else None
         ours = record.finished and record.owner == self.owner
-        if ours and (record.outcome, told) == (attributes.get("outcome"), accuracy):
+        if ours and (record.outcome, told) == (attributes.get("outcome"), next(iter(values), None)):
             return
         self._fence()
         self._audit("telling")
         self._keep(**attributes)
         constraints = {f"{CONSTRAINT}{name}": value for name, value in (violations or {}).items()}
         write_attributes(self.connection, SYSTEM_ATTRIBUTES, id=self.row.id, attributes=constraints)
-        self.study.tell(record.number, accuracy, state=state)
+        self.study.tell(record.number, list(values) or None, state=state)
 
     def fail(
         self, *, outcome: Outcome, message: str, violations: Mapping[str, float] | None = None, **noted: float

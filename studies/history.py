@@ -23,6 +23,7 @@ Outcome = Literal["diverged", "out-of-memory", "crashed", "hung", "timed-out", "
 PLANNED = "planned"  # study attribute: how many trials the last start asked for
 MOST = "most"  # study attribute: how many trials any start asked for, at most
 START = "start_"  # study attribute: start_0001, ...
+CARRIED = "carried"  # attribute of a trial: the study and the trial that it was carried over from
 
 _STATES: dict[str, State] = {
     "COMPLETE": "complete",
@@ -68,6 +69,7 @@ class TrialRecord:
     losses: tuple[Loss, ...] = ()
     checkpoint: str | None = None  # SHA-256 of the final one
     stop: int | None = None  # the epoch after which the pruner ended it
+    carried: str | None = None  # the study and the trial that it was carried over from: it does not count here
 
     @property
     def feasible(self) -> bool:
@@ -94,14 +96,19 @@ class History:
 
     @property
     def counts(self) -> dict[State, int]:
-        """Number of trials in each state."""
-        states = [trial.state for trial in self.trials]
+        """Number of trials in each state, without those that were carried over."""
+        states = [trial.state for trial in self.trials if not trial.carried]
         return {state: states.count(state) for state in _STATES.values()}
 
     @property
     def finished(self) -> int:
-        """Trials that are complete, pruned or failed."""
-        return sum(trial.finished for trial in self.trials)
+        """Trials that are complete, pruned or failed, without those that were carried over."""
+        return sum(trial.finished and not trial.carried for trial in self.trials)
+
+    @property
+    def carried(self) -> int:
+        """Trials that were carried over from another study."""
+        return sum(trial.carried is not None for trial in self.trials)
 
     @property
     def best(self) -> TrialRecord | None:
@@ -112,6 +119,20 @@ class History:
         """The k best complete, feasible trials, best first."""
         feasible = [trial for trial in self.trials if trial.state == "complete" and trial.feasible]
         return tuple(sorted(feasible, key=lambda trial: -(trial.accuracy or 0.0))[:k])
+
+    @property
+    def front(self) -> tuple[TrialRecord, ...]:
+        """The Pareto front, cheapest first: no other trial is as accurate for less, or better for as much.
+
+        Empty where the study has no cost.
+        """
+        if (cost := self.manifest.cost) is None:
+            return ()
+        found: list[TrialRecord] = []
+        for trial in sorted(self.top(len(self.trials)), key=lambda trial: trial.attributes[cost]):
+            if not found or (trial.accuracy or 0.0) > (found[-1].accuracy or 0.0):
+                found.append(trial)
+        return tuple(found)
 
 
 class Reader:
@@ -241,5 +262,6 @@ def record_of(row: Row) -> TrialRecord:
         losses=tuple(Loss(**loss) for loss in take("losses", ())),
         checkpoint=take("checkpoint", None),
         stop=take("stop", None),
+        carried=take(CARRIED, None),
         attributes={name: value for name, value in attributes.items() if isinstance(value, (int, float))},
     )

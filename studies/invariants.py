@@ -80,7 +80,7 @@ def _of_study(history: History) -> Iterator[Finding]:
         yield Finding(
             rule="trials are numbered from 0 without gaps or repeats", trial=None, message=f"the numbers are {numbers}"
         )
-    begun = sum(trial.state != "waiting" for trial in history.trials)
+    begun = sum(trial.state != "waiting" and not trial.carried for trial in history.trials)
     if begun > history.most:
         yield Finding(
             rule="no more trials than were asked for",
@@ -94,7 +94,7 @@ def _of_trial(trial: TrialRecord, manifest: Manifest) -> Iterator[tuple[str, str
     measured = [row.get("epoch") for row in trial.curve]
     if measured != reported:
         yield "an epoch is reported and measured once", f"reported epochs {reported} and measured {measured}"
-    if trial.seed not in (None, manifest.seed_of(trial.number)):
+    if not trial.carried and trial.seed not in (None, manifest.seed_of(trial.number)):
         yield "a trial's seed comes from the study's and its number", f"has the seed {trial.seed}"
     attempts = [loss.attempt for loss in trial.losses]
     if len(set(attempts)) != len(attempts) or any(attempt > trial.attempts for attempt in attempts):

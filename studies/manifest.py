@@ -29,6 +29,7 @@ class Manifest:
     images: int | None = None  # training images of a trial, where a slow machine was given only a part of them
     retrain_epochs: int  # length of the final training, unless asked otherwise
     metric: str = "validation accuracy"
+    cost: str | None = None  # a second objective to make small: a number that is noted of every trial
     versions: dict[str, str]  # package -> version
 
     def __post_init__(self) -> None:
@@ -67,7 +68,7 @@ def check_same(old: Manifest, new: Manifest, *, study: str, differences: Differe
     if old.space_fingerprint != new.space_fingerprint:
         shown = differences(old.space, new.space)
         lines += shown or [f"space: fingerprint {old.space_fingerprint[:12]} -> {new.space_fingerprint[:12]}"]
-    for name in ("split_fingerprint", "data_fingerprint", "seed", "epochs", "images", "metric"):
+    for name in ("split_fingerprint", "data_fingerprint", "seed", "epochs", "images", "metric", "cost"):
         before, after = getattr(old, name), getattr(new, name)
         if before != after:
             lines.append(f"{name.removesuffix('_fingerprint')}: {before} -> {after}")

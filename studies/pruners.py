@@ -49,8 +49,16 @@ PRUNERS: dict[str, Callable[[int, int], BasePruner]] = {
 }
 
 
-def make_pruner(name: str, *, trials: int, epochs: int) -> BasePruner:
-    """The pruner for so many trials of so many epochs, with steps that are epochs from 1. Raises StudyError."""
+def make_pruner(name: str, *, trials: int, epochs: int, cost: str | None = None) -> BasePruner:
+    """The pruner for so many trials of so many epochs, with steps that are epochs from 1. Raises StudyError.
+
+    `cost` is the study's second objective.
+    """
     if name not in PRUNERS:
         raise unknown("pruner", name, PRUNERS)
+    if cost and name != "none":
+        raise StudyError(
+            f"Optuna cannot prune a study with two objectives, and --cost {cost} is a second one: take --pruner none, "
+            f"or keep accuracy alone and limit the cost in the space file, constraints: {{{cost}: {{max: ...}}}}"
+        )
     return PRUNERS[name](trials, epochs)

@@ -32,7 +32,7 @@ class Row:
     state: str
     started: datetime | None  # UTC, as all times of Optuna's tables
     ended: datetime | None
-    values: dict[int, float] = field(default_factory=dict)  # by objective; our studies have one
+    values: dict[int, float] = field(default_factory=dict)  # by objective: accuracy, then a cost if the study has one
     reports: dict[int, float] = field(default_factory=dict)
     parameters: list[tuple[int, str, float, str]] = field(default_factory=list)  # order, name, value, distribution
     attributes: dict[str, Any]

@@ -12,6 +12,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.study import StudyDirection
 from sqlalchemy import Connection
 
+from studies.carried import Carry, carry_over
 from studies.held import Held, TakenError
 from studies.history import MOST, PLANNED, START, History, Reader, TrialRecord, record_of, study_attributes
 from studies.manifest import ATTRIBUTE, Differences, Manifest, check_same, stored_manifest
@@ -83,15 +84,24 @@ class Seat:
         study = self.study
         attributes = study_attributes(connection, self.reader.study_id)
         # Empty and without a manifest: new, or left by a start that was killed right here.
-        new = study.directions == [StudyDirection.MAXIMIZE] and not self.reader.trials(connection)
+        directions = [StudyDirection.MAXIMIZE] + [StudyDirection.MINIMIZE] * (manifest.cost is not None)
+        new = study.directions == directions and not self.reader.trials(connection)
         if ATTRIBUTE in attributes or not new:
             stored = stored_manifest(attributes, study=study.study_name)
             return check_same(stored, manifest, study=study.study_name, differences=differences)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
-            study.set_metric_names([manifest.metric])
+            study.set_metric_names([manifest.metric, *([manifest.cost] if manifest.cost else [])])
         study.set_user_attr(ATTRIBUTE, manifest.as_dict())
         return ()
+
+    def carry_over(self, connection: Connection, carry: Carry, *, cost: str | None) -> tuple[str, ...]:
+        """In a turn: see studies.carried."""
+        return carry_over(carry, cost=cost, study=self.study, reader=self.reader, connection=connection)
+
+    def carried(self, connection: Connection) -> int:
+        """How many trials were carried over."""
+        return sum(trial.carried is not None for trial in self.reader.trials(connection))
 
     def record_start(self, connection: Connection, *, trials: int, provenance: Mapping[str, str]) -> int:
         """In a turn: one more start, of so many trials in total, and where it came from; its number, from 1."""

@@ -15,9 +15,10 @@ import optuna
 from optuna.trial import Trial, TrialState
 
 from studies import StudyError
+from studies.carried import Carry
 from studies.held import Held
 from studies.held import TakenError as TakenError  # the study's users know it from here
-from studies.history import History, Loss, Outcome, Reader, State, study_attributes
+from studies.history import CARRIED, History, Loss, Outcome, Reader, State, study_attributes
 from studies.manifest import Differences, Manifest
 from studies.pruners import make_pruner
 from studies.samplers import make_sampler
@@ -63,6 +64,7 @@ def open_study(
     conditional: bool,
     differences: Differences,
     provenance: Mapping[str, str] = {},
+    carry: Carry | None = None,
 ) -> Study:
     """Creates the study or goes on with it, `trials` being the total. Raises StudyError, StorageError.
 
@@ -71,21 +73,23 @@ def open_study(
     """
     check_name(name)
     draw = partial(make_sampler, sampler, trials=trials, conditional=conditional)
-    first, chosen = draw(seed=0), make_pruner(pruner, trials=trials, epochs=manifest.epochs)  # or they are refused
+    first, chosen = draw(seed=0), make_pruner(pruner, trials=trials, epochs=manifest.epochs, cost=manifest.cost)
     database = open_storage(storage)
     try:
         with told(storage):
             inner = optuna.create_study(
-                study_name=name, storage=database, sampler=first, pruner=chosen, direction="maximize",
-                load_if_exists=True,
+                study_name=name, storage=database, sampler=first, pruner=chosen, load_if_exists=True,
+                directions=["maximize", "minimize"] if manifest.cost else ["maximize"],
             )  # fmt: skip
             reader = Reader(name, study_id=database.get_study_id_from_name(name))
             sys.audit("cifar_search.study.created", name)
         seat = Seat(inner, storage=database, reader=reader)
         with seat.turn() as connection:
             notes = seat.identify(connection, manifest=manifest, differences=differences)
+            notes += seat.carry_over(connection, carry, cost=manifest.cost) if carry else ()
             start = seat.record_start(connection, trials=trials, provenance=provenance)
-            inner.sampler = draw(seed=manifest.seed_of_start(start))
+            # A study of the same seed has had the seeds of the first starts, and perhaps those draws are carried over.
+            inner.sampler = draw(seed=manifest.seed_of_start(start + seat.carried(connection)))
             recovered = seat.take_back(connection)
         return Study(seat, trials=trials, manifest=manifest, notes=notes, recovered=recovered)
     except BaseException:
@@ -120,14 +124,16 @@ class Study:
     def enqueue(self, baselines: Sequence[tuple[str, Mapping[str, Value]]]) -> None:
         """Queues the named values to be tried first, once in a study's life and as far as its trials reach.
 
-        The values are those of the parameters that vary, no others.
+        The values are those of the parameters that vary, no others. What was carried over is not tried again.
         """
         seat = self._seat
         with seat.turn() as connection:
             if _BASELINES in study_attributes(connection, seat.reader.study_id):
                 return
-            free = max(0, self.trials - len(seat.reader.trials(connection)))
-            for name, values in baselines[:free]:
+            free = max(0, self.trials - sum(not trial.carried for trial in seat.reader.trials(connection)))
+            carried = [trial.params for trial in seat.study.get_trials(deepcopy=False) if CARRIED in trial.user_attrs]
+            new = [(name, values) for name, values in baselines if dict(values) not in carried]
+            for name, values in new[:free]:
                 seat.study.enqueue_trial(dict(values), user_attrs={"baseline": name})
             seat.study.set_user_attr(_BASELINES, [name for name, _ in baselines])
 
@@ -204,7 +210,8 @@ class Study:
                     f"a complete trial has a finite accuracy after epoch {self.manifest.epochs}, "
                     f"and trial {number} of study {self.name!r} reported {dict(trial.record.epochs)}: report it first"
                 )
-            trial.end(TrialState.COMPLETE, accuracy=accuracy, violations=violations, **kept, **noted)
+            costs = [noted[self.manifest.cost]] if self.manifest.cost else []
+            trial.end(TrialState.COMPLETE, [accuracy, *costs], violations=violations, **kept, **noted)
 
     def prune(self, number: int, *, violations: Mapping[str, float] | None = None) -> None:
         """Ends a trial that `report` said to prune."""

@@ -10,12 +10,12 @@ from optuna.trial import TrialState
 from sqlalchemy import Connection, delete, func, select
 
 from studies import StudyError
-from studies.history import Reader, TrialRecord, record_of
+from studies.history import CARRIED, Reader, TrialRecord, record_of
 from studies.owner import PREFIX
 from studies.quick import QuickStorage
 from studies.rows import Row
 from studies.storage import transaction
-from studies.tables import STUDIES, STUDY_ATTRIBUTES, TRIALS
+from studies.tables import ATTRIBUTES, STUDIES, STUDY_ATTRIBUTES, TRIALS
 
 
 @contextmanager
@@ -39,8 +39,10 @@ def lock_study(connection: Connection, name: str) -> int | None:
 
 
 def begun(connection: Connection, study_id: int) -> int:
-    """How many trials of a study are not waiting."""
-    counts = select(TRIALS.c.state, func.count()).where(TRIALS.c.study_id == study_id).group_by(TRIALS.c.state)
+    """How many trials of a study are not waiting, without those that were carried over from another one."""
+    carried = select(ATTRIBUTES.c.trial_id).where(ATTRIBUTES.c.key == CARRIED)
+    ours = (TRIALS.c.study_id == study_id) & TRIALS.c.trial_id.not_in(carried)
+    counts = select(TRIALS.c.state, func.count()).where(ours).group_by(TRIALS.c.state)
     return sum(count for state, count in connection.execute(counts) if state != TrialState.WAITING.name)
 
 

@@ -61,7 +61,7 @@ def train(job: Job, leaving: Leaving) -> Iterator[Event]:
             return
     sha256 = shelf.finish(state(job, job.epochs * STEPS))
     yield Finished(
-        seconds=time.monotonic() - start, images_per_second=None, memory_mb=None, weights_sha256=None,
+        seconds=time.monotonic() - start, images_per_second=None, peak_memory_mb=None, weights_sha256=None,
         checkpoint_sha256=sha256,
     )  # fmt: skip
 

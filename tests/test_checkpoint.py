@@ -6,7 +6,7 @@ import io
 import os
 import pickle
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -28,7 +28,7 @@ from search.training.train import Training, begin, train
 CNN: Architecture = Cnn(stages=2, width=(4, 8), pool=3, hidden_layers=0, dropout=0.1)
 FAST: Architecture = Fast(stages=2, width=(4, 8), depth=(1, 1), kernel=(3, 3), dropout=0.1)
 RECIPE = Recipe(batch_size=20, mixup=0.4, cutout=4)  # four steps an epoch; alternating flip, translation, averaging
-EVERYTHING = replace(RECIPE, flip="random", cutmix=1.0, rotation=10.0, color=0.1)
+EVERYTHING = replace(RECIPE, flip="random", cutmix=1.0, rotation=10.0, brightness=0.1)
 EPOCHS = 3
 
 
@@ -60,6 +60,10 @@ def taken_up(payload: bytes, architecture: Architecture, recipe: Recipe, data: S
     return training
 
 
+def backbone_of_a_cnn(network: nn.Module) -> list[nn.Parameter]:
+    return list(network.get_submodule("features").parameters())
+
+
 def timeless(results: list[EpochResult | None]) -> list[EpochResult]:
     return [replace(result, seconds=0.0) for result in results if result is not None]
 
@@ -81,13 +85,36 @@ def same_bits(one: nn.Module, two: nn.Module) -> bool:
 def test_left_after_any_step_and_taken_up_it_ends_bit_for_bit_the_same(
     architecture: Architecture, recipe: Recipe, small: Store
 ) -> None:
-    whole = begun(architecture, recipe, small)
+    ends_the_same(architecture, recipe, small, places=range(1, EPOCHS * (4 + 1) + 1))
+
+
+@pytest.mark.parametrize(
+    ("architecture", "recipe"),
+    [
+        (FAST, replace(RECIPE, optimizer="muon", schedule="one_cycle")),
+        (CNN, replace(RECIPE, optimizer="rmsprop", schedule="plateau", patience=0, l1=1e-4, clip=0.5)),
+        (CNN, replace(RECIPE, optimizer="adam", schedule="one_cycle", head_first=0.4, backbone_scale=0.1)),
+        (CNN, replace(RECIPE, schedule="cosine", head_first=0.6)),
+    ],
+    ids=["muon, one cycle", "rmsprop, plateau, l1, clipping", "adam, one cycle, the head first", "the head first"],
+)
+def test_every_optimiser_and_schedule_goes_on_bit_for_bit(
+    architecture: Architecture, recipe: Recipe, small: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if recipe.head_first:
+        monkeypatch.setattr("search.training.optimizer.backbone_parameters", backbone_of_a_cnn)
+    ends_the_same(architecture, recipe, small, places=(3, 9, 10))  # within an epoch, before and after an evaluation
+
+
+def ends_the_same(architecture: Architecture, recipe: Recipe, data: Store, *, places: Iterable[int]) -> None:
+    """Left at each of these places, of four steps and an evaluation in each epoch."""
+    whole = begun(architecture, recipe, data)
     results = list(train(whole))
     assert len(results) == EPOCHS * (4 + 1), "after each step and each evaluation it can be left"
-    left = begun(architecture, recipe, small)
+    left = begun(architecture, recipe, data)
     payloads = [pack(left.state(), identity="it") for _ in train(left)]
-    for place, payload in enumerate(payloads, start=1):
-        training = taken_up(payload, architecture, recipe, small)
+    for place in places:
+        training = taken_up(payloads[place - 1], architecture, recipe, data)
         rest = list(train(training))
         assert timeless(rest) == timeless(results[place:]), f"left at {place}"
         assert same_bits(training.network, whole.network), f"left at {place}"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spaces.parameter import Choice, Fixed, Float, Integer, Kind, KindError, Parameter, same, shown
+from spaces.parameter import Choice, Fixed, Float, Integer, Kind, KindError, Ordered, Parameter, same, shown
 
 bounds = st.floats(-1e6, 1e6)
 
@@ -18,9 +18,11 @@ bounds = st.floats(-1e6, 1e6)
 @st.composite
 def kinds(draw: st.DrawFn) -> Kind:
     """Any kind that can be, steps and logarithms included."""
-    which = draw(st.sampled_from(["even", "log", "step", "integer", "integer log", "integer step", "choice", "fixed"]))
-    if which == "choice":
-        return Choice(tuple(draw(st.lists(st.text() | st.integers(2) | st.booleans(), min_size=1, unique=True))))
+    ranges = ["even", "log", "step", "integer", "integer log", "integer step"]
+    which = draw(st.sampled_from([*ranges, "choice", "ordered", "fixed"]))
+    if which in ("choice", "ordered"):
+        options = draw(st.lists(st.text() | st.integers(2) | st.booleans(), min_size=2, unique=True))
+        return Choice(tuple(options)) if which == "choice" else Ordered(tuple(options))
     if which == "fixed":
         return Fixed(draw(st.text() | st.booleans()))
     if which in ("even", "log"):
@@ -49,11 +51,21 @@ def test_what_optuna_suggests_is_contained(several: list[Kind], seed: int) -> No
         assert (str(number) in trial.params) is not isinstance(kind, Fixed)
 
 
+def test_the_sampler_sees_ordered_options_as_positions_and_values_hold_the_option() -> None:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask({})
+    kind = Ordered(("none", "skip_connect", "avg_pool_3x3"))
+    value = kind.suggest("edge", trial)
+    assert trial.distributions == {"edge": optuna.distributions.IntDistribution(0, 2)}
+    assert (trial.params["edge"], value) == (kind.position(value), kind.options[trial.params["edge"]])
+
+
 def test_a_range_reaches_both_ends() -> None:
     rng = Random(0)
     for kind in (Integer(1, 3), Integer(1, 3, log=True), Integer(1, 5, step=2)):
         drawn = {kind.sample(rng) for _ in range(300)}
         assert {kind.low, kind.high} <= drawn
+    assert {Ordered((16, 32, 64)).sample(rng) for _ in range(100)} == {16, 32, 64}
     assert {Float(0.8, 0.9, step=0.05).sample(rng) for _ in range(100)} == {0.8, 0.85, 0.9}
 
 
@@ -80,6 +92,10 @@ def test_a_range_reaches_both_ends() -> None:
         (lambda: Choice(()), "options", "at least one"),
         (lambda: Choice(("a", "a")), "options", "must differ"),
         (lambda: Choice((True, 1)), "options", "true equals 1"),
+        (lambda: Ordered(()), "options", "at least 2 options"),
+        (lambda: Ordered((16,)), "options", "a single value is written plainly"),
+        (lambda: Ordered((16, 32, 16)), "options", "must differ"),
+        (lambda: Ordered((0, False)), "options", "true equals 1"),
     ],
 )
 def test_an_impossible_kind_says_why(make: object, field: str, words: str) -> None:
@@ -104,6 +120,10 @@ def test_truth_text_and_numbers_are_not_confused() -> None:
     assert not Choice((1, 2)).contains(True)
     assert not Choice((True, False)).contains(1)
     assert not Choice(("1",)).contains(1)
+    assert not Ordered((1, 2)).contains(True)
+    assert not Ordered((16, 32)).contains(0)
+    assert not Ordered((16, 32)).contains(16.0)
+    assert Ordered((0.0, 0.5)).contains(0)
     assert same(4.0, 4)
     assert not same(4, 4.0)
 
@@ -124,6 +144,8 @@ def test_steps_are_recognised_despite_rounding() -> None:
         (Integer(16, 64, step=16), "16 .. 64, step 16"),
         (Integer(16, 64, log=True), "16 .. 64, log"),
         (Choice(("relu", True, 3, "3", "true")), "relu | true | 3 | '3' | 'true'"),
+        (Ordered((16, 32, 64)), "16 < 32 < 64"),
+        (Ordered(("none", "avg_pool_3x3", "3")), "none < avg_pool_3x3 < '3'"),
         (Fixed(0.5), "0.5"),
     ],
 )

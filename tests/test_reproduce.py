@@ -235,7 +235,7 @@ def epoch(number: int, *, loss: float = 1.0, accuracy: float = 0.5) -> EpochResu
 
 def finished(checkpoint: str) -> Finished:
     return Finished(
-        seconds=1.0, images_per_second=1.0, memory_mb=None, weights_sha256=None, checkpoint_sha256=checkpoint
+        seconds=1.0, images_per_second=1.0, peak_memory_mb=None, weights_sha256=None, checkpoint_sha256=checkpoint
     )
 
 

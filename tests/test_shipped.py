@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 import spaces
-from search.candidate import Value, from_values
+from search.candidate import Transfer, Value, from_values
 from search.data import synthetic
 from search.data.split import stratified
 from search.data.store import store
@@ -22,7 +23,9 @@ from search.training.train import begin, train
 from spaces import Space
 
 FILES = sorted(Path(str(spaces.__file__)).parent.glob("*.yaml"))
+DRAWS = 20  # of each space; `cifar-search spaces check` draws a thousand
 NAMES = [file.stem for file in FILES if file.stem != "baselines"]
+REFUSALS = ("(W - F + 2P)/S + 1", "no way leads from node 0 of the cell to node 3")
 
 each_space = pytest.mark.parametrize("name", NAMES)
 
@@ -30,7 +33,7 @@ each_space = pytest.mark.parametrize("name", NAMES)
 @cache
 def draws(name: str) -> list[Examined]:
     space = load(name)
-    return [examine(space, space.sample(Random(seed))) for seed in range(100)]
+    return [examine(space, space.sample(Random(seed))) for seed in range(DRAWS)]
 
 
 def sampled(space: Space, count: int) -> list[dict[str, Value]]:
@@ -39,7 +42,7 @@ def sampled(space: Space, count: int) -> list[dict[str, Value]]:
 
 def test_every_space_file_is_shipped_under_its_name() -> None:
     assert spaces.shipped_spaces() == NAMES
-    assert {"cnn", "fast", "smoke"} <= set(NAMES)
+    assert {"cell", "cnn", "fast", "mlp", "residual", "smoke", "transfer"} <= set(NAMES)
 
 
 @each_space
@@ -69,7 +72,7 @@ def test_its_draws_build_or_are_refused_with_a_sentence(name: str) -> None:
         try:
             network = build(from_values(values).architecture, seed=0, device="meta")
         except NetworkError as error:
-            assert "(W - F + 2P)/S + 1" in str(error)  # noqa: PT017 - either is right
+            assert any(sentence in str(error) for sentence in REFUSALS)  # noqa: PT017 - either is right
         else:
             assert all(weights.is_meta for weights in network.parameters())
 
@@ -77,7 +80,7 @@ def test_its_draws_build_or_are_refused_with_a_sentence(name: str) -> None:
 @each_space
 def test_nearly_all_of_its_draws_are_feasible(name: str) -> None:
     refused = [drawn.problem for drawn in draws(name) if drawn.problem]
-    assert len(refused) <= 15, refused
+    assert len(refused) <= 0.2 * DRAWS, refused
 
 
 @each_space
@@ -85,12 +88,12 @@ def test_a_refusal_names_the_measure_or_the_arithmetic(name: str) -> None:
     for drawn in draws(name):
         over = any(violation > 0 for violation in drawn.violations.values())
         assert over == drawn.problem.startswith("over the limit of the space: ")
-        assert drawn.candidate is not None or "(W - F + 2P)/S + 1" in drawn.problem
+        assert drawn.candidate is not None or any(sentence in drawn.problem for sentence in REFUSALS)
 
 
 @each_space
 def test_its_draws_differ(name: str) -> None:
-    assert len({drawn.candidate for drawn in draws(name)}) > 50
+    assert len({drawn.candidate for drawn in draws(name)}) > DRAWS / 2
 
 
 @each_space
@@ -99,7 +102,10 @@ def test_a_draw_trains_two_steps_and_stays_finite(name: str) -> None:
     split = stratified(images.labels, validation=20, seed=0)
     few = store(images, split=split, device=torch.device("cpu"))
     candidate = next(drawn.candidate for drawn in draws(name) if drawn.candidate and not drawn.problem)
-    network = build(candidate.architecture, seed=0)
+    architecture = candidate.architecture
+    if isinstance(architecture, Transfer):  # no download, and the smallest pictures
+        architecture = replace(architecture, backbone="mobilenet_v3_large", weights="none", input_size=32)
+    network = build(architecture, seed=0)
     training = begin(network, recipe=candidate.recipe, store=few, epochs=2, seed=0, precision="float32")
     results = [result for result in train(training) if result]
     numbers = [loss for result in results for loss in (result.train_loss, result.validation_loss)]

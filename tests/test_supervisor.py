@@ -253,6 +253,28 @@ def test_candidates_over_a_limit_are_told_and_never_trained(tmp_path: Path) -> N
     assert "over the limit of the space: flops" in str(infeasible[0].message)
 
 
+def test_a_limit_on_the_latency_is_measured_on_the_slot_and_kept(tmp_path: Path) -> None:
+    file = tmp_path / "slow.yaml"
+    file.write_text(SMOKE.read_text() + "constraints:\n  latency_ms: {max: 1.0e-6}\n")
+
+    run(tmp_path, space=str(file), trials=2)
+
+    history = stored(tmp_path, "slow")
+    assert [trial.outcome for trial in history.trials] == ["infeasible"] * 2
+    assert all(trial.violations["latency_ms"] > 0 and not trial.epochs for trial in history.trials)
+
+
+def test_a_study_with_a_cost_prunes_nothing_and_shows_its_front(tmp_path: Path) -> None:
+    run(tmp_path, trials=3, cost="latency_ms", pruner=None, epochs=1)
+
+    history = stored(tmp_path)
+    assert history.counts["complete"] == 3
+    assert history.front
+    assert all(trial.attributes["latency_ms"] > 0 for trial in history.front)
+    with pytest.raises(StudyError, match="there is no cost 'flop'; did you mean 'flops'"):
+        run(tmp_path, trials=3, cost="flop", pruner=None)
+
+
 @pytest.mark.parametrize("name", ["../outside", "/outside", "a/b", "-x", "a b"])
 def test_a_study_name_that_is_none_leaves_no_trace(tmp_path: Path, name: str) -> None:
     runs = tmp_path / "runs"

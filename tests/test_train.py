@@ -31,7 +31,7 @@ from search.training.train import DivergedError, begin, cross_entropy, train
 CNN: Architecture = Cnn(stages=2, width=(4, 8), pool=3, hidden_layers=0, dropout=0.1)
 FAST: Architecture = Fast(stages=2, width=(4, 8), depth=(1, 1), kernel=(3, 3), dropout=0.1)
 PLAIN = Recipe(batch_size=50, flip="none", translate=0, label_smoothing=0.0, averaging=False)
-EVERYTHING = Recipe(batch_size=50, mixup=0.4, cutmix=1.0, cutout=4, rotation=10.0, color=0.1)
+EVERYTHING = Recipe(batch_size=50, mixup=0.4, cutmix=1.0, cutout=4, rotation=10.0, brightness=0.1)
 
 
 @pytest.fixture(autouse=True)
@@ -65,6 +65,11 @@ def results_of(
 ) -> Iterator[EpochResult]:
     training = begin(network, recipe=recipe, store=data, epochs=epochs, seed=seed, precision=precision)
     return (result for result in train(training) if result is not None)
+
+
+def begun(architecture: Architecture, recipe: Recipe, data: Store, *, epochs: int = 2) -> training.Training:
+    network = build(architecture, seed=0)
+    return begin(network, recipe=recipe, store=data, epochs=epochs, seed=0, precision="float32")
 
 
 def weights_of(network: nn.Module) -> dict[str, Tensor]:
@@ -164,7 +169,22 @@ def test_the_stem_is_fitted_to_the_training_images_and_stays(small: Store) -> No
     assert torch.equal(network.get_submodule("stem").weight, expected.weight)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("recipe", [EVERYTHING, replace(EVERYTHING, optimizer="adamw"), replace(PLAIN, momentum=0.0)])
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "rmsprop", "muon"])
+def test_every_optimiser_learns_at_the_default_learning_rate(name: Any, small: Store) -> None:
+    _, results = trained(CNN, replace(PLAIN, batch_size=20, optimizer=name), small, epochs=3)
+    assert results[-1].train_loss < 0.9 * results[0].train_loss
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        EVERYTHING,
+        replace(EVERYTHING, optimizer="adamw", schedule="one_cycle"),
+        replace(PLAIN, momentum=0.0),
+        replace(PLAIN, optimizer="muon", momentum=0.0, schedule="one_cycle", l1=1e-4, clip=1.0),
+        replace(PLAIN, optimizer="rmsprop", momentum=0.0, schedule="plateau"),
+    ],
+)
 def test_every_kind_of_recipe_trains(recipe: Recipe, small: Store) -> None:
     network, results = trained(FAST, recipe, small)
     assert all(math.isfinite(result.train_loss) for result in results)
@@ -174,6 +194,61 @@ def test_every_kind_of_recipe_trains(recipe: Recipe, small: Store) -> None:
 def test_a_batch_larger_than_the_training_part_is_all_of_it(small: Store) -> None:
     network, _ = trained(CNN, replace(PLAIN, batch_size=4096), small)
     assert int(network.get_buffer("features.1.num_batches_tracked")) == 2
+
+
+@pytest.mark.parametrize("layer", ["features.0.weight", "head.1.weight"])
+def test_l1_makes_the_weights_sparser(layer: str, small: Store) -> None:
+    def tiny(l1: float) -> float:
+        """Share of the weights below a twentieth of the largest."""
+        network, _ = trained(CNN, replace(PLAIN, batch_size=20, l1=l1, weight_decay=0.0), small)
+        sizes = network.get_parameter(layer).detach().abs()
+        return float((sizes < 0.05 * sizes.max()).float().mean())
+
+    assert tiny(0.05) > 2 * tiny(0.0)
+
+
+def test_clipping_bounds_the_gradient_of_all_weights_with_that_of_l1(small: Store) -> None:
+    for clip in (0.0, 0.01):
+        run = begun(CNN, replace(PLAIN, clip=clip, l1=0.5), small)
+        next(train(run))
+        norms = [weights.grad.norm() for weights in run.network.parameters() if weights.grad is not None]
+        total = float(torch.stack(norms).norm())
+        assert total == pytest.approx(0.01, rel=1e-3) if clip else total > 0.5
+
+
+def test_while_the_head_goes_first_the_backbone_does_not_change(small: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def backbone(network: nn.Module) -> list[nn.Parameter]:
+        return list(network.get_submodule("features").parameters())
+
+    monkeypatch.setattr("search.training.optimizer.backbone_parameters", backbone)
+    recipe = Recipe(batch_size=50, head_first=0.5, backbone_scale=0.1, weight_decay=1.0, l1=0.01, clip=1.0)
+    run = begun(CNN, recipe, small, epochs=4)  # 16 steps, with averages after the 5th and the 10th
+    first = [weights.clone() for weights in backbone(run.network)]
+    head = run.network.get_parameter("head.1.weight").clone()
+    steps = (result for result in train(run) if result is None)
+    for step in range(1, 17):
+        next(steps)
+        resting = all(map(torch.equal, first, backbone(run.network)))
+        assert resting == (step <= 8), step
+        assert (backbone(run.network)[0] in run.optimizer.state) != resting, "no momentum is built up"
+    assert not torch.equal(run.network.get_parameter("head.1.weight"), head)
+
+
+def test_a_plateau_of_the_training_loss_lowers_the_learning_rate(small: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = replace(PLAIN, schedule="plateau", warmup=0.0, patience=0, drop=0.1)
+    stuck = replace(recipe, learning_rate=1e-30)  # no step is large enough to change the loss
+    data = replace(small, validation=None)
+    run = begin(
+        nn.Sequential(nn.Flatten(), nn.Linear(3072, 10)),
+        recipe=stuck,
+        store=data,
+        epochs=4,
+        seed=0,
+        precision="float32",
+    )
+    monkeypatch.setattr(training, "cross_entropy", lambda logits, *_, **__: logits.sum() * 0 + 2.0)
+    found = [result.learning_rate for result in train(run) if result is not None]
+    assert [rate / found[0] for rate in found] == pytest.approx([1, 0.1, 0.01, 0.001])
 
 
 def test_an_absurd_learning_rate_is_said_to_diverge(small: Store) -> None:

@@ -6,6 +6,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from search.candidate import CandidateError, from_values
 from search.console.words import counts, duration, percent, plain
 from search.running.status import Status, best_trial
 from studies.history import History, TrialRecord
@@ -18,11 +19,13 @@ def status_table(status: Status) -> Group:
     grid = Table.grid(padding=(0, 2))
     grid.add_row("study", Text(f"{history.study} ({history.manifest.space_name}.yaml) in {status.storage}"))
     grid.add_row("trials", f"{history.finished} of {history.planned} finished: {counts(history.counts)}")
+    if history.carried:
+        grid.add_row("carried over", f"{history.carried} trials of another study, which teach and do not count")
     running = [f"{trial.number} ({len(trial.epochs)}/{history.manifest.epochs})" for trial in _running(history)]
     if running:
         grid.add_row("running", f"trial {', '.join(running)} epochs")
     grid.add_row("time left", "-" if left is None else f"about {duration(left)}")
-    return Group(grid, Text(), best_five(history))
+    return Group(grid, Text(), best_five(history), *_front(history))
 
 
 def best_five(history: History) -> Table:
@@ -60,7 +63,24 @@ def best_table(history: History) -> Group:
     for name, number in best.attributes.items():
         table.add_row(Text(name, "dim"), Text(f"{number:,.6g}", "dim"))
     note = "The best of many is partly the luckiest of many: `cifar-search best --retrain` confirms it and tests it."
-    return Group(head, Text(), table, Text(), Text(note, "dim"))
+    return Group(head, Text(), table, *_front(history), Text(), Text(note, "dim"))
+
+
+def front_table(history: History) -> Table:
+    """The trials that are worth their cost, cheapest first."""
+    cost = str(history.manifest.cost)
+    table = Table(title=f"Pareto front: accuracy against {cost}", title_justify="left", box=None, padding=(0, 2))
+    for column in ("trial", "validation", cost):
+        table.add_column(column, justify="right")
+    table.add_column("candidate")
+    for trial in history.front:
+        row = (str(trial.number), percent(trial.accuracy), f"{trial.attributes[cost]:,.4g}")
+        table.add_row(*row, trial.baseline or _summary(trial))
+    return table
+
+
+def _front(history: History) -> list[Table | Text]:
+    return [Text(), front_table(history)] if history.front else []
 
 
 def _running(history: History) -> list[TrialRecord]:
@@ -68,6 +88,8 @@ def _running(history: History) -> list[TrialRecord]:
 
 
 def _summary(trial: TrialRecord) -> str:
-    values = trial.values
-    widths = "/".join(str(values[name]) for name in sorted(values) if name.startswith("architecture.width."))
-    return f"{values.get('architecture.family')} {widths}, {values.get('recipe.optimizer')}"
+    try:
+        candidate = from_values(trial.values)
+    except CandidateError:  # of another version
+        return str(trial.values.get("architecture.family"))
+    return f"{candidate.architecture.family} {candidate.architecture.title}, {candidate.recipe.optimizer}"

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from search.candidate import Recipe
 from search.data.cifar10 import Images
-
-SIDE = 32  # pixels
-_LUMA = (0.299, 0.587, 0.114)  # weights of red, green and blue in grey, ITU-R BT.601
+from search.data.colour import recolour, turn_hue
+from search.data.draw import Draw
+from search.data.geometry import SIDE, matrices, warp
+from search.data.policy import Policy, policy
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,11 +32,12 @@ class Prepared:
     labels: Tensor  # int64 [N]
     mirrored: Tensor  # bool [N]: the half that alternating flip mirrors in even epochs
     fill: Tensor  # uint8 [3]: the colour of an erased pixel
+    policy: Policy | None
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """The augmentation of a recipe: flip and translate, then rotation, colour, cutout, and last mixup or cutmix."""
+    """The augmentation of a recipe: flip and translate, policy, geometry, colour, cutout, and last mixup or cutmix."""
 
     recipe: Recipe
 
@@ -46,19 +46,21 @@ class Augmentation:
 
         Rows are padded by reflection and, to flip, stored a second time mirrored: 276 MB for 40,000 images.
         """
-        padded = images.pixels.contiguous()
-        if self.recipe.translate:
-            reach = torch.arange(-self.recipe.translate, SIDE + self.recipe.translate, device=padded.device)
+        recipe, padded = self.recipe, images.pixels.contiguous()
+        if recipe.translate:
+            reach = torch.arange(-recipe.translate, SIDE + recipe.translate, device=padded.device)
             padded = padded.index_select(2, _reflect(reach))
-        if self.recipe.flip != "none":
+        if recipe.flip != "none":
             padded = torch.cat([padded, padded.flip(2)])
         places = padded.numel() // 3 - (SIDE - 1)
         order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
+        fill = fill.round().to(torch.uint8)
         return Prepared(
             windows=padded.as_strided((places, SIDE * 3), (3, 1)),
             labels=images.labels,
             mirrored=(order < len(images) // 2).to(padded.device),
-            fill=fill.round().to(torch.uint8),
+            fill=fill,
+            policy=self._policy(fill),
         )
 
     def batch(
@@ -66,14 +68,20 @@ class Augmentation:
     ) -> tuple[Tensor, Targets]:
         """Cut the images `index` (int64 [B], on the device): pixels [B, 32, 32, 3] in 0..255 with their targets.
 
-        The pixels stay uint8 unless rotation, color, mixup or cutmix is on. Equal generator states give equal batches.
+        Geometry, colour, mixup and cutmix make uint8 pixels float32. Equal generator states give equal batches.
         """
-        recipe, draw = self.recipe, _Draw(generator, index.device, len(index))
+        recipe, draw = self.recipe, Draw(generator, index.device, len(index))
         pixels, labels = self._cut(prepared, index, epoch, draw), prepared.labels[index]
-        if recipe.rotation:
-            pixels = _rotate(pixels, draw.between(-recipe.rotation, recipe.rotation))
-        if recipe.color:
-            pixels = _recolor(pixels, draw.between(1 - recipe.color, 1 + recipe.color, 3))
+        if prepared.policy:
+            pixels = prepared.policy.change(pixels, draw)
+        if recipe.rotation or recipe.scale or recipe.shear:
+            degrees, scale = draw.around(0, recipe.rotation), draw.around(1, recipe.scale)
+            pixels = warp(pixels, matrices(degrees, scale=scale, shear=draw.around(0, recipe.shear, 2)))
+        if recipe.brightness or recipe.contrast or recipe.saturation:
+            factors = [draw.around(1, reach) for reach in (recipe.brightness, recipe.contrast, recipe.saturation)]
+            pixels = recolour(pixels, torch.stack(factors))
+        if recipe.hue:
+            pixels = turn_hue(pixels, draw.around(0, recipe.hue))
         if recipe.cutout:
             erased = _squares(draw.between(0, SIDE, 2), recipe.cutout)
             pixels = torch.where(_to_channels(erased), prepared.fill.repeat(SIDE), _rows(pixels)).view_as(pixels)
@@ -84,13 +92,19 @@ class Augmentation:
         mixed = torch.lerp(_rows(partner).float(), _rows(pixels).float(), _to_channels(own)).view_as(pixels)
         return mixed, Targets(labels, labels.roll(1), own.mean((1, 2)))
 
-    def _cut(self, prepared: Prepared, index: Tensor, epoch: int, draw: _Draw) -> Tensor:
+    def _policy(self, fill: Tensor) -> Policy | None:
+        recipe = self.recipe
+        if recipe.policy == "none":
+            return None
+        return policy(recipe.policy, operations=recipe.operations, magnitude=recipe.magnitude, fill=fill)
+
+    def _cut(self, prepared: Prepared, index: Tensor, epoch: int, draw: Draw) -> Tensor:
         """Shift and mirror by choosing, for each row of each image, the place where its window begins."""
         reach, image = self.recipe.translate, index
         if self.recipe.flip == "alternating":
             image = index + len(prepared.labels) * (prepared.mirrored[index] ^ (epoch % 2 == 1))
         elif self.recipe.flip == "random":
-            image = index + len(prepared.labels) * (draw.between(0, 1) < 0.5)
+            image = index + len(prepared.labels) * draw.coins()
         row = torch.arange(SIDE, device=index.device).expand(len(index), SIDE)
         place = torch.zeros_like(index)
         if reach:
@@ -99,48 +113,17 @@ class Augmentation:
         begin = (image[:, None] * SIDE + row) * (SIDE + 2 * reach) + place[:, None]
         return prepared.windows.index_select(0, begin.flatten()).view(-1, SIDE, SIDE, 3)
 
-    def _own(self, draw: _Draw) -> Tensor:
+    def _own(self, draw: Draw) -> Tensor:
         """The share of its own image in each pixel, [B, 32, 32]; with mixup and cutmix on, a coin picks one of them."""
         own = torch.ones(draw.count, SIDE, SIDE, device=draw.device)
         if self.recipe.mixup:
-            own = own * _beta(draw, self.recipe.mixup)[:, None, None]
+            own = own * draw.beta(self.recipe.mixup)[:, None, None]
         if self.recipe.cutmix:
-            side = SIDE * (1 - _beta(draw, self.recipe.cutmix)).sqrt()
+            side = SIDE * (1 - draw.beta(self.recipe.cutmix)).sqrt()
             outside = 1 - _squares(draw.between(0, SIDE, 2), side[:, None]).float()
-            coin = draw.between(0, 1) < 0.5 if self.recipe.mixup else torch.zeros_like(side, dtype=torch.bool)
+            coin = draw.coins() if self.recipe.mixup else torch.zeros_like(side, dtype=torch.bool)
             own = torch.where(coin[:, None, None], own, outside)
         return own
-
-
-@dataclass(frozen=True)
-class _Draw:
-    """Random numbers for a batch, drawn where the generator lives: a CPU generator gives every device the same."""
-
-    generator: torch.Generator
-    device: torch.device
-    count: int
-
-    def between(self, low: float, high: float, *shape: int) -> Tensor:
-        """Uniform numbers [*shape, B]."""
-        unit = torch.rand(*shape, self.count, generator=self.generator, device=self.generator.device)
-        return (low + (high - low) * unit).to(self.device)
-
-    def integers(self, bound: int, *shape: int) -> Tensor:
-        """Uniform integers [*shape, B] from 0 to bound - 1."""
-        size = (*shape, self.count)
-        return torch.randint(bound, size, generator=self.generator, device=self.generator.device).to(self.device)
-
-
-def _beta(draw: _Draw, shape: float) -> Tensor:
-    """Numbers [B] of the Beta(shape, shape) distribution.
-
-    Exact for every shape: t = sqrt(U^(-1/shape) - 1) cos(2 pi V) has Student's form (Bailey 1994), and
-    (1 + t / sqrt(1 + t^2)) / 2 is then Beta (Devroye 1996); written so that a small shape cannot overflow.
-    """
-    first, second = draw.between(0, 1, 2)
-    power, cosine = first.pow(1 / shape), torch.cos(2 * math.pi * second)
-    spread = cosine.square() * (1 - power)
-    return torch.sqrt(spread / (power + spread)) * cosine.sign() / 2 + 0.5
 
 
 def _reflect(position: Tensor) -> Tensor:
@@ -163,25 +146,3 @@ def _rows(pixels: Tensor) -> Tensor:
 def _to_channels(mask: Tensor) -> Tensor:
     """A number for each pixel, [B, 32, 32], repeated for its three channels: [B, 32, 96]."""
     return mask.repeat_interleave(3, dim=2)
-
-
-def _rotate(pixels: Tensor, degrees: Tensor) -> Tensor:
-    """Each image turned counter-clockwise by its angle [B], bilinear, the edges reflected; float32."""
-    angle = degrees.deg2rad()
-    cos, sin, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
-    matrices = torch.stack([cos, -sin, zero, sin, cos, zero], dim=1).view(-1, 2, 3)
-    grid = F.affine_grid(matrices, [len(pixels), 3, SIDE, SIDE], align_corners=False)
-    planes = pixels.permute(0, 3, 1, 2).float()
-    turned = F.grid_sample(planes, grid, padding_mode="reflection", align_corners=False)
-    return turned.permute(0, 2, 3, 1)
-
-
-def _recolor(pixels: Tensor, factors: Tensor) -> Tensor:
-    """Each image with its brightness, contrast and saturation [3, B] multiplied, in this order; float32 in 0..255."""
-    brightness, contrast, saturation = factors[:, :, None, None]
-    flat = pixels.reshape(len(pixels), -1, 3).float()
-    luma = torch.tensor(_LUMA, device=pixels.device)
-    grey = (flat @ luma).mean(1)[:, None, None]
-    blend = saturation * torch.eye(3, device=pixels.device) + (1 - saturation) * luma[:, None]
-    changed = torch.baddbmm(brightness * (1 - contrast) * grey, flat, brightness * contrast * blend)
-    return changed.clamp_(0, 255).view(pixels.shape)

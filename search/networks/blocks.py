@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,27 @@ def output_side(side: int, *, kernel: int, padding: int = 0, stride: int = 1, la
             f"= {(side - kernel + 2 * padding) / stride + 1:g}; use fewer stages, a smaller kernel or padding"
         )
     return (side - kernel + 2 * padding) // stride + 1
+
+
+def linear_layers(
+    neurons: int,
+    *,
+    hidden: Sequence[int],
+    batch_norm: bool,
+    activation: str,
+    dropout: Sequence[float],
+    classes: int,
+) -> nn.Sequential:
+    """Logits [N, classes] of whatever has `neurons` numbers for each image; `dropout` follows each hidden layer."""
+    layers = nn.Sequential(nn.Flatten())
+    for width, share in zip(hidden, dropout, strict=True):
+        layers.append(nn.Linear(neurons, width))
+        if batch_norm:
+            layers.append(nn.BatchNorm1d(width))
+        layers.append(ACTIVATIONS[activation]())
+        layers.append(nn.Dropout(share))
+        neurons = width
+    return layers.append(nn.Linear(neurons, classes))
 
 
 class PartialIdentity(nn.Conv2d):

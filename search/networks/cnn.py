@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from search.candidate import Cnn
-from search.networks.blocks import ACTIVATIONS, CHANNELS, PIXELS, output_side
+from search.networks.blocks import ACTIVATIONS, CHANNELS, PIXELS, linear_layers, output_side
 
 
 class CnnNetwork(nn.Module):
@@ -15,37 +15,47 @@ class CnnNetwork(nn.Module):
         super().__init__()
         self.features = nn.Sequential()
         side, channels = PIXELS, CHANNELS
-        for number, width in enumerate(architecture.width, start=1):
-            for index in range(1, architecture.depth + 1):
-                side = self._convolve(channels, width, side, f"convolution {index} of stage {number}", architecture)
-                channels = width
-            if architecture.pool > 1:
-                side = output_side(
-                    side, kernel=architecture.pool, stride=architecture.pool, layer=f"pooling of stage {number}"
-                )
-                self.features.append(nn.MaxPool2d(architecture.pool))
-            self.features.append(nn.Dropout(architecture.dropout))
-        self.head = nn.Sequential(nn.Flatten())
-        neurons = channels * side * side
-        for hidden in architecture.hidden:
-            self.head.append(nn.Linear(neurons, hidden))
-            self.head.append(ACTIVATIONS[architecture.activation]())
-            self.head.append(nn.Dropout(architecture.hidden_dropout))
-            neurons = hidden
-        self.head.append(nn.Linear(neurons, classes))
-
-    def _convolve(self, inputs: int, outputs: int, side: int, layer: str, architecture: Cnn) -> int:
-        kernel = architecture.kernel
-        if architecture.padding == "valid":
-            side = output_side(side, kernel=kernel, layer=layer)  # "same" keeps the side for every kernel
-        self.features.append(
-            nn.Conv2d(inputs, outputs, kernel, padding=architecture.padding, bias=not architecture.batch_norm)
+        stages = zip(
+            architecture.width,
+            architecture.depth,
+            architecture.kernel,
+            architecture.pool,
+            architecture.dropout,
+            strict=True,
         )
-        if architecture.batch_norm:
-            self.features.append(nn.BatchNorm2d(outputs))
-        self.features.append(ACTIVATIONS[architecture.activation]())
-        return side
+        for number, (width, depth, kernel, pool, dropout) in enumerate(stages, start=1):
+            for index in range(1, depth + 1):
+                padding = _padding(architecture, kernel)
+                layer = f"convolution {index} of stage {number}"
+                side = output_side(side, kernel=kernel, padding=padding, layer=layer)
+                self.features.append(nn.Conv2d(channels, width, kernel, padding=padding))  # biases as notebooks have
+                if architecture.batch_norm:
+                    self.features.append(nn.BatchNorm2d(width))
+                self.features.append(ACTIVATIONS[architecture.activation]())
+                channels = width
+            if pool > 1:
+                side = output_side(side, kernel=pool, stride=pool, layer=f"pooling of stage {number}")
+                self.features.append(nn.MaxPool2d(pool))
+            self.features.append(nn.Dropout(dropout))
+        self.head = linear_layers(
+            channels * side * side,
+            hidden=architecture.hidden,
+            batch_norm=architecture.hidden_batch_norm,
+            activation=architecture.activation,
+            dropout=architecture.hidden_dropout,
+            classes=classes,
+        )
 
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.head(self.features(images))
         return logits
+
+
+def _padding(architecture: Cnn, kernel: int) -> int:
+    match architecture.padding:
+        case "same":
+            return kernel // 2  # kernels are odd then
+        case "valid":
+            return 0
+        case pixels:
+            return pixels

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from search.candidate import Candidate
 from search.running.doctor import shelf_of
-from search.running.examine import Examined, examine
+from search.running.examine import LATENCY, Examined, examine
 from search.running.forecast import Forecast
 from search.running.job import Began, Event, Failed, Finished, Job, Left, Lost, Unsaved, patience
 from search.running.signals import StopFlag
@@ -31,12 +31,8 @@ OUTAGE = 600.0  # seconds that a database may be silent before the search gives 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Running:
-    """What the desk remembers of a trial on a slot."""
-
-    violations: Mapping[str, float]
-    numbers: dict[str, float]  # of its network and of its pace, told at its end
+Numbers = dict[str, float]
+"""What is known of a running trial: of its network, its latency, its pace; told at its end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +46,7 @@ class Desk:
     folder: Path  # of the study
     flag: StopFlag
     trial_timeout: float | None = None  # seconds
-    running: dict[int, Running] = field(default_factory=dict)  # by trial number
+    running: dict[int, Numbers] = field(default_factory=dict)  # by trial number
 
     def hand_out(self) -> Iterator[Update]:
         """Give every idle slot a trial, as far as the study has any left."""
@@ -64,7 +60,7 @@ class Desk:
                 continue
             slot = self.slots.idle[0]
             self.slots.start(slot, self._job(asked, examined.candidate, examined.numbers["flops"]))
-            self.running[asked.number] = _running(examined)
+            self.running[asked.number] = examined.numbers
             yield Started(number=asked.number, slot=slot, title=title(examined.candidate, asked.baseline))
 
     def collect(self) -> Iterator[Update]:
@@ -119,6 +115,7 @@ class Desk:
     def _take(self, slot: int, number: int, event: Event) -> Iterator[Update]:
         match event:
             case Began():
+                self._measured(number, event.latency_ms)
                 if event.epoch or event.step or event.rejected:
                     yield Resumed(number=number, epoch=event.epoch, rejected=event.rejected)
             case EpochResult():
@@ -132,6 +129,7 @@ class Desk:
             case Finished():
                 yield from self._end(number, lambda trial: self._complete(number, trial, event))
             case Failed():
+                self._measured(number, event.latency_ms)
                 yield from self._end(number, lambda trial: self._fail(number, trial, event))
             case Left():
                 yield from self._surely(lambda: self.study.put_back(number))
@@ -160,11 +158,10 @@ class Desk:
 
     def _refuse(self, asked: Asked, examined: Examined) -> Iterator[Update]:
         number, failed = asked.number, Failed(outcome="infeasible", message=examined.problem)
-        trial = _running(examined)
-        yield from self._surely(lambda: self._fail(number, trial, failed))
+        yield from self._surely(lambda: self._fail(number, examined.numbers, failed))
         yield from self._ended(number)
 
-    def _end(self, number: int, tell: Callable[[Running], None]) -> Iterator[Update]:
+    def _end(self, number: int, tell: Callable[[Numbers], None]) -> Iterator[Update]:
         trial = self.running[number]
         yield from self._surely(lambda: tell(trial))
         del self.running[number]
@@ -185,7 +182,7 @@ class Desk:
 
     def _report(self, number: int, result: EpochResult) -> bool:
         assert result.validation_accuracy is not None, "a trial has a validation part"
-        self.running[number].numbers["seconds_per_epoch"] = result.seconds
+        self.running[number]["seconds_per_epoch"] = result.seconds
         return self.study.report(
             number,
             epoch=result.epoch,
@@ -197,22 +194,27 @@ class Desk:
             seconds=result.seconds,
         )
 
-    def _prune(self, number: int, trial: Running) -> None:
-        self.study.note(number, **trial.numbers)
-        self.study.prune(number, violations=trial.violations)
+    def _measured(self, number: int, latency_ms: float | None) -> None:
+        if latency_ms is not None:
+            self.running[number]["latency_ms"] = latency_ms
 
-    def _complete(self, number: int, trial: Running, finished: Finished) -> None:
+    def _prune(self, number: int, numbers: Numbers) -> None:
+        self.study.note(number, **numbers)
+        self.study.prune(number, violations=self.space.violations(numbers))
+
+    def _complete(self, number: int, numbers: Numbers, finished: Finished) -> None:
         self.study.complete(
             number,
-            violations=trial.violations,
+            violations=self.space.violations(numbers),
             checkpoint=finished.checkpoint_sha256,
-            **trial.numbers,
+            **numbers,
             **finished.numbers(),
         )
 
-    def _fail(self, number: int, trial: Running, failed: Failed) -> None:
-        self.study.note(number, **trial.numbers)
-        self.study.fail(number, outcome=failed.outcome, message=failed.message, violations=trial.violations)
+    def _fail(self, number: int, numbers: Numbers, failed: Failed) -> None:
+        self.study.note(number, **numbers)
+        violations = self.space.violations(numbers)
+        self.study.fail(number, outcome=failed.outcome, message=failed.message, violations=violations)
 
     def _job(self, asked: Asked, candidate: Candidate, flops: float) -> Job:
         return Job(
@@ -226,6 +228,8 @@ class Desk:
             reported=asked.reported,
             patience=patience(self.forecast.epoch_seconds(flops, slots=len(self.slots))),
             limit=self.trial_timeout,
+            latency=self.study.manifest.cost == LATENCY or LATENCY in self.space.limits,
+            most_latency=self.space.limits.get(LATENCY),
         )
 
     def _surely(self, call: Callable[[], T]) -> Generator[Update, None, T]:
@@ -245,16 +249,11 @@ class Desk:
                 time.sleep(TICK)
 
 
-def _running(examined: Examined) -> Running:
-    return Running(violations=examined.violations, numbers=dict(examined.numbers))
-
-
 def title(candidate: Candidate, baseline: str | None) -> str:
     """A candidate in a few words."""
     architecture, recipe = candidate.architecture, candidate.recipe
-    widths = "/".join(str(width) for width in architecture.width)
-    words = f"{architecture.family} {widths}, {recipe.optimizer} {recipe.learning_rate:.3g}, batch {recipe.batch_size}"
-    return f"{baseline}: {words}" if baseline else words
+    trained = f"{recipe.optimizer} {recipe.learning_rate:.3g}, batch {recipe.batch_size}"
+    return f"{baseline}: " * (baseline is not None) + f"{architecture.family} {architecture.title}, {trained}"
 
 
 def note(best: TrialRecord) -> str:

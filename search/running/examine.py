@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from search.candidate import FAMILIES, Candidate, CandidateError, Value, checks, from_values
+from search.candidate import FAMILIES, Candidate, CandidateError, Check, Value, checks, from_values
 from search.networks.blocks import NetworkError
-from search.networks.count import MEASURES, Cost, cost
+from search.networks.count import Cost, cost
+from search.training.memory import training_bytes
 from spaces import Space, load_space
+
+LATENCY = "latency_ms"  # of one image, measured on a slot before a training; the others are counted before that
+MEASURES = ("parameters", "flops", "memory_mb", LATENCY)
+"""What a constraint may limit, and what a study may make small beside its accuracy."""
 
 
 def load(name: str) -> Space:
     """A space by the name of a shipped one or by its file. Raises SpaceError."""
-    return load_space(name, families={family: checks(family) for family in FAMILIES}, measures=MEASURES)
+    return load_space(name, families=families(), measures=MEASURES)
+
+
+def families() -> dict[str, dict[str, Check]]:
+    """For each family the names that its spaces and baselines may use, with the check of their values."""
+    return {family: checks(family) for family in FAMILIES}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,13 +32,9 @@ class Examined:
 
     candidate: Candidate | None
     cost: Cost | None
-    violations: Mapping[str, float]
+    numbers: dict[str, float] = field(default_factory=dict)  # what was counted, by measure
+    violations: Mapping[str, float] = field(default_factory=dict)
     problem: str = ""
-
-    @property
-    def numbers(self) -> dict[str, float]:
-        """What was counted, by name."""
-        return self.cost.measures() if self.cost else {}
 
 
 def examine(space: Space, values: Mapping[str, Value]) -> Examined:
@@ -37,8 +43,18 @@ def examine(space: Space, values: Mapping[str, Value]) -> Examined:
         candidate = from_values(values)
         counted = cost(candidate.architecture)
     except (CandidateError, NetworkError) as error:
-        return Examined(candidate=None, cost=None, violations={}, problem=str(error))
-    violations = space.violations(counted.measures())
-    over = [f"{name} {counted.measures()[name]:,.0f}" for name, violation in violations.items() if violation > 0]
+        return Examined(candidate=None, cost=None, problem=str(error))
+    numbers = measures(candidate, counted)
+    violations = space.violations(numbers)
+    over = [f"{name} {numbers[name]:,.0f}" for name, violation in violations.items() if violation > 0]
     problem = f"over the limit of the space: {', '.join(over)}" if over else ""
-    return Examined(candidate=candidate, cost=counted, violations=violations, problem=problem)
+    return Examined(candidate=candidate, cost=counted, numbers=numbers, violations=violations, problem=problem)
+
+
+def measures(candidate: Candidate, counted: Cost) -> dict[str, float]:
+    """All that is known of a candidate before a slot has seen it."""
+    return {
+        "parameters": counted.parameters,
+        "flops": counted.flops,
+        "memory_mb": training_bytes(counted, candidate.recipe) / 1e6,
+    }

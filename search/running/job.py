@@ -48,6 +48,8 @@ class Job:
     reported: int | None = None  # epochs that are known of it: no checkpoint beyond them is taken
     patience: float = LEAST_PATIENCE  # seconds without an event before the slot counts as hung
     limit: float | None = None  # seconds that it may take on its slot
+    latency: bool = False  # measure it before the training
+    most_latency: float | None = None  # milliseconds; what is slower is not trained
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +59,7 @@ class Began:
     epoch: int = 0  # finished before
     step: int = 0  # of all the steps of the training, done before
     rejected: tuple[str, ...] = ()  # checkpoints that did not verify, and why
+    latency_ms: float | None = None  # of one image, where it was asked for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,13 +82,13 @@ class Finished:
 
     seconds: float  # on this slot
     images_per_second: float | None  # None where nothing was left to train
-    memory_mb: float | None  # peak on the GPU
+    peak_memory_mb: float | None  # on the GPU
     weights_sha256: str | None  # of the file at Job.weights
     checkpoint_sha256: str | None  # of the final checkpoint on Job.shelf
 
     def numbers(self) -> dict[str, float]:
         """What is worth a column beside the accuracy."""
-        found = {"images_per_second": self.images_per_second, "memory_mb": self.memory_mb}
+        found = {"images_per_second": self.images_per_second, "peak_memory_mb": self.peak_memory_mb}
         return {name: value for name, value in found.items() if value is not None}
 
 
@@ -96,6 +99,7 @@ class Failed:
     outcome: Outcome
     message: str
     trace: str = ""
+    latency_ms: float | None = None  # where that is the reason
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from random import Random
 
+from search.candidate import Value, from_values, values_of
 from search.data import split as splits
 from search.data.cifar10 import fingerprint
 from search.data.sources import Source, find_source
+from search.running.carrying import find_carry
 from search.running.doctor import sweep
-from search.running.examine import examine, load
+from search.running.examine import MEASURES, examine, families, load
 from search.running.forecast import Forecast
 from search.running.job import Job, Leaving
 from search.running.machine import Machine, survey
@@ -21,8 +24,10 @@ from search.running.provenance import PACKAGES, provenance
 from search.running.stint import AnySlots
 from search.running.updates import Opened
 from spaces import Space, difference
-from studies import StudyError
-from studies.history import known_manifest
+from spaces.baselines import find_baseline
+from studies import StudyError, unknown
+from studies.carried import Carry, carried_from
+from studies.history import known_manifest, read_history
 from studies.lock import lock
 from studies.manifest import Manifest
 from studies.pruners import make_pruner
@@ -57,7 +62,10 @@ class Search:
     storage: str | None = None  # studies.db in the folder unless given
     data: str | None = None
     sampler: str = "tpe"
-    pruner: str = "median"
+    pruner: str | None = None  # median, or none where a cost forbids it, unless given
+    cost: str | None = None  # a measure to make small beside the accuracy
+    enqueue: tuple[str, ...] = ()  # published recipes that a new study tries first
+    carry_over: str | None = None  # a study whose trials a new one starts with, where they lie in its space
     slots: int | None = None
     epochs: int | None = None  # the space's own length, shortened to `minutes`, unless given
     minutes: float = 50.0  # that the search should take, within reason
@@ -95,13 +103,24 @@ class Opening:
             source=find_source(search.data),
         )
         check_name(opening.name)
+        if search.carry_over == opening.name:
+            raise StudyError(f"study {opening.name!r} has its own trials already; name the new one with --study OTHER")
+        if search.carry_over is not None:
+            check_name(search.carry_over)
         make_sampler(search.sampler, seed=0, trials=search.trials, conditional=opening.space.has_conditions)
-        make_pruner(search.pruner, trials=search.trials, epochs=search.epochs or LENGTH)
+        if search.cost is not None and search.cost not in MEASURES:
+            raise unknown("cost", search.cost, MEASURES)
+        opening.queue()
+        make_pruner(opening.pruner, trials=search.trials, epochs=search.epochs or LENGTH, cost=search.cost)
         return opening
 
     @property
     def name(self) -> str:
         return self.search.study or self.space.name
+
+    @property
+    def pruner(self) -> str:
+        return self.search.pruner or ("none" if self.search.cost else "median")
 
     @property
     def folder(self) -> Path:
@@ -115,6 +134,30 @@ class Opening:
     def url(self) -> str:
         return storage_url(self.search.folder, self.search.storage)
 
+    def queue(self) -> list[tuple[str, dict[str, Value]]]:
+        """What a new study tries first, as it keeps them: the space's baselines, then the published ones asked for.
+
+        Raises SpaceError for an unknown name, StudyError for one that the space does not hold.
+        """
+        named = [(baseline.name, baseline.values) for baseline in self.space.baselines]
+        named += [(name, self._published(name)) for name in self.search.enqueue]
+        return [(name, self.space.stored(values)) for name, values in named]
+
+    def _published(self, name: str) -> Mapping[str, Value]:
+        candidate = from_values(find_baseline(name, families=families()).values)
+        names = [parameter.name for parameter in self.space.parameters]
+        values = self.space.complete(values_of(candidate, names))
+        problems = self.space.check(values)
+        if not problems and from_values(values) != candidate:
+            problems = ["it has other values where the space leaves the defaults"]
+        if problems:
+            raise StudyError(
+                f"baseline {name} is not in space {self.space.name}, so a study of it cannot try it:\n  "
+                + "\n  ".join(problems)
+                + f"\ntrain it alone with `cifar-search baseline {name}`, or name a space that holds it"
+            )
+        return values
+
     def lock(self) -> AbstractContextManager[None]:
         """Keeps a second supervisor away, unless the storage lets several share a study."""
         return lock(self.folder / "lock", shared=shareable(self.url))
@@ -125,7 +168,12 @@ class Opening:
         self.folder.mkdir(parents=True, exist_ok=True)
         if not self.split.exists():
             validation = len(images) // VALIDATION_SHARE
-            splits.stratified(images.labels, validation=validation, seed=self.search.seed).save(self.split)
+            given = self.search.folder / (self.search.carry_over or "") / "split.npz"
+            if self.search.carry_over and given.exists():  # on another split no trial could be carried over
+                split = splits.load(given)
+            else:
+                split = splits.stratified(images.labels, validation=validation, seed=self.search.seed)
+            split.save(self.split)
         split = splits.load(self.split)
         length = self.search.epochs or LENGTH
         manifest = Manifest(
@@ -137,6 +185,7 @@ class Opening:
             seed=self.search.seed,
             epochs=length,
             retrain_epochs=self.space.length.retrain if self.space.length else RETRAIN * length,
+            cost=self.search.cost,
             versions={package: version(package) for package in PACKAGES},
         )
         return manifest, len(split.training)
@@ -149,6 +198,8 @@ class Opening:
         with opened(self.url):
             pass  # makes the database, or says at once what is wrong with it
         stored = known_manifest(self.name, storage=self.url)
+        if stored is None and self.search.carry_over:
+            stored = read_history(self.search.carry_over, storage=self.url).manifest
         if stored is None:
             return manifest if self.search.epochs else None
         return replace(manifest, epochs=self.search.epochs or stored.epochs, images=stored.images)
@@ -159,7 +210,7 @@ class Opening:
             self.name,
             storage=self.url,
             sampler=self.search.sampler,
-            pruner=self.search.pruner,
+            pruner=self.pruner,
             trials=self.search.trials,
             manifest=manifest,
             conditional=self.space.has_conditions,
@@ -167,11 +218,24 @@ class Opening:
             provenance={
                 **provenance(self.machine, source=self.source, manifest=manifest),
                 "sampler": self.search.sampler,
-                "pruner": self.search.pruner,
+                "pruner": self.pruner,
+                "description": self.space.description,
+                **({"length": f"{length.trial} {length.retrain}"} if (length := self.space.length) else {}),
             },
+            carry=self.carry(manifest),
         )
         sweep(self.folder, study.history(), alone=not shareable(self.url))
         return study
+
+    def carry(self, manifest: Manifest) -> Carry | None:
+        """What a new study is given of another one; None where it has that, or nothing was asked for.
+
+        Raises StudyError, StorageError.
+        """
+        old = self.search.carry_over
+        if old is None or carried_from(self.name, storage=self.url) == old:
+            return None
+        return find_carry(old, space=self.space, manifest=manifest, storage=self.url)
 
     def predict(self, slots: AnySlots, *, images: int, leaving: Leaving) -> Forecast:
         """Measure all slots at once on the space's first baseline, or on its first draw that may be trained."""
@@ -186,7 +250,7 @@ class Opening:
             flops=known.cost.flops,
             mean_flops=sum(feasible) / len(draws),  # a draw that is over a limit costs nothing
             images=images,
-            pruning=self.search.pruner != "none",
+            pruning=self.pruner != "none",
             learning=self.search.sampler == "tpe" and self.search.trials > STARTUP_TRIALS,
         )
 

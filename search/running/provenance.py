@@ -46,7 +46,18 @@ class Difference:
 
 
 def provenance(machine: Machine, *, source: Source, manifest: Manifest) -> dict[str, str]:
-    """All that a number of this process depends on, as text by name; no password is in it."""
+    """All that a number of a study depends on, as text by name; no password is in it."""
+    return {
+        **circumstances(machine, source=source),
+        "data SHA-256": manifest.data_fingerprint,
+        "split SHA-256": manifest.split_fingerprint,
+        "space": f"{manifest.space_name}, SHA-256 {manifest.space_fingerprint}",
+        "study seed": str(manifest.seed),
+    }
+
+
+def circumstances(machine: Machine, *, source: Source) -> dict[str, str]:
+    """All that a number of this process depends on, whatever is trained."""
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "host": socket.gethostname(),
@@ -63,10 +74,6 @@ def provenance(machine: Machine, *, source: Source, manifest: Manifest) -> dict[
         "cores": str(machine.cores),
         "precision": machine.precision,
         "data": source.title,
-        "data SHA-256": manifest.data_fingerprint,
-        "split SHA-256": manifest.split_fingerprint,
-        "space": f"{manifest.space_name}, SHA-256 {manifest.space_fingerprint}",
-        "study seed": str(manifest.seed),
     }
 
 

@@ -37,10 +37,22 @@ class Status:
             "storage": self.storage,
             "planned": self.history.planned,
             "trials": dict(self.history.counts),
+            "carried": self.history.carried,
             "best": None if best is None else {"number": best.number, "validation_accuracy": best.accuracy},
+            "front": front_json(self.history),
             "running": [running_json(trial) for trial in self.history.trials if trial.state == "running"],
             "seconds_left": self.seconds_left,
         }
+
+
+def front_json(history: History) -> list[dict[str, Any]] | None:
+    """The Pareto front of a study with a cost, cheapest first; None without a cost."""
+    if (cost := history.manifest.cost) is None:
+        return None
+    return [
+        {"number": trial.number, "validation_accuracy": trial.accuracy, cost: trial.attributes[cost]}
+        for trial in history.front
+    ]
 
 
 def running_json(trial: TrialRecord) -> dict[str, Any]:
@@ -58,6 +70,7 @@ def best_json(history: History) -> dict[str, Any]:
         "validation_accuracy": best.accuracy,
         "baseline": best.baseline,
         "values": best.values,
+        "front": front_json(history),
         **best.attributes,
     }
 

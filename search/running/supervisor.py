@@ -43,7 +43,7 @@ def run(search: Search, *, work: str = TRAINING) -> Iterator[Update]:
             known = opening.known_length(manifest)  # another supervisor may have been quicker
             manifest, note = (known, "") if known else opening.fitted_length(manifest, prediction)
             study = stack.enter_context(opening.study(manifest))
-        study.enqueue([(baseline.name, baseline.values) for baseline in opening.space.baselines])
+        study.enqueue(opening.queue())
         share = (study.manifest.images or images) / images
         seconds = share * prediction.seconds(trials=study.remaining, epochs=study.manifest.epochs)
         yield opening.told(study, seconds=seconds, notes=(note, *notes))

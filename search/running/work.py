@@ -24,6 +24,7 @@ from search.networks.build import build
 from search.running.job import Began, Event, Failed, Finished, Job, Leaving, Left, Outcome, Run, Setting, Speed, Unsaved
 from search.running.shelf import Shelf, write_whole
 from search.training.checkpoint import CheckpointError, pack, unpack
+from search.training.latency import latency_ms
 from search.training.precision import Precision
 from search.training.throughput import images_per_second
 from search.training.train import DivergedError, Training, begin, train
@@ -84,13 +85,18 @@ def _run(job: Job, bench: Bench, leaving: Leaving) -> Iterator[Event]:
     if job.epochs is None:
         yield Speed(images_per_second=images_per_second(job.candidate, store=data, precision=precision))
         return
+    latency = latency_ms(job.candidate.architecture, store=data, precision=precision) if job.latency else None
+    if latency is not None and job.most_latency is not None and latency > job.most_latency:
+        message = f"over the limit of the space: latency_ms {latency:.3g}"
+        yield Failed(outcome="infeasible", message=message, latency_ms=latency)
+        return
     if data.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(data.device)
     shelf = Shelf(job.shelf) if job.shelf else None
     training, rejected = _take_up(job, shelf, data=data, epochs=job.epochs, precision=precision)
     checkpoints = Checkpoints.of(training, shelf=shelf, identity=identity(job))
     step_before, seconds_before = training.step, training.seconds
-    yield Began(epoch=training.epoch, step=training.step, rejected=rejected)
+    yield Began(epoch=training.epoch, step=training.step, rejected=rejected, latency_ms=latency)
     sys.audit("cifar_search.slot.began")
     for result in train(training):
         if result is not None:
@@ -109,7 +115,7 @@ def _run(job: Job, bench: Bench, leaving: Leaving) -> Iterator[Event]:
     yield Finished(
         seconds=seconds,
         images_per_second=len(data.training) * steps / training.steps / seconds if steps else None,
-        memory_mb=torch.cuda.max_memory_allocated(data.device) / 2**20 if data.device.type == "cuda" else None,
+        peak_memory_mb=torch.cuda.max_memory_allocated(data.device) / 2**20 if data.device.type == "cuda" else None,
         weights_sha256=weights_sha256,
         checkpoint_sha256=checkpoint_sha256,
     )

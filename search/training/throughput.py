@@ -15,7 +15,7 @@ from search.data.store import Store, normalise
 from search.networks.build import build
 from search.training.optimizer import optimizer
 from search.training.precision import Precision, autocast
-from search.training.train import begin, fit_whitening, train
+from search.training.train import begin, fit_to, train
 
 BATCHES = 16  # of one measured stretch
 SECONDS = 2.0  # measured at least, after one stretch to warm up
@@ -73,7 +73,7 @@ def _stretch(candidate: Candidate, *, store: Store, precision: Precision) -> Str
 def _bare_stretch(candidate: Candidate, *, store: Store, precision: Precision) -> Stretch:
     few = _few(candidate, store)
     network = build(candidate.architecture, classes=len(store.training.classes), seed=0, device=store.device)
-    fit_whitening(network, few)
+    fit_to(network, few)
     optimise = optimizer(network, candidate.recipe)
     size = min(candidate.recipe.batch_size, len(few.training))
     batches = list(

@@ -11,20 +11,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
 
 from search.candidate import Recipe
 from search.data.augmentation import Augmentation, Prepared, Targets
 from search.data.store import Store, normalise
-from search.networks.blocks import Whitening
+from search.networks.fit import fit
 from search.training.averaging import EVERY, Averaging
 from search.training.evaluate import evaluate
-from search.training.optimizer import optimizer, schedule
+from search.training.optimizer import add_l1, matrices, optimizer
 from search.training.precision import Precision, autocast
 from search.training.result import EpochResult
+from search.training.schedule import Schedule
 
-WHITENING_IMAGES = 5000  # as many as arXiv 2404.00498 takes
+FITTED_IMAGES = 5000  # a whitening stem takes its directions from as many (arXiv 2404.00498)
 FINITE_EVERY = 20  # steps between two looks at the loss: each look makes a GPU wait
 
 State = dict[str, Any]
@@ -49,7 +50,7 @@ class Training:
     augmentation: Augmentation
     prepared: Prepared
     optimizer: Optimizer
-    schedule: LambdaLR
+    schedule: Schedule
     averaging: Averaging | None
     generator: torch.Generator  # on the store's device; dropout draws from the global one
     order: Tensor  # int64, the images of this epoch's batches
@@ -111,7 +112,7 @@ def begin(
     torch.manual_seed(seed)  # dropout draws from the global generator only
     augmentation = Augmentation(recipe)
     prepared = augmentation.prepare(store.training, fill=store.mean, seed=seed)
-    fit_whitening(network, store)
+    fit_to(network, store)
     optimise = optimizer(network, recipe)
     batch_size = min(recipe.batch_size, len(store.training))
     steps = len(store.training) // batch_size  # an incomplete last batch is left to the next epoch's shuffle
@@ -128,7 +129,7 @@ def begin(
         augmentation=augmentation,
         prepared=prepared,
         optimizer=optimise,
-        schedule=schedule(optimise, recipe, steps=steps * epochs),
+        schedule=Schedule(optimise, recipe, steps=steps * epochs),
         averaging=Averaging(network) if recipe.averaging and enough else None,
         generator=torch.Generator(store.device).manual_seed(seed),
         order=torch.empty(0, dtype=torch.int64, device=store.device),
@@ -166,6 +167,10 @@ def _step(training: Training) -> None:
     loss = cross_entropy(logits, targets, smoothing=recipe.label_smoothing)
     training.optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
+    if recipe.l1:
+        add_l1(matrices(training.network), recipe.l1)
+    if recipe.clip:
+        clip_grad_norm_(training.network.parameters(), recipe.clip, foreach=True)
     training.optimizer.step()
     training.schedule.step()
     training.loss += loss.detach()
@@ -195,17 +200,19 @@ def _end_epoch(training: Training, *, start: float) -> EpochResult:
         validation = evaluate(training.network, store.validation, store=store, precision=training.precision)
         if not math.isfinite(validation.loss):  # the step after the last look was one too many
             raise DivergedError(f"the validation loss is {validation.loss} after epoch {epoch}")
-    loss, correct = float(training.loss), int(training.correct)
+    train_loss = float(training.loss) / training.steps  # batches are all of one size
+    correct = int(training.correct)
+    training.schedule.end_epoch(train_loss)
     training.epoch = epoch
     training.seconds += time.perf_counter() - start
     return EpochResult(
         epoch=epoch,
         epochs=training.epochs,
-        train_loss=loss / training.steps,  # batches are all of one size
+        train_loss=train_loss,
         train_accuracy=correct / (training.steps * training.batch_size),
         validation_loss=validation.loss if validation else None,
         validation_accuracy=validation.accuracy if validation else None,
-        learning_rate=float(training.schedule.get_last_lr()[0]),
+        learning_rate=training.schedule.learning_rate,
         seconds=training.seconds - training.seconds_before,
     )
 
@@ -224,8 +231,7 @@ def cross_entropy(logits: Tensor, targets: Targets, *, smoothing: float) -> Tens
     return torch.lerp(second, first, targets.share).mean()
 
 
-def fit_whitening(network: nn.Module, store: Store) -> None:
-    """Take the directions of every whitening stem from the training images."""
-    for module in network.modules():
-        if isinstance(module, Whitening):
-            module.fit(normalise(store.training.pixels[:WHITENING_IMAGES], store.mean, store.std))
+def fit_to(network: nn.Module, store: Store) -> None:
+    """Give the network what it takes from the training images before its first step."""
+    images = normalise(store.training.pixels[:FITTED_IMAGES], store.mean, store.std)
+    fit(network, images=images, mean=store.mean, std=store.std)

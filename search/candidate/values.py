@@ -1,0 +1,138 @@
+"""From flat values to a candidate, and back; what each name may be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, fields
+from functools import cache
+from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from search.candidate.architecture import FAMILIES, Architecture
+from search.candidate.fields import MOST_STAGES, STRICT
+from search.candidate.recipe import Recipe
+
+Value = str | int | float | bool
+Values = Mapping[str, Value]
+"""One draw from a space, flat, by dotted name: `architecture.width.2`, `recipe.learning_rate`."""
+
+Check = Callable[[Value], str | None]
+"""Says what is wrong with a value, or None."""
+
+T = TypeVar("T")
+
+
+class CandidateError(ValueError):
+    """Values that make no candidate: every rule that is broken, one a line."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Candidate:
+    """Architecture and recipe: all that a trial needs to know but its seed and its length."""
+
+    architecture: Architecture
+    recipe: Recipe
+
+    def as_dict(self) -> dict[str, Any]:
+        """Nested plain data for a report, the family included."""
+        architecture = {"family": self.architecture.family, **asdict(self.architecture)}
+        return {"architecture": architecture, "recipe": asdict(self.recipe)}
+
+
+def from_values(values: Values) -> Candidate:
+    """The candidate that flat values describe; fields that are not named keep their defaults. Raises CandidateError.
+
+    A field with an entry for each stage is given by entries (`width.1`, `width.2`, ...) or, where all are equal, by one
+    value for all of them (`width`).
+    """
+    family = values.get("architecture.family")
+    if family not in FAMILIES:
+        raise CandidateError(f"architecture.family is {family!r}; known: {', '.join(FAMILIES)}")
+    known = checks(str(family))
+    problems = [f"{name} is not a field of family {family!r}" for name in values if name not in known]
+    parts: dict[str, dict[str, Any]] = {"architecture": {}, "recipe": {}}
+    for name in sorted(known.keys() & values.keys() - {"architecture.family"}):  # sorted: width.1 before width.2
+        part, field, *index = name.split(".")
+        if not index:
+            parts[part][field] = values[name]
+            continue
+        entries = parts[part].setdefault(field, ())
+        if not isinstance(entries, tuple):
+            problems.append(f"{name} is given, and {part}.{field} for all of them too: leave one out")
+            continue
+        if int(index[0]) != len(entries) + 1:
+            problems.append(f"{part}.{field}.{len(entries) + 1} is missing before {name}")
+        parts[part][field] = (*entries, values[name])
+    architecture = _made(FAMILIES[str(family)], "architecture", parts, problems)
+    recipe = _made(Recipe, "recipe", parts, problems)
+    if problems or architecture is None or recipe is None:
+        raise CandidateError("\n".join(problems))
+    return Candidate(architecture=architecture, recipe=recipe)
+
+
+def values_of(candidate: Candidate, names: Iterable[str]) -> dict[str, Value]:
+    """The flat values of a candidate for those of the names that it has; `width` only where all its widths agree."""
+    found: dict[str, Value] = {}
+    parts = candidate.as_dict()
+    for name in names:
+        part, field, *index = name.split(".")
+        value = parts[part].get(field)
+        if isinstance(value, (tuple, list)):
+            entries = value[int(index[0]) - 1 : int(index[0])] if index else value
+            value = entries[0] if len(set(entries)) == 1 else None
+        if value is not None:
+            found[name] = value
+    return found
+
+
+def _made(owner: type[T], part: str, parts: Mapping[str, dict[str, Any]], problems: list[str]) -> T | None:
+    try:
+        return owner(**parts[part])
+    except ValidationError as error:
+        problems += [_sentence(problem, part=part) for problem in error.errors()]
+        return None
+
+
+@cache
+def checks(family: str) -> dict[str, Check]:
+    """Every name that a space of this family may use, with the check of its values."""
+    found: dict[str, Check] = {"architecture.family": lambda value: None if value == family else f"must be {family}"}
+    for part, owner in (("architecture", FAMILIES[family]), ("recipe", Recipe)):
+        hints = get_type_hints(owner, include_extras=True)
+        for field in fields(owner):
+            name, entry = f"{part}.{field.name}", _entry(hints[field.name])
+            found[name] = _check(entry or hints[field.name])
+            if entry:
+                found |= {f"{name}.{index}": found[name] for index in range(1, MOST_STAGES + 1)}
+    return found
+
+
+def _entry(hint: Any) -> Any:
+    """The type of one entry of a field that has one for each stage, else None."""
+    inner = get_args(hint)[0] if get_origin(hint) is Annotated else None
+    return get_args(inner)[0] if get_origin(inner) is tuple else None
+
+
+def _check(hint: Any) -> Check:
+    adapter: TypeAdapter[Any] = TypeAdapter(hint)
+
+    def check(value: Value) -> str | None:
+        try:
+            adapter.validate_python(value, strict=True)
+        except ValidationError as error:
+            return _sentence(error.errors()[0])
+        return None
+
+    return check
+
+
+def _sentence(problem: Any, *, part: str = "") -> str:
+    # pydantic counts the entries of a tuple from 0, space files from 1
+    steps = [step + 1 if isinstance(step, int) else step for step in problem["loc"]]
+    place = ".".join(str(step) for step in [part, *steps] if step)
+    text = problem["msg"].removeprefix("Value error, ")
+    if not steps:
+        return f"{place}: {text}" if place else text
+    return f"{place}: {text}, not {problem['input']!r}"

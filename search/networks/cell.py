@@ -1,0 +1,114 @@
+"""The cell family: the networks of NAS-Bench-201."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from search.candidate import Cell
+from search.networks.blocks import CHANNELS, NetworkError
+
+NODES = 4
+EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))  # the nodes that each edge joins, in the benchmark's order
+STAGES = 3  # the second and the third start with a block that halves the picture and doubles the channels
+
+
+class CellBlock(nn.Module):
+    """Four nodes; each is the sum of the earlier ones, each after the operation of its edge.
+
+    Only edges on a way from the first node to the last are built: the benchmark builds (and counts the weights of) the
+    others too, but they change no answer.
+    """
+
+    def __init__(self, operations: Sequence[str], channels: int) -> None:
+        super().__init__()
+        self.ways = used(operations)
+        self.operations = nn.ModuleList(_operation(operations[EDGES.index(way)], channels) for way in self.ways)
+
+    def forward(self, images: Tensor) -> Tensor:
+        nodes = {0: images}
+        for (start, end), operation in zip(self.ways, self.operations, strict=True):  # in order: ends never decrease
+            answer = operation(nodes[start])
+            nodes[end] = nodes[end] + answer if end in nodes else answer
+        return nodes[NODES - 1]
+
+
+class Reduction(nn.Module):
+    """A residual block that halves the picture; its shortcut is a mean of 2x2 pixels and a 1x1 convolution."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.branch = nn.Sequential(
+            _activated_convolution(inputs, outputs, kernel=3, stride=2),
+            _activated_convolution(outputs, outputs, kernel=3),
+        )
+        self.shortcut = nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(inputs, outputs, 1, bias=False))
+
+    def forward(self, images: Tensor) -> Tensor:
+        answer: Tensor = self.shortcut(images) + self.branch(images)
+        return answer
+
+
+class CellNetwork(nn.Module):
+    """Logits [N, classes] of normalised images [N, 3, 32, 32].
+
+    The benchmark's best of all 15,625 cells reaches 94.37 % on the test set, the mean of its trainings of 200 epochs
+    with 16 channels and 5 cells in each stage (arXiv 2001.00326): the yardstick for what a search finds here.
+    """
+
+    def __init__(self, architecture: Cell, *, classes: int) -> None:
+        super().__init__()
+        channels = architecture.width
+        self.stem = nn.Sequential(nn.Conv2d(CHANNELS, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels))
+        self.cells = nn.Sequential()
+        for stage in range(STAGES):
+            if stage > 0:
+                self.cells.append(Reduction(channels, 2 * channels))
+                channels *= 2
+            self.cells.extend(CellBlock(architecture.edge, channels) for _ in range(architecture.cells))
+        self.last = nn.Sequential(nn.BatchNorm2d(channels), nn.ReLU())
+        self.classifier = nn.Linear(channels, classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = self.last(self.cells(self.stem(images))).mean(dim=(2, 3))
+        logits: Tensor = self.classifier(features)
+        return logits
+
+
+def used(operations: Sequence[str]) -> list[tuple[int, int]]:
+    """The edges on a way from the first node to the last. Raises NetworkError where there is no way."""
+    open_edges = [edge for edge, operation in zip(EDGES, operations, strict=True) if operation != "none"]
+    reached, useful = {0}, {NODES - 1}
+    for start, end in open_edges:
+        if start in reached:
+            reached.add(end)
+    for start, end in reversed(open_edges):
+        if end in useful:
+            useful.add(start)
+    if 0 not in useful:
+        cut = [edge for edge in EDGES if edge[0] in reached and edge[1] not in reached]
+        *most, last = (f"{start}>{end} (edge.{EDGES.index((start, end)) + 1})" for start, end in cut)
+        raise NetworkError(
+            f"no way leads from node 0 of the cell to node 3: {', '.join(most)} and {last} are `none`; "
+            f"give one of them another operation"
+        )
+    return [(start, end) for start, end in open_edges if start in reached and end in useful]
+
+
+def _operation(name: str, channels: int) -> nn.Module:
+    match name:
+        case "skip_connect":
+            return nn.Identity()
+        case "avg_pool_3x3":
+            return nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
+        case "nor_conv_1x1":
+            return _activated_convolution(channels, channels, kernel=1)
+        case "nor_conv_3x3":
+            return _activated_convolution(channels, channels, kernel=3)
+    raise AssertionError(name)
+
+
+def _activated_convolution(inputs: int, outputs: int, *, kernel: int, stride: int = 1) -> nn.Sequential:
+    convolution = nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=False)
+    return nn.Sequential(nn.ReLU(), convolution, nn.BatchNorm2d(outputs))

@@ -1,0 +1,117 @@
+"""The residual family: ResNet and Wide ResNet for 32 x 32 pixels."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from search.candidate import Residual
+from search.networks.blocks import ACTIVATIONS, CHANNELS
+
+SQUEEZE = 16  # times fewer numbers than channels between squeeze and excitation (arXiv 1709.01507, section 6.1)
+LEAST_SQUEEZED = 4  # a sixteenth of 16 channels would be one number for all images
+
+
+class StochasticDepth(nn.Module):
+    """Drop the whole branch of an image with probability `share`, in training only (arXiv 1603.09382).
+
+    A branch that is kept is divided by the probability to be kept, so that evaluation needs no factor.
+    """
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.share = share
+
+    def forward(self, branch: Tensor) -> Tensor:
+        if not self.training or self.share == 0:
+            return branch
+        kept = torch.empty(len(branch), 1, 1, 1, dtype=branch.dtype, device=branch.device).bernoulli_(1 - self.share)
+        return branch * kept / (1 - self.share)
+
+
+class SqueezeExcite(nn.Module):
+    """Weigh each channel of an image by what its mean over the pixels says (arXiv 1709.01507)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        squeezed = max(LEAST_SQUEEZED, channels // SQUEEZE)
+        self.weigh = nn.Sequential(
+            nn.Linear(channels, squeezed), nn.ReLU(), nn.Linear(squeezed, channels), nn.Sigmoid()
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        weights: Tensor = self.weigh(features.mean(dim=(2, 3)))
+        return features * weights[:, :, None, None]
+
+
+class Block(nn.Module):
+    """Two 3x3 convolutions whose result is added to their input; norm and activation after or before each."""
+
+    def __init__(self, inputs: int, outputs: int, *, stride: int, dropped: float, architecture: Residual) -> None:
+        super().__init__()
+        activation = ACTIVATIONS[architecture.activation]
+        first, second = _convolution(inputs, outputs, stride=stride), _convolution(outputs, outputs)
+        dropout = nn.Dropout(architecture.dropout)
+        changes = stride > 1 or inputs != outputs
+        self.before, self.shortcut, self.after = nn.Sequential(), nn.Sequential(), nn.Sequential()
+        self.shared = architecture.pre_activation and changes  # the shortcut too starts from the activated input
+        if changes and architecture.shortcut == 1:
+            # every second pixel, then a plain 1x1 convolution: the backward pass of one with a stride corrupts memory
+            # on a CPU where channels are few and last (torch 2.15)
+            self.shortcut.extend([nn.AvgPool2d(1, stride), _convolution(inputs, outputs, kernel=1)])
+        elif changes:
+            self.shortcut.append(_convolution(inputs, outputs, kernel=3, stride=stride))
+        if architecture.pre_activation:
+            self.before.extend([nn.BatchNorm2d(inputs), activation()])
+            self.branch = nn.Sequential(first, nn.BatchNorm2d(outputs), activation(), dropout, second)
+        else:
+            if changes:
+                self.shortcut.append(nn.BatchNorm2d(outputs))
+            self.branch = nn.Sequential(
+                first, nn.BatchNorm2d(outputs), activation(), dropout, second, nn.BatchNorm2d(outputs)
+            )
+            self.after.append(activation())
+        if architecture.squeeze_excite:
+            self.branch.append(SqueezeExcite(outputs))
+        self.branch.append(StochasticDepth(dropped))
+
+    def forward(self, images: Tensor) -> Tensor:
+        activated = self.before(images)
+        shortcut = self.shortcut(activated if self.shared else images)
+        answer: Tensor = self.after(shortcut + self.branch(activated))
+        return answer
+
+
+class ResidualNetwork(nn.Module):
+    """Logits [N, classes] of normalised images [N, 3, 32, 32]."""
+
+    def __init__(self, architecture: Residual, *, classes: int) -> None:
+        super().__init__()
+        activation = ACTIVATIONS[architecture.activation]
+        self.stem = nn.Sequential(_convolution(CHANNELS, architecture.stem))
+        self.blocks, self.last = nn.Sequential(), nn.Sequential()
+        if not architecture.pre_activation:
+            self.stem.extend([nn.BatchNorm2d(architecture.stem), activation()])
+        channels = architecture.stem
+        for number, (width, depth) in enumerate(zip(architecture.width, architecture.depth, strict=True), start=1):
+            for index in range(depth):
+                stride = 2 if number > 1 and index == 0 else 1
+                dropped = architecture.stochastic_depth * (len(self.blocks) + 1) / sum(architecture.depth)
+                block = Block(channels, width, stride=stride, dropped=dropped, architecture=architecture)
+                self.blocks.append(block)
+                channels = width
+        if architecture.pre_activation:
+            self.last.extend([nn.BatchNorm2d(channels), activation()])
+        self.dropout = nn.Dropout(architecture.head_dropout)
+        self.classifier = nn.Linear(channels, classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = self.last(self.blocks(self.stem(images))).mean(dim=(2, 3))
+        logits: Tensor = self.classifier(self.dropout(features))
+        return logits
+
+
+def _convolution(inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1) -> nn.Conv2d:
+    layer = nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=False)
+    nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")  # arXiv 1502.01852, as the papers have
+    return layer

@@ -1,0 +1,122 @@
+"""Weights that were trained elsewhere: where they are, and whether they fit."""
+
+from __future__ import annotations
+
+import pickle
+import socket
+from collections.abc import Sequence
+from http.client import HTTPException
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from search.networks.blocks import NetworkError
+
+NONE, IMAGENET = "none", "imagenet"  # every other `weights` is a file
+
+CLASSIFIERS = {  # what the keys of the old classifier start with
+    "vgg16": "classifier.",
+    "resnet18": "fc.",
+    "resnet50": "fc.",
+    "efficientnet_b0": "classifier.",
+    "convnext_tiny": "classifier.2.",  # its first part is a norm, which the new head needs too
+    "mobilenet_v3_large": "classifier.",
+}
+
+TIMEOUT = 20.0  # seconds without a byte until a download is given up
+FIRST_NAMES = 3  # of a list of keys in a message
+
+
+class WeightsError(NetworkError):
+    """Weights that are not there, cannot be read, or belong to another network, with the next step."""
+
+
+def fetch(backbone: str, weights: str) -> None:
+    """Make sure that a backbone's weights are on this machine; `imagenet` is downloaded once. Raises WeightsError."""
+    if weights == IMAGENET:
+        _download(backbone)
+    elif weights != NONE and not Path(weights).is_file():
+        raise WeightsError(
+            f"there is no file of weights {weights}; name a file with the state of torchvision's {backbone}, "
+            f"or take weights: {IMAGENET} or weights: {NONE}"
+        )
+
+
+def give(model: nn.Module, *, backbone: str, weights: str) -> None:
+    """Put trained weights into torchvision's model of the backbone, all but the old classifier. Raises WeightsError.
+
+    The model may be on the meta device: the tensors of the file become its own.
+    """
+    fetch(backbone, weights)
+    file = _kept(backbone) if weights == IMAGENET else Path(weights)
+    old = CLASSIFIERS[backbone]
+    state = {name: _single(tensor) for name, tensor in _read(file).items() if not name.startswith(old)}
+    try:
+        missing, unexpected = model.load_state_dict(state, strict=False, assign=True)
+    except RuntimeError as error:  # torch's word for tensors of another shape
+        raise WeightsError(f"{file} is not of {backbone}: {_short(error)}") from error
+    missing = [name for name in missing if not name.startswith(old)]
+    found = [f"{_names(missing)} missing"] * bool(missing) + [f"{_names(unexpected)} unexpected"] * bool(unexpected)
+    if found:
+        raise WeightsError(f"{file} is not of {backbone}: {'; '.join(found)}")
+
+
+def _kept(backbone: str) -> Path:
+    """Where torchvision keeps its default weights of a backbone."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / _url(backbone).rpartition("/")[2]
+
+
+def _url(backbone: str) -> str:
+    from torchvision.models import get_model_weights  # seconds, and only where it is needed
+
+    return str(get_model_weights(backbone).DEFAULT.url)
+
+
+def _download(backbone: str) -> None:
+    file, url = _kept(backbone), _url(backbone)
+    if file.is_file():
+        return
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(TIMEOUT)  # torch.hub passes none of its own
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        digest = file.stem.rpartition("-")[2]  # torchvision's names end with the start of their SHA-256
+        torch.hub.download_url_to_file(url, str(file), hash_prefix=digest, progress=False)
+    except (OSError, HTTPException, RuntimeError) as error:  # RuntimeError: the digest is another
+        raise WeightsError(
+            f"the ImageNet weights of {backbone} are not at {file} and could not be downloaded ({_short(error)}); "
+            f"put {file.name} there (from {url}), or take weights: {NONE}, or weights: and a file"
+        ) from error
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _read(file: Path) -> dict[str, Tensor]:
+    try:
+        if file.suffix == ".safetensors":
+            return dict(load_file(file))
+        state = torch.load(file, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError, SafetensorError) as error:
+        raise WeightsError(
+            f"{file} cannot be read as weights ({_short(error)}); it must be a .pth, .pt or .safetensors file "
+            f"of tensors, or be deleted if it is torchvision's and broken"
+        ) from error
+    if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
+        raise WeightsError(f"{file} must hold one tensor by each name, as torchvision's state_dict() has them")
+    return state
+
+
+def _single(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.is_floating_point() else tensor  # some files hold half precision
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
+
+
+def _names(keys: Sequence[str]) -> str:
+    more = len(keys) - FIRST_NAMES
+    return ", ".join(keys[:FIRST_NAMES]) + (f" and {more} more" if more > 0 else "")
