@@ -1,0 +1,70 @@
+"""Draws a published recipe while it is trained again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import partial
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from search.console.words import duration, percent
+from search.deciding.baseline import Budgeted, Reproduced, Step
+from search.training.result import EpochResult
+from spaces.baselines import Published
+
+
+def baselines_table(known: Mapping[str, Published]) -> Table:
+    """What can be trained again."""
+    table = Table(box=None, padding=(0, 2), title="published recipes: cifar-search baseline NAME", title_justify="left")
+    for column, justify in (("name", "left"), ("reported", "right"), ("epochs", "right"), ("what", "left")):
+        table.add_column(column, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for published in known.values():
+        what = Text.assemble(published.title, "\n", (published.source, "dim"))
+        table.add_row(published.name, percent(published.reported / 100), str(published.epochs), what)
+    return table
+
+
+def follow(steps: Iterable[Step], *, console: Console) -> Reproduced:
+    """A line for every epoch, a table at the end; returns the result."""
+    found: Reproduced | None = None
+    say = partial(console.print, highlight=False, markup=False, soft_wrap=True)
+    for step in steps:
+        match step:
+            case Budgeted():
+                say(f"{step.machine}; {step.data}; about {duration(step.length.seconds)}")
+                say(f"{step.published.name}: {step.published.title}; {_budget(step)}")
+            case EpochResult():
+                say(f"epoch {step.epoch}/{step.epochs}: {percent(step.validation_accuracy)} validation")
+            case Reproduced():
+                found = step
+    assert found is not None, "a rerun ends with its result"
+    console.print()
+    console.print(result_table(found))
+    return found
+
+
+def result_table(found: Reproduced) -> Table:
+    """Reported against reproduced."""
+    published, test = found.published, found.test
+    reproduced = f"{percent(test.accuracy)}  [{percent(test.interval.low)} to {percent(test.interval.high)}]"
+    grid = Table.grid(padding=(0, 2))
+    grid.add_row("reported", f"{percent(published.reported / 100)}, chosen by {published.chosen_by}")
+    grid.add_row("reproduced", Text(f"{reproduced}, {found.verdict}", "bold"))
+    grid.add_row("test images", f"{test.n:,}, opened once, the last epoch's weights of one seed, no test-time views")
+    grid.add_row("validation", f"{percent(found.validation_accuracy)} of {found.validation_images:,} images")
+    grid.add_row("trained", f"{_length(found)} in {duration(found.seconds)}")
+    if not found.official:
+        grid.add_row("", Text("generated images: a rehearsal, the numbers mean nothing", "yellow"))
+    return grid
+
+
+def _budget(step: Budgeted) -> str:
+    minutes = step.length.minutes
+    return f"{_length(step)}, " + (f"a budget of {minutes:g} minutes" if minutes is not None else "no budget")
+
+
+def _length(step: Budgeted | Reproduced) -> str:
+    part = f" on {step.length.images:,} images" if step.length.images else ""
+    return f"{step.length.epochs} of {step.published.epochs} published epochs{part}"
