@@ -21,8 +21,8 @@ from search.data import synthetic
 from search.running import advise as advising
 from search.running.advise import Advice, advise
 from search.running.doctor import examine_study
-from search.running.examine import load
 from search.running.following import next_space, settled, space_of, with_baselines
+from search.running.known import load
 from search.running.opening import Opening, Search
 from search.running.pressed import End
 from spaces.parameter import Choice, Fixed, Integer, Parameter, Value

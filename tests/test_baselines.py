@@ -9,17 +9,18 @@ import pytest
 from rich.console import Console
 
 from search.candidate import from_values
-from search.console.baseline import baselines_table, follow
+from search.console.baseline import follow
+from search.console.spaces import baselines_table
 from search.deciding import baseline
-from search.deciding.baseline import Reproduced, Rerun, fit, known_baselines, rerun
+from search.deciding.baseline import Reproduced, Rerun, fit, rerun
 from search.networks.build import build
-from search.running.examine import families
+from search.running.known import baselines, families
 from search.running.opening import Opening, Search
 from spaces import SpaceError
 from spaces.baselines import PLAIN, Published, find_baseline, parse_baselines
 from studies import StudyError
 
-KNOWN = known_baselines()
+KNOWN = baselines()
 ASKED = {"mlp", "seed000", "seed002", "seed003", "seed004", "vgg", "resnet-small", "resnet", "vgg16"}
 
 GOOD = """\

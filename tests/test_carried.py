@@ -12,7 +12,7 @@ import pytest
 from tiny import MANIFEST, SHA256, Start, ask, check, database, finish, run, starter, suggest
 
 from search.running.carrying import values_in
-from search.running.examine import load
+from search.running.known import load
 from spaces.parameter import Choice, Fixed, Float, Integer, Parameter
 from spaces.space import Space
 from studies import StudyError

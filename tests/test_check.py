@@ -13,7 +13,7 @@ from optuna.search_space.group_decomposed import _GroupDecomposedSearchSpace
 
 from search import cli
 from search.running.check import check
-from search.running.examine import MEASURES, families, load
+from search.running.known import MEASURES, families, load
 from spaces import Space
 from spaces.loader import parse_space
 

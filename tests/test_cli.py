@@ -29,7 +29,7 @@ from studies.manifest import Manifest
 from studies.study import open_study
 
 PROGRAM = Path(sys.executable).with_name("cifar-search")
-SMOKE = Path(cli.__file__).parents[1] / "spaces" / "smoke.yaml"
+SMOKE = Path(cli.__file__).parents[2] / "spaces" / "smoke.yaml"
 
 Call = Callable[..., tuple[int, str, str]]
 

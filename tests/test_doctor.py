@@ -383,6 +383,6 @@ def test_neither_torch_nor_optuna_is_needed_to_look(folder: Path) -> None:
         "print({'torch', 'optuna'} & {*sys.modules})\n"
     )
     command = [sys.executable, "-c", code, folder.parent]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(cli.__file__).parents[1])
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(cli.__file__).parents[2])
 
     assert done.stdout == "set()\n"

@@ -12,7 +12,7 @@ from search.candidate import FAMILIES, Candidate, Fast, Recipe, from_values
 from search.data import cifar10, split
 from search.data.store import store
 from search.networks.build import build
-from search.running.examine import load
+from search.running.known import load
 from search.training.precision import best_precision
 from search.training.train import begin, train
 

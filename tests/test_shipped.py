@@ -18,7 +18,8 @@ from search.data.split import stratified
 from search.data.store import store
 from search.networks.blocks import NetworkError
 from search.networks.build import build
-from search.running.examine import Examined, examine, load
+from search.running.examine import Examined, examine
+from search.running.known import load
 from search.training.train import begin, train
 from spaces import Space
 

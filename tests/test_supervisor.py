@@ -20,8 +20,8 @@ from search.data.split import load as load_split
 from search.data.split import stratified
 from search.networks.count import cost
 from search.running import supervisor
-from search.running.examine import load
 from search.running.job import Job
+from search.running.known import load
 from search.running.machine import survey
 from search.running.opening import Search
 from search.running.slots import Slots

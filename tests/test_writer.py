@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from search.running.examine import load
+from search.running.known import load
 from spaces import shipped_spaces
 from spaces.loader import parse_space
 from spaces.parameter import Choice, Fixed, Float, Integer, Kind, KindError, Ordered, Parameter, Value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import partial
 
 from rich.console import Console
@@ -12,18 +12,6 @@ from rich.text import Text
 from search.console.words import duration, percent
 from search.deciding.baseline import Budgeted, Reproduced, Step
 from search.training.result import EpochResult
-from spaces.baselines import Published
-
-
-def baselines_table(known: Mapping[str, Published]) -> Table:
-    """What can be trained again."""
-    table = Table(box=None, padding=(0, 2), title="published recipes: cifar-search baseline NAME", title_justify="left")
-    for column, justify in (("name", "left"), ("reported", "right"), ("epochs", "right"), ("what", "left")):
-        table.add_column(column, justify=justify, overflow="fold")  # type: ignore[arg-type]
-    for published in known.values():
-        what = Text.assemble(published.title, "\n", (published.source, "dim"))
-        table.add_row(published.name, percent(published.reported / 100), str(published.epochs), what)
-    return table
 
 
 def follow(steps: Iterable[Step], *, console: Console) -> Reproduced:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from search.console.words import plain
-from search.running.check import Checked, Finding
+from search.console.words import percent, plain
 from spaces import Space
+from spaces.baselines import Published
 from spaces.parameter import Fixed, Value, condition_text, shown
+
+if TYPE_CHECKING:
+    from search.running.check import Checked, Finding  # torch, for which a list need not wait
 
 STYLES = {"error": "red", "warning": "yellow"}
 
@@ -112,3 +116,14 @@ def _found(checked: Checked) -> Iterator[Text]:
 
 def _finding(finding: Finding) -> Text:
     return Text(f"{finding.level}: {finding.message}", STYLES[finding.level])
+
+
+def baselines_table(known: Mapping[str, Published]) -> Table:
+    """What can be trained again."""
+    table = Table(box=None, padding=(0, 2), title="published recipes: cifar-search baseline NAME", title_justify="left")
+    for column, justify in (("name", "left"), ("reported", "right"), ("epochs", "right"), ("what", "left")):
+        table.add_column(column, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for published in known.values():
+        what = Text.assemble(published.title, "\n", (published.source, "dim"))
+        table.add_row(published.name, percent(published.reported / 100), str(published.epochs), what)
+    return table

@@ -10,16 +10,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from search.candidate import Candidate, from_values
+from search.candidate import Candidate, Transfer, from_values
 from search.data import split as splits
 from search.data.sources import Source, find_source
 from search.deciding.evidence import OpenedTest
 from search.deciding.testing import open_test
 from search.deciding.trainings import Retrained
 from search.networks.count import Cost, cost
-from search.running.examine import families
+from search.networks.weights import fetch
 from search.running.forecast import EVALUATION, SMALLEST_SHARE
 from search.running.job import Failed, Finished, Job, Unsaved, patience
+from search.running.known import families
 from search.running.machine import Machine, survey
 from search.running.opening import VALIDATION_SHARE
 from search.running.provenance import circumstances
@@ -27,7 +28,7 @@ from search.running.shelf import write_whole
 from search.running.slots import Slots
 from search.running.stint import SlotError, run_all
 from search.training.result import EpochResult
-from spaces.baselines import Published, find_baseline, load_baselines
+from spaces.baselines import Published, find_baseline
 from studies.lock import lock
 
 FOLDER = "baselines"  # in the folder of runs
@@ -125,16 +126,13 @@ class Reproduced:
 Step = Budgeted | EpochResult | Reproduced
 
 
-def known_baselines() -> dict[str, Published]:
-    """The shipped ones, by name. Raises SpaceError."""
-    return load_baselines(families=families())
-
-
 def rerun(question: Rerun) -> Iterator[Step]:
-    """Train it, test it once, and keep the result. Raises SpaceError, DataError, DeviceError, SlotError."""
+    """Train it, test it once, and keep the result. Raises SpaceError, WeightsError, DataError, SlotError."""
     published = find_baseline(question.name, families=families())
     candidate = from_values(published.values)
     counted = cost(candidate.architecture)
+    if isinstance(candidate.architecture, Transfer):
+        fetch(candidate.architecture.backbone, candidate.architecture.weights)
     machine, source = survey(question.device, slots=1), find_source(question.data)
     folder = question.folder / FOLDER
     folder.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ from search.candidate import from_values
 from search.data.sources import find_source
 from search.data.split import stratified
 from search.data.store import store
-from search.running.examine import load
+from search.running.known import load
 from search.running.machine import survey
 from search.running.opening import VALIDATION_SHARE
 from search.training.throughput import Throughput, compare

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from functools import partial
+from multiprocessing import get_context
 from random import Random
 from typing import Any, Literal
 
@@ -18,6 +23,8 @@ HARDLY_EVER = 0.05  # of the draws: a study of 50 trials would see such a parame
 WASTEFUL = 0.2  # of the draws, infeasible: worth a word
 HOPELESS = 0.5  # likewise: a study would spend more of its trials on nothing than on networks
 MANY_OPTIONS = 3  # from so many numbers on, their order tells a sampler something
+WORTH_A_PROCESS = 100  # draws
+CHUNK = 20  # draws handed to a process at once
 TRIES = 50  # draws of a parameter to find another value
 
 
@@ -84,7 +91,8 @@ def check(space: Space, *, draws: int) -> Checked:
     """Draw from the space, build every network on the meta device, and look for what a search would suffer from."""
     rng = Random(SEED)  # noqa: S311 no secret is drawn
     sampled = [space.sample(rng) for _ in range(draws)]
-    drawn = [Draw(values=values, examined=examine(space, _alike(values))) for values in sampled]
+    examined = _examined(space, [_alike(values) for values in sampled])
+    drawn = [Draw(values=values, examined=found) for values, found in zip(sampled, examined, strict=True)]
     over = Counter(name for draw in drawn for name, value in draw.examined.violations.items() if value > 0)
     sentences = (draw.examined.problem for draw in drawn if draw.examined.candidate is None)
     impossible = Counter("; ".join(sentence.splitlines()) for sentence in sentences)
@@ -109,6 +117,25 @@ def check(space: Space, *, draws: int) -> Checked:
         *_without_effect(space, drawn, rng=rng),
     )
     return replace(checked, findings=findings)
+
+
+def _examined(space: Space, values: Sequence[Mapping[str, Value]]) -> list[Examined]:
+    """Each of the values, by all cores where there are many: a network takes some 15 ms."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    if cores == 1 or len(values) < WORTH_A_PROCESS * cores:
+        return [examine(space, each) for each in values]
+    # Equal networks side by side, since a process remembers those that it has built.
+    order = sorted(range(len(values)), key=lambda index: _network(values[index]))
+    # Forks, which have torch already. Nothing here has started its threads: on the meta device nothing is computed.
+    with warnings.catch_warnings(), ProcessPoolExecutor(cores, mp_context=get_context("fork")) as pool:
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of threads, which are numpy's
+        found = pool.map(partial(examine, space), [values[index] for index in order], chunksize=CHUNK)
+        by_index = dict(zip(order, found, strict=True))
+    return [by_index[index] for index in range(len(values))]
+
+
+def _network(values: Mapping[str, Value]) -> str:
+    return repr(sorted(item for item in values.items() if item[0].startswith("architecture.")))
 
 
 def _alike(values: Mapping[str, Value]) -> dict[str, Value]:

@@ -11,9 +11,10 @@ from typing import TypeVar
 
 from search.candidate import Candidate
 from search.running.doctor import shelf_of
-from search.running.examine import LATENCY, Examined, examine
+from search.running.examine import Examined, examine
 from search.running.forecast import Forecast
 from search.running.job import Began, Event, Failed, Finished, Job, Left, Lost, Unsaved, patience
+from search.running.known import LATENCY
 from search.running.signals import StopFlag
 from search.running.stint import AnySlots
 from search.running.updates import Ended, Progressed, Resumed, Retried, Silent, Started, Update, Waited

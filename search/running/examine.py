@@ -5,25 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from search.candidate import FAMILIES, Candidate, CandidateError, Check, Value, checks, from_values
+from search.candidate import Candidate, CandidateError, Transfer, Value, from_values
 from search.networks.blocks import NetworkError
 from search.networks.count import Cost, cost
+from search.networks.weights import fetch
 from search.training.memory import training_bytes
-from spaces import Space, load_space
-
-LATENCY = "latency_ms"  # of one image, measured on a slot before a training; the others are counted before that
-MEASURES = ("parameters", "flops", "memory_mb", LATENCY)
-"""What a constraint may limit, and what a study may make small beside its accuracy."""
+from spaces import Space
+from spaces.parameter import Choice, Fixed, Kind, Ordered
 
 
-def load(name: str) -> Space:
-    """A space by the name of a shipped one or by its file. Raises SpaceError."""
-    return load_space(name, families=families(), measures=MEASURES)
+def fetch_weights(space: Space) -> None:
+    """Have the weights of every backbone that may be drawn on this machine, before a study begins.
+
+    Raises WeightsError.
+    """
+    if space.family != Transfer.family:
+        return
+    kinds = {parameter.name: parameter.kind for parameter in space.parameters}
+    for backbone in _options(kinds.get("architecture.backbone", Fixed(Transfer().backbone))):
+        for weights in _options(kinds.get("architecture.weights", Fixed(Transfer().weights))):
+            fetch(str(backbone), str(weights))
 
 
-def families() -> dict[str, dict[str, Check]]:
-    """For each family the names that its spaces and baselines may use, with the check of their values."""
-    return {family: checks(family) for family in FAMILIES}
+def _options(kind: Kind) -> tuple[Value, ...]:
+    return kind.options if isinstance(kind, Choice | Ordered) else (kind.value,) if isinstance(kind, Fixed) else ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from search.candidate import Candidate, from_values
 from search.networks.count import cost
 from search.networks.trace import Layer, trace
-from search.running.examine import examine, families, load
+from search.running.examine import examine
+from search.running.known import families, load
 from search.running.status import best_trial, read_status
 from search.training.memory import training_bytes
 from spaces import Problem, Space, SpaceError, shipped_spaces

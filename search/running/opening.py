@@ -16,9 +16,10 @@ from search.data.cifar10 import fingerprint
 from search.data.sources import Source, find_source
 from search.running.carrying import find_carry
 from search.running.doctor import sweep
-from search.running.examine import MEASURES, examine, families, load
+from search.running.examine import examine, fetch_weights
 from search.running.forecast import Forecast
 from search.running.job import Job, Leaving
+from search.running.known import MEASURES, families, load
 from search.running.machine import Machine, survey
 from search.running.provenance import PACKAGES, provenance
 from search.running.stint import AnySlots
@@ -95,7 +96,7 @@ class Opening:
 
     @classmethod
     def of(cls, search: Search) -> Opening:
-        """Raises SpaceError, DeviceError, DataError, and StudyError for a name that is not known or not fit."""
+        """Raises SpaceError, DeviceError, DataError, WeightsError, and StudyError for a name that is not fit."""
         opening = cls(
             search=search,
             space=load(search.space),
@@ -111,6 +112,7 @@ class Opening:
         if search.cost is not None and search.cost not in MEASURES:
             raise unknown("cost", search.cost, MEASURES)
         opening.queue()
+        fetch_weights(opening.space)
         make_pruner(opening.pruner, trials=search.trials, epochs=search.epochs or LENGTH, cost=search.cost)
         return opening
 

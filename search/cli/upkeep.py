@@ -1,0 +1,82 @@
+"""Whether all is well: the machine's speed, a study's ledger, a trial's numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from search.cli.app import (
+    EXIT_CODES,
+    AsJson,
+    Data,
+    Device,
+    Folder,
+    Storage,
+    StudyName,
+    app,
+    console,
+    print_json,
+)
+
+
+@app.command()
+def bench(data: Data = None, device: Device = None, as_json: AsJson = False) -> None:
+    """Training images per second on this machine, beside a bare loop over ready tensors."""
+    from search.running.bench import bench as measure
+
+    rows = list(measure(data=data, device=device))
+    if as_json:
+        print_json({row.space: row.as_json() for row in rows})
+    else:
+        from search.console.speed import bench_table
+
+        console().print(bench_table(rows))
+
+
+@app.command()
+def doctor(
+    fix: Annotated[bool, typer.Option("--fix", help="Repair what can be repaired.")] = False,
+    study: StudyName = None,
+    runs: Folder = Path("runs"),
+    storage: Storage = None,
+    as_json: AsJson = False,
+) -> None:
+    """Hold the ledger of a study against what is stored and what lies in its folder."""
+    from search.running import doctor as doctors
+
+    done = doctors.fix(runs, storage=storage, study=study) if fix else ()
+    ledger = doctors.examine_study(runs, storage=storage, study=study)
+    if as_json:
+        print_json({**ledger.as_json(), "done": done})
+    else:
+        from search.console.ledger import ledger_text
+
+        console().print(ledger_text(ledger, done=done), soft_wrap=True)
+    if ledger.findings:
+        raise typer.Exit(EXIT_CODES["StudyError"])
+
+
+@app.command()
+def reproduce(
+    trial: Annotated[int, typer.Argument(min=0, help="Number of the trial.")],
+    study: StudyName = None,
+    runs: Folder = Path("runs"),
+    storage: Storage = None,
+    data: Data = None,
+    device: Annotated[str | None, typer.Option(help="cuda or cpu.  [default: the record's]")] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the weights if they are the lost ones.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train a trial again from its record alone, and compare every epoch."""
+    from search.console.ledger import follow
+    from search.running.reproduce import Request
+    from search.running.reproduce import reproduce as again
+
+    request = Request(trial=trial, study=study, folder=runs, storage=storage, data=data, device=device, keep=keep)
+    found = follow(again(request), console=console(stderr=as_json))
+    if as_json:
+        print_json(found.as_json())
+    if not found.confirmed:
+        raise typer.Exit(EXIT_CODES["StudyError"])
