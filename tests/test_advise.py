@@ -238,6 +238,8 @@ def test_conditions_follow_what_is_fixed(fixed: dict[str, Value], left: dict[str
 ALL = ("recipe.flip", "recipe.policy", "recipe.operations")
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(240)
 def test_search_advise_and_search_on(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     """The real program, whose slots train nothing."""
     first = place.start("--sampler", "random", trials=6, STUB_PACE="0")

@@ -24,7 +24,13 @@ MANIFEST = Manifest(
     space_name="fast", space={}, space_fingerprint="", split_fingerprint="", data_fingerprint="", seed=0, epochs=4,
     retrain_epochs=16, versions={},
 )  # fmt: skip
-VALUES = {"architecture.family": "fast", "architecture.width.1": 16, "recipe.optimizer": "sgd", "recipe.decay": 0.0125}
+VALUES = {
+    "architecture.family": "fast",
+    "architecture.stages": 1,
+    "architecture.width.1": 16,
+    "recipe.optimizer": "sgd",
+    "recipe.weight_decay": 0.0125,
+}
 
 
 def trial(number: int, state: str, accuracy: float | None = None, **changes: Any) -> TrialRecord:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from search.running.opening import Search
 from search.running.supervisor import run
 from search.running.updates import Opened
@@ -13,6 +15,7 @@ from studies.storage import storage_url
 HURRIED = {"space": "smoke", "data": "synthetic", "device": "cpu", "slots": 1, "minutes": 1e-6}
 
 
+@pytest.mark.slow  # test_forecast.py has the arithmetic
 def test_a_hurried_study_trains_on_a_part_of_the_images_and_goes_on_like_that(tmp_path: Path) -> None:
     first = list(run(Search(trials=1, folder=tmp_path, **HURRIED)))
     again = list(run(Search(trials=2, folder=tmp_path, **{**HURRIED, "minutes": 50.0})))

@@ -106,6 +106,7 @@ def test_a_signal_in_an_outage(place: Place, postgres: Postgres) -> None:
 
 
 @pytest.mark.fault("a laptop with one of two searches sleeps", then="what it missed is not told twice; it goes on")
+@pytest.mark.slow
 def test_a_search_that_was_taken_over_goes_on(place: Place) -> None:
     first = place.start(trials=6, slots=1, STUB_PACE="0.1", OWNER_GRACE="2")
     first.until("trial 0 epoch 1/3")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from search.candidate import CandidateError, Value, from_values, values_of
+from search.candidate import Candidate, CandidateError, Value, from_values, values_of
 from spaces import Space
 from studies.carried import Carried, Carry, check_alike
 from studies.history import TrialRecord, read_history
@@ -30,10 +30,20 @@ def values_in(space: Space, values: Mapping[str, Value]) -> dict[str, Value] | N
         candidate = from_values(values)
     except CandidateError:
         return None
-    known = {**values_of(candidate, [parameter.name for parameter in space.parameters]), **values}
-    found = space.complete(known)
-    # A field that the space leaves out has its default there, which need not be the candidate's value.
-    return found if not space.check(found) and from_values(found) == candidate else None
+    found, problems = placed(candidate, space=space, known=values)
+    return None if problems else found
+
+
+def placed(
+    candidate: Candidate, *, space: Space, known: Mapping[str, Value] = {}
+) -> tuple[dict[str, Value], list[str]]:
+    """A candidate in the terms of a space, and what of it lies outside; `known` are values that it was drawn with."""
+    own = values_of(candidate, [parameter.name for parameter in space.parameters])
+    found = space.complete({**own, **known})
+    problems = space.check(found)
+    if not problems and from_values(found) != candidate:
+        problems = ["it has other values than the defaults where the space says nothing"]
+    return found, problems
 
 
 def _carried(trial: TrialRecord, *, space: Space, cost: str | None) -> Carried | None:

@@ -10,11 +10,11 @@ from importlib.metadata import version
 from pathlib import Path
 from random import Random
 
-from search.candidate import Value, from_values, values_of
+from search.candidate import Value, from_values
 from search.data import split as splits
 from search.data.cifar10 import fingerprint
 from search.data.sources import Source, find_source
-from search.running.carrying import find_carry
+from search.running.carrying import find_carry, placed
 from search.running.doctor import sweep
 from search.running.examine import examine, fetch_weights
 from search.running.forecast import Forecast
@@ -146,12 +146,8 @@ class Opening:
         return [(name, self.space.stored(values)) for name, values in named]
 
     def _published(self, name: str) -> Mapping[str, Value]:
-        candidate = from_values(find_baseline(name, families=families()).values)
-        names = [parameter.name for parameter in self.space.parameters]
-        values = self.space.complete(values_of(candidate, names))
-        problems = self.space.check(values)
-        if not problems and from_values(values) != candidate:
-            problems = ["it has other values where the space leaves the defaults"]
+        published = find_baseline(name, families=families())
+        values, problems = placed(from_values(published.values), space=self.space)
         if problems:
             raise StudyError(
                 f"baseline {name} is not in space {self.space.name}, so a study of it cannot try it:\n  "
