@@ -234,7 +234,7 @@ def test_status_and_best_as_tables() -> None:
     assert "mine (fast.yaml) in sqlite:///runs/studies.db" in status
     assert re.search(r"0 +81\.23 % +12,345 +5\.5", status)
     assert "trial 0 of study mine: 81.23 % on the validation images (baseline airbench-small)" in best
-    assert re.search(r"recipe\.decay +0\.0125", best)
+    assert re.search(r"recipe\.weight_decay +0\.0125", best)
     assert re.search(r"parameters +12,345", best)
     assert "--retrain" in best
 

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
-from search.candidate import FAMILIES, checks
-from search.networks.count import MEASURES
 from search.running.examine import examine
+from search.running.known import MEASURES, families
 from spaces.loader import parse_space
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_example_space_loads_and_its_baseline_may_be_trained() -> None:
     (example,) = re.findall(r"```yaml\n(.*?)```", README, flags=re.DOTALL)
-    families = {family: checks(family) for family in FAMILIES}
 
-    space = parse_space(example, name="mine", source="README.md", families=families, measures=MEASURES)
+    space = parse_space(example, name="mine", source="README.md", families=families(), measures=MEASURES)
 
     assert not examine(space, space.baselines[0].values).problem
 
@@ -29,3 +29,15 @@ def test_the_names_of_the_example_in_python_are_there() -> None:
     for name in re.findall(r"^from (\S+) import (\S+)$", example, flags=re.MULTILINE):
         module = __import__(name[0], fromlist=[name[1]])
         assert hasattr(module, name[1])
+
+
+def test_the_table_of_published_recipes_says_what_was_measured() -> None:
+    results = [json.loads(path.read_text()) for path in sorted((ROOT / "studies/results/baselines").glob("*.json"))]
+    assert {"mlp", "seed002", "seed003", "seed004"} <= {found["baseline"] for found in results}
+    for found in results:
+        low, high = (f"{100 * end:.2f}" for end in found["interval"])
+        row = (
+            f"| `{found['baseline']}` | {100 * found['reported']:.2f} % | {100 * found['reproduced']:.2f} % "
+            f"({low} to {high}) | {found['epochs']} of {found['published_epochs']} | {found['budget_minutes']:g} min |"
+        )
+        assert row in README
