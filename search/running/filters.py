@@ -10,13 +10,12 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+from search.running.figures import figure as new_figure
+from search.running.figures import literal, save
 
 Pixels = npt.NDArray[np.float64]
 
-DOTS_PER_INCH = 120
 MOST_FILTERS = 64  # more would be too small to see
 MOST_CHANNELS = 16
 COLUMNS = 4  # of them
@@ -31,24 +30,24 @@ def filters_png(weights: npt.NDArray[Any], path: Path, *, title: str) -> Path:
     largest = np.maximum(np.abs(shown).max(axis=(1, 2, 3), keepdims=True), np.finfo(np.float64).tiny)
     tiles = (GREY + GREY * shown / largest).transpose(0, 2, 3, 1)
     columns = min(8, len(tiles))
-    figure = _figure(max(4.5, 0.8 * columns), 0.8 * math.ceil(len(tiles) / columns) + 0.6)
+    figure = new_figure(max(4.5, 0.8 * columns), 0.8 * math.ceil(len(tiles) / columns) + 0.6)
     more = f", the first {len(tiles)} of them" if len(weights) > len(tiles) else ""
     _tiled(figure.subplots(), tiles, columns=columns)
-    figure.suptitle(f"{_literal(title)}{more}\ngrey is 0; each filter has its own scale", fontsize=9)
-    return _save(figure, path)
+    figure.suptitle(f"{literal(title)}{more}\ngrey is 0; each filter has its own scale", fontsize=9)
+    return save(figure, path)
 
 
 def image_png(pixels: npt.NDArray[np.uint8], path: Path, *, title: str) -> Path:
     """One image [H, W, 3], upright."""
-    figure = _figure(3, 3.3)
+    figure = new_figure(3, 3.3)
     _image(figure.subplots(), pixels, title=title)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def maps_png(pixels: npt.NDArray[np.uint8], maps: dict[str, npt.NDArray[Any]], path: Path, *, title: str) -> Path:
     """An image [H, W, 3] beside the first channels of what layers make of it, each [C, h, w] by its title."""
     rows = math.ceil(min(MOST_CHANNELS, max(map(len, maps.values()))) / COLUMNS)
-    figure = _figure(2.4 + COLUMNS * len(maps), max(3.0, rows + 0.7))
+    figure = new_figure(2.4 + COLUMNS * len(maps), max(3.0, rows + 0.7))
     first, *others = figure.subplots(1, 1 + len(maps), width_ratios=[0.6] + [1] * len(maps), squeeze=False)[0]
     _image(first, pixels, title=title)
     for axes, (name, channels) in zip(others, maps.items(), strict=True):
@@ -58,8 +57,8 @@ def maps_png(pixels: npt.NDArray[np.uint8], maps: dict[str, npt.NDArray[Any]], p
         _tiled(axes, tiles, columns=COLUMNS)
         count = f"{len(shown)} of {len(channels)}" if len(channels) > len(shown) else f"{len(shown)}"
         size = f"{count} channels of {channels.shape[1]}x{channels.shape[2]} pixels"
-        axes.set_title(f"{_literal(name)}\n{size}", fontsize=9)
-    return _save(figure, path)
+        axes.set_title(f"{literal(name)}\n{size}", fontsize=9)
+    return save(figure, path)
 
 
 def _tiled(axes: Axes, tiles: Pixels, *, columns: int) -> None:
@@ -78,20 +77,5 @@ def _tiled(axes: Axes, tiles: Pixels, *, columns: int) -> None:
 
 def _image(axes: Axes, pixels: npt.NDArray[np.uint8], *, title: str) -> None:
     axes.imshow(pixels, interpolation="nearest")
-    axes.set_title(_literal(title), fontsize=9)
+    axes.set_title(literal(title), fontsize=9)
     axes.set_axis_off()
-
-
-def _literal(text: str) -> str:
-    return text.replace("$", r"\$")  # an even number of bare $ would be read as a formula
-
-
-def _figure(width: float, height: float) -> Figure:
-    figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _save(figure: Figure, path: Path) -> Path:
-    figure.savefig(path, format="png", dpi=DOTS_PER_INCH)
-    return path

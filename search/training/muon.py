@@ -23,7 +23,7 @@ class Muon(Optimizer):
     norm is the same.) Weight decay is decoupled from the gradient; turned weights, whose norm is kept, have none.
 
     torch.optim.Muon takes matrices only, and always computes in bfloat16: 3.3 s a step instead of 0.1 s for
-    64/256/256 channels on a CPU without instructions for it (studies/results/LOG.md).
+    64/256/256 channels on a CPU without instructions for it (studies/results/LOG.md, 9).
     """
 
     def __init__(self, groups: Iterable[dict[str, Any]], *, lr: float, momentum: float) -> None:

@@ -15,7 +15,7 @@ from search.networks.transfer import backbone_parameters
 from search.training.muon import Muon
 
 UNIT_BATCH = 1024  # images: the batch to which a decoupled learning rate and weight decay refer (arXiv 2404.00498)
-STEP = {  # gives each its best step where SGD has it, at about 10 (studies/results/LOG.md, 2)
+STEP = {  # gives each its best step where SGD has it, at about 10 (studies/results/LOG.md, 9)
     "adam": 1 / 800,
     "adamw": 1 / 800,
     "rmsprop": 1 / 800,
