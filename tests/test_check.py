@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from optuna.search_space.group_decomposed import _GroupDecomposedSearchSpace
 from search import cli
 from search.running.check import check
 from search.running.known import MEASURES, families, load
-from spaces import Space
+from spaces import Space, shipped_spaces
 from spaces.loader import parse_space
 
 SMALL = """\
@@ -275,3 +277,14 @@ def test_a_wrong_file_tells_every_mistake_and_ends_with_2(call: Call, tmp_path: 
 
 def test_what_is_shipped_for_a_first_look_is_clean() -> None:
     assert check(load("smoke"), draws=40).findings == ()
+
+
+@pytest.mark.slow  # needs quiet cores
+@pytest.mark.parametrize("name", shipped_spaces())
+def test_every_shipped_file_is_clean_in_less_than_15_seconds(name: str) -> None:
+    start = time.monotonic()
+    program = Path(sys.executable).with_name("cifar-search")
+    done = subprocess.run([program, "spaces", "check", name], capture_output=True, text=True, check=True)
+    print(f"{name}: {time.monotonic() - start:.1f} s")
+    assert done.stdout.endswith("no findings\n")
+    assert time.monotonic() - start < 15
