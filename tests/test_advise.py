@@ -116,7 +116,7 @@ def test_a_terminal_and_a_program_are_told_the_same(advice: Advice) -> None:
     console.print(advice_text(advice))
     shown = console.file.getvalue()  # type: ignore[attr-defined]
     assert "recipe.learning_rate: 0.5 .. 8.0, log -> 0.5 .. 128.0, log" in shown
-    assert f"--space {advice.file} --study smoke-next --carry-over smoke" in " ".join(shown.split())
+    assert f"--space {advice.file} --study smoke-next --carry-over smoke --runs " in " ".join(shown.split())
     data = json.loads(json.dumps(advice.as_json(), allow_nan=False))
     assert data["ends"][0]["pressed"] is True
     assert data["importances"][0]["verdict"] == "matters"

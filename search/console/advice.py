@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
-from shlex import quote
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -76,5 +76,5 @@ def _next(advice: Advice) -> Iterator[RenderableType]:
     if not advice.changes:
         yield Text("Nothing of the space changes.")
     yield Text(f"The next space, with the best trial as a baseline: {advice.file}")
-    study, file = quote(advice.study), quote(str(advice.file))
-    yield Text(f"cifar-search run --space {file} --study {study}-next --carry-over {study}", "bold")
+    study = ("--study", f"{advice.study}-next", "--carry-over", advice.study, *advice.where)
+    yield Text(shlex.join(["cifar-search", "run", "--space", str(advice.file), *study]), "bold")

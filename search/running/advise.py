@@ -18,9 +18,10 @@ from spaces.writer import space_text
 from studies import StudyError
 from studies.history import TrialRecord
 from studies.importance import BEST, LEAST, Importance, importances
-from studies.storage import StorageError, storage_url
+from studies.storage import StorageError, masked, storage_url
 
 FEWEST_BEST = 5  # the best trials are at least so many
+RUNS = Path("runs")  # where commands look for studies unless told otherwise
 MARK = "# What `cifar-search spaces advise` makes of study"  # how a file begins that may be written anew
 
 
@@ -49,6 +50,7 @@ class Advice:
     changes: tuple[Change, ...]
     notes: tuple[str, ...]
     file: Path
+    where: tuple[str, ...]  # the options that name the study's folder and storage, where they are not the usual ones
 
     @property
     def early(self) -> bool:
@@ -93,6 +95,7 @@ def advise(folder: Path, *, storage: str | None = None, study: str | None = None
         changes=changes,
         notes=notes,
         file=output or folder / history.study / "next.yaml",
+        where=(*(("--runs", str(folder)) * (folder != RUNS)), *(("--storage", masked(storage)) if storage else ())),
     )
     _write(advice, wanted)
     return advice
