@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import warnings
 from collections import Counter
@@ -126,8 +127,11 @@ def _examined(space: Space, values: Sequence[Mapping[str, Value]]) -> list[Exami
         return [examine(space, each) for each in values]
     # Equal networks side by side, since a process remembers those that it has built.
     order = sorted(range(len(values)), key=lambda index: _network(values[index]))
+    examine(space, values[0])  # the first one has torch import more of itself, which the others then share
     # Forks, which have torch already. Nothing here has started its threads: on the meta device nothing is computed.
-    with warnings.catch_warnings(), ProcessPoolExecutor(cores, mp_context=get_context("fork")) as pool:
+    # Nothing that they make has to be looked for among much that stays, and they end soon.
+    forks = ProcessPoolExecutor(cores, mp_context=get_context("fork"), initializer=gc.disable)
+    with warnings.catch_warnings(), forks as pool:
         warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of threads, which are numpy's
         found = pool.map(partial(examine, space), [values[index] for index in order], chunksize=CHUNK)
         by_index = dict(zip(order, found, strict=True))
