@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Annotated, Any
 
 from pydantic import Field
 
-from spaces.document import REFUSED, Document, Place, dotted, nearest
+from spaces.document import REFUSED, Document, dotted, nearest
 from spaces.loader import GROUPS, Check
 from spaces.parameter import Value
 from spaces.shape import Shape, shaped
@@ -85,8 +85,7 @@ def _published(document: Document, name: str, families: Mapping[str, Mapping[str
         return None
     checks = families[shape.family]
     values: dict[str, Value] = {"architecture.family": shape.family, **PLAIN}
-    groups = [(name, group) for group in GROUPS if group in document.data[name]]
-    for place in (leaf for group in groups for leaf in _leaves(document, group)):
+    for place in (leaf for group in GROUPS for leaf in document.leaves((name, group))):
         value, key = document.at(place), ".".join(map(str, place[1:]))
         if key not in checks:
             rule = f"{dotted(place)} is not a name of family {shape.family}"
@@ -104,12 +103,3 @@ def _published(document: Document, name: str, families: Mapping[str, Mapping[str
         parameters=shape.parameters,
         values=values,
     )
-
-
-def _leaves(document: Document, place: Place) -> Iterator[Place]:
-    node = document.at(place)
-    if not isinstance(node, dict):
-        yield place
-        return
-    for key in node:
-        yield from _leaves(document, (*place, key))

@@ -69,6 +69,14 @@ class Document:
             node = node.get(key) if isinstance(node, dict) else None
         return node if isinstance(node, dict) else {}
 
+    def leaves(self, place: Place) -> Iterator[Place]:
+        """The places below this one that hold no mapping, in the order of the file."""
+        for key in self.mapping(place):
+            if isinstance(self.at((*place, key)), dict):
+                yield from self.leaves((*place, key))
+            else:
+                yield (*place, key)
+
     def add(self, place: Place, rule: str, value: object = None, hint: str = "") -> None:
         """Report a mistake at an entry, unless the entry was refused before."""
         above = [place[:length] for length in range(len(place), -1, -1)]

@@ -236,7 +236,7 @@ def _given(
 ) -> dict[str, Value]:
     """The values that a baseline names, after each one that is outside the space is reported."""
     found: dict[str, Value] = {}
-    for place in _values(document, ("baselines", baseline)):
+    for place in document.leaves(("baselines", baseline)):
         name, value = ".".join(map(str, place[2:])), document.at(place)
         label = f"baseline {dotted((baseline,))}: {dotted(place[2:])}"
         if name not in parameters:
@@ -254,15 +254,6 @@ def _given(
 
 def _is_float(parameter: Parameter | None) -> bool:
     return parameter is not None and isinstance(parameter.kind, Float)
-
-
-def _values(document: Document, place: Place) -> Iterator[Place]:
-    node = document.at(place)
-    if isinstance(node, dict):
-        for key in node:
-            yield from _values(document, (*place, key))
-    elif len(place) > 2:
-        yield place
 
 
 def _complete(

@@ -120,6 +120,13 @@ class History:
         feasible = [trial for trial in self.trials if trial.state == "complete" and trial.feasible]
         return tuple(sorted(feasible, key=lambda trial: -(trial.accuracy or 0.0))[:k])
 
+    def trial(self, number: int) -> TrialRecord:
+        """One trial. Raises StudyError where there is none of that number."""
+        if not 0 <= number < len(self.trials):
+            known = f"its trials are 0 to {len(self.trials) - 1}" if self.trials else "none was begun yet"
+            raise StudyError(f"study {self.study!r} has no trial {number}; {known}")
+        return self.trials[number]
+
     @property
     def front(self) -> tuple[TrialRecord, ...]:
         """The Pareto front, cheapest first: no other trial is as accurate for less, or better for as much.

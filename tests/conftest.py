@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from places import Place
 from postgres import Postgres, programs, server
 from starts import Zygote, zygote
+
+if TYPE_CHECKING:
+    from search.running.work import Bench
 
 # Tiny networks gain nothing from a second thread, and waiting threads take the cores from the slots that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -44,3 +48,23 @@ def warm() -> Iterator[Zygote]:
 def place(warm: Zygote, tmp_path: Path) -> Place:
     """A folder of runs with a search in it, on SQLite."""
     return Place.at(tmp_path, warm=warm)
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """What a slot works with: generated images, 500 of which validate, one thread."""
+    import torch  # not for tests that can do without
+
+    from search.data import synthetic
+    from search.data.sources import Source
+    from search.data.split import stratified
+    from search.running.job import Setting
+    from search.running.work import Bench
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    path = tmp_path_factory.mktemp("bench") / "split.npz"
+    stratified(synthetic.training().labels, validation=500, seed=0).save(path)
+    source = Source(kind="synthetic", folder=None)
+    yield Bench(setting=Setting(source=source, split=path, device="cpu", threads=1, precision="float32"))
+    torch.set_num_threads(threads)

@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
 from search.candidate import Candidate, Cnn, Recipe
-from search.data import synthetic
-from search.data.sources import Source
-from search.data.split import stratified
-from search.running.job import Began, Failed, Finished, Job, Setting
+from search.running.job import Began, Failed, Finished, Job
 from search.running.work import Bench, run_job
 from search.training.latency import latency_ms
 
 SMALL = Cnn(stages=2, width=(4, 8), pool=(3, 3), hidden_layers=0)
 LARGE = Cnn(stages=1, width=(256,), depth=(3,), hidden_layers=0)
-
-
-@pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    path = tmp_path_factory.mktemp("bench") / "split.npz"
-    stratified(synthetic.training().labels, validation=500, seed=0).save(path)
-    source = Source(kind="synthetic", folder=None)
-    yield Bench(setting=Setting(source=source, split=path, device="cpu", threads=1, precision="float32"))
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

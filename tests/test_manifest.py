@@ -6,21 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import tiny
 
 from studies import StudyError
 from studies.manifest import Manifest, check_same, stored_manifest
 
-MANIFEST = Manifest(
-    space_name="tiny",
-    space={"rate": [0.0, 1.0]},
-    space_fingerprint="aaaa",
-    split_fingerprint="bbbb",
-    data_fingerprint="cccc",
-    seed=0,
-    epochs=3,
-    retrain_epochs=9,
-    versions={"optuna": "5.0.0", "torch": "2.10"},
-)
+MANIFEST = replace(tiny.MANIFEST, versions={"optuna": "5.0.0", "torch": "2.10"})
 
 
 def check(new: Manifest, *, lines: list[str]) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -19,11 +19,8 @@ from test_checkpoint import malicious
 from test_shelf import full_disk
 
 from search.candidate import Candidate, Cnn, Fast, Recipe
-from search.data import synthetic
-from search.data.sources import Source
-from search.data.split import stratified
 from search.running import work
-from search.running.job import Began, Event, Failed, Finished, Job, Left, Setting, Unsaved
+from search.running.job import Began, Event, Failed, Finished, Job, Left, Unsaved
 from search.running.shelf import Point, Shelf
 from search.running.work import Bench, Checkpoints, identity, run_job
 from search.training import checkpoint
@@ -34,17 +31,6 @@ TINY = Candidate(
     recipe=Recipe(batch_size=20, mixup=0.2, cutout=4),  # four steps an epoch
 )
 EPOCHS, STEPS = 3, 12
-
-
-@pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    path = tmp_path_factory.mktemp("bench") / "split.npz"
-    stratified(synthetic.training().labels, validation=500, seed=0).save(path)
-    source = Source(kind="synthetic", folder=None)
-    yield Bench(setting=Setting(source=source, split=path, device="cpu", threads=1, precision="float32"))
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

@@ -20,6 +20,8 @@ if TYPE_CHECKING:  # torch takes seconds to import, and a split can be read with
 
 Index = npt.NDArray[np.int64]
 
+VALIDATION_SHARE = 10  # one training image in so many is kept for validation: 5,000 of 50,000
+
 
 @dataclass(frozen=True, eq=False)
 class Split:
@@ -95,6 +97,11 @@ def stratified(labels: Tensor, *, validation: int, seed: int) -> Split:
         )
     order = balanced(labels, seed=seed)
     return Split(np.sort(order[validation:]), np.sort(order[:validation]), seed)
+
+
+def usual(labels: Tensor, *, seed: int) -> Split:
+    """The split of every study: one training image in VALIDATION_SHARE is kept for validation."""
+    return stratified(labels, validation=len(labels) // VALIDATION_SHARE, seed=seed)
 
 
 def balanced(labels: Tensor, *, seed: int) -> Index:

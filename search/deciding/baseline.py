@@ -22,7 +22,6 @@ from search.running.forecast import EVALUATION, SMALLEST_SHARE
 from search.running.job import Failed, Finished, Job, Unsaved, patience
 from search.running.known import families
 from search.running.machine import Machine, survey
-from search.running.opening import VALIDATION_SHARE
 from search.running.provenance import circumstances
 from search.running.shelf import write_whole
 from search.running.slots import Slots
@@ -195,7 +194,7 @@ def _split(source: Source, *, folder: Path, seed: int) -> Path:
     """A study's split of that seed: the same validation images as with `run --seed`."""
     images = source.training()
     path = folder / f"split-{seed}.npz"
-    splits.stratified(images.labels, validation=len(images) // VALIDATION_SHARE, seed=seed).save(path)
+    splits.usual(images.labels, seed=seed).save(path)
     return path
 
 

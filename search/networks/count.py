@@ -39,9 +39,6 @@ class Cost:
         return {"parameters": self.parameters, "flops": self.flops}
 
 
-MEASURES = ("parameters", "flops")
-
-
 @lru_cache(REMEMBERED)
 def cost(architecture: Architecture, *, classes: int = 10) -> Cost:
     """Build the network on the meta device and count. Raises NetworkError where the architecture is impossible."""

@@ -10,11 +10,10 @@ import torch
 
 from search.candidate import from_values
 from search.data.sources import find_source
-from search.data.split import stratified
+from search.data.split import usual
 from search.data.store import store
 from search.running.known import load
 from search.running.machine import survey
-from search.running.opening import VALIDATION_SHARE
 from search.training.throughput import Throughput, compare
 
 SPACES = ("fast", "cnn")  # the first baseline of each is measured
@@ -44,7 +43,7 @@ def bench(*, data: str | None = None, device: str | None = None) -> Iterator[Ben
     machine = survey(device, slots=1)
     torch.set_num_threads(machine.threads)
     images = find_source(data).training()
-    split = stratified(images.labels, validation=len(images) // VALIDATION_SHARE, seed=0)
+    split = usual(images.labels, seed=0)
     ready = store(images, split=split, device=torch.device("cuda:0" if machine.gpus else "cpu"))
     for name in SPACES:
         baseline = load(name).baselines[0]

@@ -58,8 +58,4 @@ def examine(space: Space, values: Mapping[str, Value]) -> Examined:
 
 def measures(candidate: Candidate, counted: Cost) -> dict[str, float]:
     """All that is known of a candidate before a slot has seen it."""
-    return {
-        "parameters": counted.parameters,
-        "flops": counted.flops,
-        "memory_mb": training_bytes(counted, candidate.recipe) / 1e6,
-    }
+    return {**counted.measures(), "memory_mb": training_bytes(counted, candidate.recipe) / 1e6}

@@ -182,10 +182,7 @@ def _of_study(question: Question) -> Asked:
 
 
 def _trial(history: History, number: int) -> TrialRecord:
-    if not 0 <= number < len(history.trials):
-        known = f"its trials are 0 to {len(history.trials) - 1}" if history.trials else "none was begun yet"
-        raise StudyError(f"study {history.study!r} has no trial {number}; {known}")
-    record = history.trials[number]
+    record = history.trial(number)
     if not record.values:
         raise StudyError(f"trial {number} is {record.state} and has no candidate yet; wait for its start")
     return record

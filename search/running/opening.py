@@ -36,7 +36,6 @@ from studies.samplers import STARTUP_TRIALS, make_sampler
 from studies.storage import masked, opened, shareable, storage_url, warn_of_password
 from studies.study import Study, check_name, open_study
 
-VALIDATION_SHARE = 10  # one training image in so many is kept for validation: 5,000 of 50,000
 MEAN_DRAWS = 64  # random networks of the space whose mean size stands for a trial
 LENGTH = 8  # epochs of a trial, where neither the space file nor the person says
 RETRAIN = 4  # times as long is the final training, where the space file does not say
@@ -165,12 +164,11 @@ class Opening:
         images = self.source.training()
         self.folder.mkdir(parents=True, exist_ok=True)
         if not self.split.exists():
-            validation = len(images) // VALIDATION_SHARE
             given = self.search.folder / (self.search.carry_over or "") / "split.npz"
             if self.search.carry_over and given.exists():  # on another split no trial could be carried over
                 split = splits.load(given)
             else:
-                split = splits.stratified(images.labels, validation=validation, seed=self.search.seed)
+                split = splits.usual(images.labels, seed=self.search.seed)
             split.save(self.split)
         split = splits.load(self.split)
         length = self.search.epochs or LENGTH

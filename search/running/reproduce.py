@@ -154,10 +154,7 @@ def seed_spread(images: int) -> float:
 
 def find_record(history: History, number: int) -> TrialRecord:
     """The record of a trial that was trained and has ended. Raises StudyError."""
-    if not 0 <= number < len(history.trials):
-        known = f"its trials are 0 to {len(history.trials) - 1}" if history.trials else "none was begun yet"
-        raise StudyError(f"study {history.study!r} has no trial {number}; {known}")
-    record = history.trials[number]
+    record = history.trial(number)
     if not record.finished:
         raise StudyError(f"trial {number} is {record.state}, and only what has ended can be compared; wait for its end")
     if not record.values or record.seed is None or not (record.curve or record.outcome == "diverged"):
