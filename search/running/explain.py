@@ -11,11 +11,10 @@ from search.candidate import Candidate, from_values
 from search.networks.count import cost
 from search.networks.trace import Layer, trace
 from search.running.examine import examine
-from search.running.known import families, load
+from search.running.known import baselines, load
 from search.running.status import best_trial, read_status
 from search.training.memory import training_bytes
 from spaces import Problem, Space, SpaceError, shipped_spaces
-from spaces.baselines import load_baselines
 from spaces.document import nearest
 from studies import StudyError
 from studies.history import History, TrialRecord
@@ -113,7 +112,7 @@ def candidate_of(question: Question) -> Asked:
         return _of_study(question)
     if question.study is not None or question.trial is not None:
         raise StudyError(f"{question.source} is no study: leave it out, or leave out --study and --trial")
-    published = load_baselines(families=families())
+    published = baselines()
     known = shipped_spaces()
     if question.source in published and question.source not in known:
         found = published[question.source]
