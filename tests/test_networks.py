@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -26,6 +27,7 @@ PROXY = Fast(width=(32, 64, 64), depth=(2, 2, 2), kernel=(3, 3, 3))  # the proxy
 SMALL: dict[str, Architecture] = {
     "fast": Fast(width=(4, 6, 8), depth=(1, 2, 3), kernel=(1, 5, 7), residual=True, dropout=0.2),
     "fast, four stages": Fast(stages=4, width=(4,) * 4, depth=(1,) * 4, kernel=(7,) * 4),
+    "fast, plain start": Fast(stages=2, width=(4, 6), depth=(1, 2), whitening=False, partial_identity=False),
     "cnn": Cnn(width=(4, 6, 8), depth=2, hidden=(9,)),
     "cnn, no batch norm": Cnn(stages=1, width=(3,), kernel=31, pool=1, batch_norm=False, hidden_layers=0),
     "cnn, valid padding": Cnn(
@@ -160,6 +162,42 @@ def test_a_partial_identity_passes_its_input_on(inputs: int, outputs: int, kerne
     assert answers.shape == (2, outputs, 6, 6)
     assert torch.equal(answers[:, :shared], given[:, :shared])
     assert bool((layer.weight[shared:] != 0).all()), "the other filters start at random"
+
+
+def test_a_stem_that_does_not_whiten_has_the_same_shape_is_trained_and_is_not_fitted(images: Tensor) -> None:
+    whitening, plain = (
+        build(from_values({"architecture.family": "fast", "architecture.whitening": on}).architecture, seed=0)
+        for on in (True, False)
+    )
+    before, shapes = weights_of(plain), [part.shape for part in whitening.state_dict().values()]
+    assert [part.shape for part in before.values()] == shapes
+    for network in (whitening, plain):
+        fit(network, images=images, mean=torch.full((3,), 120.0), std=torch.full((3,), 60.0))
+    assert equal(before, weights_of(plain))
+    stems = [network.get_submodule("stem").get_parameter("weight") for network in (whitening, plain)]
+    assert [stem.requires_grad for stem in stems] == [False, True]
+    assert stems[1].std().item() == pytest.approx(1 / math.sqrt(3 * 12), rel=0.1), (
+        "torch's default: uniform, 1/sqrt(inputs)"
+    )
+
+
+def test_a_trained_stem_keeps_the_image_and_its_own_output_for_the_backward_pass() -> None:
+    frozen, trained = (cost(replace(PROXY, whitening=on)) for on in (True, False))
+    assert trained.activations - frozen.activations == 4 * (3 * 32 * 32 + 24 * 31 * 31)
+    assert (trained.parameters, trained.flops) == (frozen.parameters, frozen.flops)
+
+
+def test_without_partial_identity_every_filter_starts_at_random() -> None:
+    identity, plain = (
+        build(from_values({"architecture.family": "fast", "architecture.partial_identity": on}).architecture, seed=0)
+        for on in (True, False)
+    )
+    for name, layer in plain.get_submodule("stages").named_modules():
+        if isinstance(layer, nn.Conv2d):
+            assert bool((layer.weight != 0).all()), name
+            drawn = identity.get_submodule(f"stages.{name}").get_parameter("weight")
+            assert drawn.shape == layer.weight.shape
+            assert bool((drawn == 0).any()), name
 
 
 def test_a_residual_stage_adds_its_pooled_activation() -> None:

@@ -26,7 +26,8 @@ from search.training.averaging import Averaging
 from search.training.evaluate import Evaluation, evaluate
 from search.training.precision import Precision
 from search.training.result import EpochResult
-from search.training.train import DivergedError, begin, cross_entropy, train
+from search.training.step import cross_entropy
+from search.training.train import DivergedError, begin, train
 
 CNN: Architecture = Cnn(stages=2, width=(4, 8), pool=3, hidden_layers=0, dropout=0.1)
 FAST: Architecture = Fast(stages=2, width=(4, 8), depth=(1, 1), kernel=(3, 3), dropout=0.1)
@@ -321,6 +322,7 @@ def test_the_speed_is_measured_on_whole_batches_without_validation(
     small: Store, monkeypatch: pytest.MonkeyPatch, batch_size: int
 ) -> None:
     monkeypatch.setattr(throughput, "SECONDS", 0.01)
+    monkeypatch.setattr(throughput, "MOMENT", 0.01)
     candidate = Candidate(architecture=FAST, recipe=Recipe(batch_size=batch_size, mixup=0.2))
     before = small.training.pixels.clone()
     assert throughput.images_per_second(candidate, store=small, precision="float32") > 0

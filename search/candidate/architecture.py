@@ -20,7 +20,7 @@ Backbone = Literal["vgg16", "resnet18", "resnet50", "efficientnet_b0", "convnext
 class Fast:
     """A small, fast convolutional network after the airbench line (arXiv 2404.00498, section 3).
 
-    A frozen 2x2 whitening stem, then stages of convolution, 2x2 max pooling, batch norm and activation.
+    A 2x2 stem of 24 filters, then stages of convolution, 2x2 max pooling, batch norm and activation.
     """
 
     family: ClassVar[str] = "fast"
@@ -30,6 +30,8 @@ class Fast:
     depth: Each[Depth] = (2,) * MOST_STAGES  # convolutions of each stage, the pooled one included
     kernel: Each[Literal[1, 3, 5, 7]] = (3, 3, 3, 3)  # of each stage's convolutions
     residual: bool = False  # add each stage's pooled activation to its output
+    whitening: bool = True  # the stem whitens the training patches and is frozen, or starts at random and is trained
+    partial_identity: bool = True  # the stages' convolutions start by passing their input on, or at random
     activation: Activation = "gelu"
     dropout: Share = 0.0  # before the classifier
 

@@ -23,6 +23,12 @@ class Targets:
     other: Tensor | None = None  # int64 [B]: the label of the image that was mixed in
     share: Tensor | None = None  # float32 [B]: the share of an image's own pixels
 
+    def take(self, index: Tensor) -> Targets:
+        """Those of the images `index`, int64."""
+        if self.other is None or self.share is None:
+            return Targets(self.labels[index])
+        return Targets(self.labels[index], self.other[index], self.share[index])
+
 
 @dataclass(frozen=True, eq=False)
 class Prepared:

@@ -71,14 +71,21 @@ class FrozenScaleNorm(nn.BatchNorm2d):
         self.weight.requires_grad_(False)
 
 
-class Whitening(nn.Conv2d):
-    """A frozen 2x2 convolution onto the principal directions of the training patches and their negations."""
+class Stem(nn.Conv2d):
+    """The first convolution of the fast family, 2x2, with as many filters as a patch has directions, twice."""
 
     size = 2
+    filters = 2 * CHANNELS * size**2
 
     def __init__(self) -> None:
-        directions = CHANNELS * self.size**2
-        super().__init__(CHANNELS, 2 * directions, self.size, bias=False)
+        super().__init__(CHANNELS, self.filters, self.size, bias=False)
+
+
+class Whitening(Stem):
+    """A frozen stem onto the principal directions of the training patches and their negations."""
+
+    def __init__(self) -> None:
+        super().__init__()
         self.weight.requires_grad_(False)
 
     @torch.no_grad()

@@ -1,4 +1,4 @@
-"""The fast family: whitening stem, pooled stages, one global maximum, one linear layer."""
+"""The fast family: a 2x2 stem, pooled stages, one global maximum, one linear layer."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from search.networks.blocks import (
     PIXELS,
     FrozenScaleNorm,
     PartialIdentity,
+    Stem,
     Whitening,
     output_side,
 )
@@ -24,14 +25,14 @@ class Stage(nn.Module):
         super().__init__()
         activation = ACTIVATIONS[architecture.activation]
         self.first = nn.Sequential(
-            PartialIdentity(inputs, outputs, kernel=kernel),
+            _convolution(inputs, outputs, kernel=kernel, architecture=architecture),
             nn.MaxPool2d(2),  # before the norm: fewer pixels to normalise
             FrozenScaleNorm(outputs),
             activation(),
         )
         self.rest = nn.Sequential()
         for index in range(1, depth):
-            self.rest.append(PartialIdentity(outputs, outputs, kernel=kernel))
+            self.rest.append(_convolution(outputs, outputs, kernel=kernel, architecture=architecture))
             self.rest.append(FrozenScaleNorm(outputs))
             if index < depth - 1:
                 self.rest.append(activation())
@@ -50,14 +51,12 @@ class FastNetwork(nn.Module):
 
     def __init__(self, architecture: Fast, *, classes: int) -> None:
         super().__init__()
-        self.stem = Whitening()
+        sides(architecture, PIXELS)
+        self.stem = Whitening() if architecture.whitening else Stem()
         self.activation = ACTIVATIONS[architecture.activation]()
-        side = output_side(PIXELS, kernel=self.stem.size, layer="stem")
-        channels = self.stem.out_channels
+        channels = Stem.filters
         self.stages = nn.Sequential()
-        shapes = zip(architecture.width, architecture.depth, architecture.kernel, strict=True)
-        for number, (width, depth, kernel) in enumerate(shapes, start=1):
-            side = output_side(side, kernel=2, stride=2, layer=f"pooling of stage {number}")
+        for width, depth, kernel in zip(architecture.width, architecture.depth, architecture.kernel, strict=True):
             self.stages.append(Stage(channels, width, depth=depth, kernel=kernel, architecture=architecture))
             channels = width
         self.dropout = nn.Dropout(architecture.dropout)
@@ -67,3 +66,17 @@ class FastNetwork(nn.Module):
         features = self.stages(self.activation(self.stem(images))).amax(dim=(2, 3))
         logits: Tensor = self.classifier(self.dropout(features)) * LOGIT_SCALE
         return logits
+
+
+def sides(architecture: Fast, side: int) -> list[int]:
+    """Pixels along a side after the stem and after each stage, of images of `side`. Raises NetworkError below 1."""
+    found = [output_side(side, kernel=Stem.size, layer="stem")]
+    for number in range(1, architecture.stages + 1):
+        found.append(output_side(found[-1], kernel=2, stride=2, layer=f"pooling of stage {number}"))
+    return found
+
+
+def _convolution(inputs: int, outputs: int, *, kernel: int, architecture: Fast) -> nn.Conv2d:
+    if architecture.partial_identity:
+        return PartialIdentity(inputs, outputs, kernel=kernel)
+    return nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)

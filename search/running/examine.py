@@ -10,6 +10,7 @@ from search.networks.blocks import NetworkError
 from search.networks.count import Cost, cost
 from search.networks.weights import fetch
 from search.training.memory import training_bytes
+from search.training.resolution import check_resolution
 from spaces import Space
 from spaces.parameter import Choice, Fixed, Kind, Ordered
 
@@ -47,6 +48,7 @@ def examine(space: Space, values: Mapping[str, Value]) -> Examined:
     try:
         candidate = from_values(values)
         counted = cost(candidate.architecture)
+        check_resolution(candidate)
     except (CandidateError, NetworkError) as error:
         return Examined(candidate=None, cost=None, problem=str(error))
     numbers = measures(candidate, counted)
