@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -121,6 +122,7 @@ def test_it_is_tested_once_and_the_opening_is_in_the_ledger(reproduced: tuple[Re
     kept = json.loads((folder / "small.json").read_text())
     assert kept["reproduced"] == found.test.accuracy
     assert kept["interval"][0] <= kept["reproduced"] <= kept["interval"][1]
+    assert kept["test_accuracy_with_views"] == found.test.accuracy_with_views
     assert (kept["epochs"], kept["published_epochs"], kept["budget_minutes"]) == (3, 3, 1)
     assert kept["provenance"]["data"].startswith("generated")
 
@@ -130,6 +132,8 @@ def test_reported_stands_against_reproduced_with_the_budget(reproduced: tuple[Re
     assert "3 of 3 published epochs, a budget of 1 minutes" in drawn
     assert "10.50 %, chosen by nobody" in drawn
     assert f"{100 * found.test.accuracy:.2f} %" in drawn
+    assert re.search(f"with test-time views +{100 * found.test.accuracy_with_views:.2f} %, nothing rests on it", drawn)
+    assert "The verdict rests on the plain accuracy" in drawn
     assert "epoch 3/3" in drawn
     assert "a rehearsal" in drawn
 

@@ -97,6 +97,7 @@ def test_the_weights_describe_themselves_and_give_the_reported_accuracy(runs: Pa
     from search.candidate import FAMILIES
     from search.data.store import normalise
     from search.networks.build import build
+    from search.training.evaluate import SIX_VIEWS, logits
 
     folder = runs / "smoke" / "report"
     report = json.loads((folder / "report.json").read_text())
@@ -107,11 +108,15 @@ def test_the_weights_describe_themselves_and_give_the_reported_accuracy(runs: Pa
     network.load_state_dict(load_file(folder / "weights-1.safetensors"))
 
     images = synthetic.test()
+    mean, std = torch.tensor(about["mean"]), torch.tensor(about["std"])
     with torch.no_grad():
-        answers = network(normalise(images.pixels, torch.tensor(about["mean"]), torch.tensor(about["std"]))).argmax(1)
+        answers = network(normalise(images.pixels, mean, std)).argmax(1)
+    of_views = logits(network, images, mean=mean, std=std, precision="float32", views=SIX_VIEWS).argmax(1)
 
     accuracy = float((answers == images.labels).double().mean())
     assert accuracy == pytest.approx(report["test"]["accuracy"], abs=0.01)  # bfloat16 may flip a border case
+    with_views = float((of_views == images.labels).double().mean())
+    assert with_views == pytest.approx(report["test_accuracy_with_views"], abs=0.01)
 
 
 @pytest.mark.usefixtures("steps")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from search.data.cifar10 import Images
 from search.data.split import stratified
 from search.data.store import Store, normalise, store
 from search.networks.build import build
-from search.training.evaluate import BATCH, Evaluation, evaluate, logits
+from search.training.evaluate import BATCH, SIX_VIEWS, Evaluation, evaluate, logits
 from search.training.precision import Precision, best_precision
 
 CNN = Cnn(stages=2, width=(4, 6), pool=4, hidden_layers=0, dropout=0.5)
@@ -101,6 +102,38 @@ def test_a_constant_answer_is_right_for_one_class_in_ten(data: Store) -> None:
 
     found = evaluate(Constant(), validation(data), store=data, precision="float32")
     assert found == Evaluation(correct=59, n=590, loss=pytest.approx(math.log(math.e + 9) - 0.1))
+
+
+def test_six_views_are_weighted_as_the_airbench_line_does(data: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("search.training.evaluate.BATCH", 20)
+    network, images = build(FAST, seed=0).eval(), validation(data).take(torch.arange(50))
+    ask = partial(logits, network, images, mean=data.mean, std=data.std, precision="float32")
+    found = ask(views=SIX_VIEWS)
+    padded = nn.functional.pad(normalise(images.pixels, data.mean, data.std), (1, 1, 1, 1), mode="reflect")
+    expected = torch.zeros(len(images), 10)
+    for corner, weight in ((1, 0.5), (0, 0.25), (2, 0.25)):  # of the window, in the padded image
+        window = padded[:, :, corner : corner + 32, corner : corner + 32]
+        with torch.no_grad():
+            expected += weight * (network(window) + network(window.flip(3))) / 2
+    assert torch.allclose(found, expected, atol=1e-5)
+    assert not torch.allclose(found, ask(), atol=1e-3)
+
+
+def test_views_are_seen_batch_by_batch_and_their_weights_add_up_to_one(data: Store) -> None:
+    class Counting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.seen: list[int] = []
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            self.seen.append(len(images))
+            return torch.full((len(images), 10), 1.0, dtype=torch.bfloat16)
+
+    network = Counting()
+    found = logits(network, validation(data), mean=data.mean, std=data.std, precision="float32", views=SIX_VIEWS)
+    assert network.seen == [BATCH] * 6 + [90] * 6
+    assert found.dtype == torch.float32
+    assert torch.equal(found, torch.ones(590, 10))
 
 
 def test_the_best_precision_of_a_cpu_is_the_one_that_it_multiplies_fast(monkeypatch: pytest.MonkeyPatch) -> None:

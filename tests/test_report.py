@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.image import imread
+from rich.console import Console
 
+from search.console.decision import report_table
 from search.deciding import report as writing
 from search.deciding.page import page
 from search.deciding.recommendation import Claim
@@ -47,7 +49,14 @@ def opened(*, seeds: tuple[int, ...] = (11, 12)) -> OpenedTest:
     """1,000 images a class and seed; cats are taken for dogs."""
     one = np.full((10, 10), 5) + np.diag(np.full(10, 950))
     one[3, 5], one[3, 3] = 105, 855
-    return OpenedTest(correct=(9450,) * len(seeds), n=10_000, seeds=seeds, confusion=one * len(seeds), classes=CLASSES)
+    return OpenedTest(
+        correct=(9450,) * len(seeds),
+        correct_with_views=tuple(range(9500, 9500 + 20 * len(seeds), 20)),
+        n=10_000,
+        seeds=seeds,
+        confusion=one * len(seeds),
+        classes=CLASSES,
+    )
 
 
 def example(**changes: Any) -> Report:
@@ -124,6 +133,31 @@ def test_report_json_holds_what_was_promised(written: Path) -> None:
     assert np.shape(found["confusion"]) == (10, 10)
     assert found["confirmation"][0]["mean"] == pytest.approx(0.9012)
     assert found["published"][-1]["parameters"] == 557_000_000
+
+
+def test_the_accuracy_with_views_stands_on_lines_of_its_own(written: Path) -> None:
+    found = json.loads((written / "report.json").read_text(encoding="utf-8"))
+    assert found["test_accuracy_with_views"] == 0.951
+    assert found["test_accuracies_with_views"] == [0.95, 0.952]
+    text = (written / "report.md").read_text(encoding="utf-8")
+    console = Console(width=120, record=True)
+    console.print(report_table(example()))
+    for shown in (text, console.export_text()):
+        assert len(re.findall("95.10 %", shown)) == 1
+        assert "test-time views" in next(line for line in shown.splitlines() if "95.10 %" in line)
+        assert "The verdict rests on the plain accuracy" in shown
+        assert "airbench" in shown
+
+
+def test_nothing_rests_on_the_accuracy_with_views() -> None:
+    claims = (Claim("Vendor", 0.951),)
+    poor, rich = (
+        as_json(example(test=replace(opened(), correct_with_views=(count, count)), claims=claims))
+        for count in (0, 10_000)
+    )
+    own = {"test_accuracy_with_views", "test_accuracies_with_views"}
+    assert {key for key in poor if poor[key] != rich[key]} == own
+    assert poor["verdict"] == "buy"
 
 
 def test_every_file_of_the_report_tells_the_same_numbers(written: Path) -> None:
@@ -208,7 +242,9 @@ def test_names_cannot_break_the_page_or_a_picture(tmp_path: Path) -> None:
 
 
 def test_the_smallest_job_makes_a_report_too(tmp_path: Path) -> None:
-    perfect = OpenedTest(correct=(20,), n=20, seeds=(0,), confusion=np.diag([10, 10]), classes=("cat", "dog"))
+    perfect = OpenedTest(
+        correct=(20,), correct_with_views=(20,), n=20, seeds=(0,), confusion=np.diag([10, 10]), classes=("cat", "dog")
+    )
     small = example(test=perfect, confirmation=(), history=tuple(epochs("retraining", 0, 0, length=1)), trials={})
     write_report(small, tmp_path)
     assert as_json(small)["test"]["interval"][1] == 1.0
@@ -230,6 +266,8 @@ def test_a_number_that_is_none_is_refused(field: str) -> None:
         ({"correct": (9450, 9451)}, "stated are"),
         ({"correct": (9450,)}, "one count per different seed"),
         ({"seeds": (1, 1)}, "one count per different seed"),
+        ({"correct_with_views": (9450,)}, "correct_with_views holds one count of 0 to 10000 per seed"),
+        ({"correct_with_views": (9450, 10_001)}, "correct_with_views holds one count of 0 to 10000 per seed"),
         ({"n": 9_999}, "stated are"),
         ({"classes": CLASSES[:9]}, "9 x 9 integers"),
         ({"confusion": np.zeros((10, 10), dtype=int)}, "every class needs"),

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from search.console.words import duration, percent
 from search.deciding.decide import Chosen, Planned, Reported, Step
-from search.deciding.evidence import Confirmed, Report
+from search.deciding.evidence import ABOUT_VIEWS, Confirmed, Report
 from search.deciding.trainings import Trained
 
 
@@ -64,9 +64,10 @@ def report_table(report: Report) -> Group:
     grid = Table.grid(padding=(0, 2))
     grid.add_row("test accuracy", Text(accuracy, "bold"))
     grid.add_row("test images", f"{test.n:,}, {len(test.seeds)} seed{'s' * (len(test.seeds) > 1)}, no test-time views")
+    grid.add_row("with test-time views", f"{percent(test.accuracy_with_views)}, nothing rests on it")
     grid.add_row("test set opened", f"{len(report.openings)} time{'s' * (len(report.openings) > 1)}")
     for claim in found.claims:
         grid.add_row(f"{claim.name} claims {percent(claim.accuracy)}", Text(claim.verdict, "bold"))
     grid.add_row("verdict", Text(found.verdict, "bold green" if found.verdict == "build" else "bold yellow"))
     warning = "" if report.official else f"{report.data}: a rehearsal, not to be signed.\n"
-    return Group(grid, Text(), Text(warning, "yellow"), Text(" ".join(found.reasons)))
+    return Group(grid, Text(), Text(warning, "yellow"), Text(" ".join(found.reasons)), Text(), Text(ABOUT_VIEWS))

@@ -102,6 +102,7 @@ class Reproduced:
             "reported": published.reported / 100,
             "reported_was_chosen_by": published.chosen_by,
             "reproduced": self.test.accuracy,
+            "test_accuracy_with_views": self.test.accuracy_with_views,
             "interval": [interval.low, interval.high],
             "level": interval.level,
             "test_images": self.test.n,

@@ -17,6 +17,12 @@ from search.deciding.statistics import Interval
 
 Phase = Literal["search", "confirmation", "retraining"]
 
+ABOUT_VIEWS = (
+    "The verdict rests on the plain accuracy: each test image seen once, as it is. With test-time views the answers to "
+    "six views of it are averaged (itself and two shifts by one pixel, each also mirrored). The published 94 % of the "
+    "airbench line are with these views (arXiv 2404.00498): compare them with that number, not with the plain one."
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
@@ -88,7 +94,8 @@ class Confusion:
 class OpenedTest:
     """The opened test set: right answers per seed, every seed on the same n images."""
 
-    correct: tuple[int, ...]
+    correct: tuple[int, ...]  # of plain images, as everything here except what says otherwise
+    correct_with_views: tuple[int, ...]  # test-time views; nothing else rests on them
     n: int
     seeds: tuple[int, ...]
     confusion: npt.NDArray[np.integer[Any]]  # [true class, predicted class], images, summed over seeds
@@ -97,6 +104,9 @@ class OpenedTest:
     def __post_init__(self) -> None:
         if not self.seeds or len(set(self.seeds)) != len(self.seeds) or len(self.correct) != len(self.seeds):
             raise ValueError(f"one count per different seed is needed, not {self.correct} for seeds {self.seeds}")
+        views = self.correct_with_views
+        if len(views) != len(self.seeds) or not all(0 <= correct <= self.n for correct in views):
+            raise ValueError(f"correct_with_views holds one count of 0 to {self.n} per seed, not {views}")
         side = len(self.classes)
         if self.confusion.shape != (side, side) or not np.issubdtype(self.confusion.dtype, np.integer):
             raise ValueError(f"the confusion matrix holds {side} x {side} integers, not {self.confusion.shape} numbers")
@@ -117,6 +127,16 @@ class OpenedTest:
     def accuracy(self) -> float:
         """The mean over seeds."""
         return sum(self.correct) / (self.n * len(self.correct))
+
+    @property
+    def accuracies_with_views(self) -> tuple[float, ...]:
+        """The test accuracy of each seed with test-time views."""
+        return tuple(correct / self.n for correct in self.correct_with_views)
+
+    @property
+    def accuracy_with_views(self) -> float:
+        """The mean over seeds with test-time views."""
+        return sum(self.correct_with_views) / (self.n * len(self.correct_with_views))
 
     @cached_property
     def interval(self) -> Interval:

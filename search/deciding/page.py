@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 
 from search.deciding.answers import answers
-from search.deciding.evidence import Report
+from search.deciding.evidence import ABOUT_VIEWS, Report
 from search.deciding.published import PUBLISHED
 from search.deciding.recommendation import Verdict, between, percent, stated
 from search.deciding.statistics import mean_interval
@@ -22,6 +22,7 @@ def page(report: Report) -> str:
         *_head(report),
         "## Numbers",
         _numbers(report),
+        ABOUT_VIEWS,
         "## Claims",
         _claims(report),
         "## Recommendation",
@@ -72,6 +73,7 @@ def _numbers(report: Report) -> str:
         (f"{100 * test.interval.level:g} % interval", between(test.interval)),
         ("test images", f"{test.n:,}"),
         *((f"right with seed {seed}", f"{count:,}") for seed, count in zip(test.seeds, test.correct, strict=True)),
+        ("test accuracy with test-time views (nothing rests on it)", percent(test.accuracy_with_views)),
         ("validation accuracy (it was chosen by this)", percent(report.validation_accuracy)),
         ("parameters", f"{report.parameters:,}"),
         ("FLOPs per image", f"{report.flops:,}"),

@@ -57,6 +57,8 @@ def as_json(report: Report) -> dict[str, Any]:
             "corrects": list(test.correct),
             "accuracies": list(test.accuracies),
         },
+        "test_accuracy_with_views": test.accuracy_with_views,
+        "test_accuracies_with_views": list(test.accuracies_with_views),
         "claims": [asdict(claim) for claim in found.claims],
         "verdict": found.verdict,
         "test_openings": len(report.openings),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -15,25 +16,33 @@ from search.deciding.evidence import OpenedTest
 from search.deciding.trainings import Retrained
 from search.networks.build import build
 from search.running.machine import Machine
-from search.training.evaluate import logits
+from search.training.evaluate import SIX_VIEWS, logits
 
 
 def open_test(
     source: Source, *, retrained: Sequence[Retrained], architecture: Architecture, machine: Machine
 ) -> OpenedTest:
-    """Test the weights of every seed once, without test-time views. The opening must be in the ledger already."""
+    """Test the weights of every seed once, plain and with views. The opening must be in the ledger already."""
     device = torch.device("cuda:0" if machine.gpus else "cpu")
     images = source.test().to(device)
     classes = len(images.classes)
     confusion = np.zeros((classes, classes), dtype=np.int64)
-    correct = []
+    correct, correct_with_views = [], []
     for row in retrained:
         about = json.loads(row.weights.with_suffix(".json").read_text(encoding="utf-8"))
         mean, std = (torch.tensor(about[name], device=device) for name in ("mean", "std"))
         network = build(architecture, classes=classes, seed=0)
         network.load_state_dict(load_file(row.weights))
-        answers = logits(network.to(device), images, mean=mean, std=std, precision=machine.precision).argmax(1)
-        np.add.at(confusion, (images.labels.cpu().numpy(), answers.cpu().numpy()), 1)
-        correct.append(int((answers == images.labels).sum()))
-    seeds = tuple(row.seed for row in retrained)
-    return OpenedTest(correct=tuple(correct), n=len(images), seeds=seeds, confusion=confusion, classes=images.classes)
+        ask = partial(logits, network.to(device), images, mean=mean, std=std, precision=machine.precision)
+        plain, of_views = ask().argmax(1), ask(views=SIX_VIEWS).argmax(1)
+        np.add.at(confusion, (images.labels.cpu().numpy(), plain.cpu().numpy()), 1)
+        correct.append(int((plain == images.labels).sum()))
+        correct_with_views.append(int((of_views == images.labels).sum()))
+    return OpenedTest(
+        correct=tuple(correct),
+        correct_with_views=tuple(correct_with_views),
+        n=len(images),
+        seeds=tuple(row.seed for row in retrained),
+        confusion=confusion,
+        classes=images.classes,
+    )

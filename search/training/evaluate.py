@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,10 +10,29 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from search.data.cifar10 import Images
+from search.data.geometry import SIDE
 from search.data.store import Store, normalise
 from search.training.precision import Precision, autocast
 
 BATCH = 500  # images: small enough for a CPU's cache, large enough to keep a GPU busy
+
+
+@dataclass(frozen=True)
+class View:
+    """One way to look at a test image, and how much its answer counts."""
+
+    shift: int  # pixels along both axes: below 0 the image moves up and left; what it uncovers is reflected
+    mirrored: bool
+    weight: float
+
+
+PLAIN = (View(0, False, 1.0),)
+# The multi-crop evaluation of arXiv 2404.00498: plain and mirrored count alike, the centre twice as much as a shift.
+SIX_VIEWS = tuple(
+    View(shift, mirrored, weight)
+    for shift, weight in ((0, 1 / 4), (-1, 1 / 8), (1, 1 / 8))
+    for mirrored in (False, True)
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,14 +49,28 @@ class Evaluation:
 
 
 @torch.no_grad()
-def logits(network: nn.Module, images: Images, *, mean: Tensor, std: Tensor, precision: Precision) -> Tensor:
-    """Float32 [N, classes] on the images' device; `mean` and `std` [3] are those of the network's training images."""
+def logits(
+    network: nn.Module,
+    images: Images,
+    *,
+    mean: Tensor,
+    std: Tensor,
+    precision: Precision,
+    views: Sequence[View] = PLAIN,
+) -> Tensor:
+    """Float32 [N, classes] on the images' device; `mean` and `std` [3] are those of the network's training images.
+
+    With several views the weighted sum of their answers; one view of one batch is in memory at a time.
+    """
     was_training = network.training
     network.eval()
     with autocast(mean.device, precision):
-        answers = [network(normalise(pixels, mean, std)) for pixels in torch.split(images.pixels, BATCH)]
+        answers = [
+            torch.stack([view.weight * network(normalise(_seen(pixels, view), mean, std)).float() for view in views])
+            for pixels in torch.split(images.pixels, BATCH)
+        ]
     network.train(was_training)
-    return torch.cat(answers).float()
+    return torch.cat([of_views.sum(0) for of_views in answers])
 
 
 def evaluate(network: nn.Module, images: Images, *, store: Store, precision: Precision) -> Evaluation:
@@ -47,3 +81,12 @@ def evaluate(network: nn.Module, images: Images, *, store: Store, precision: Pre
         n=len(images),
         loss=float(F.cross_entropy(answers.double(), images.labels)),
     )
+
+
+def _seen(pixels: Tensor, view: View) -> Tensor:
+    """Pixels [B, 32, 32, 3] as this view shows them."""
+    if view.shift:
+        place = (torch.arange(SIDE, device=pixels.device) - view.shift).abs()  # -1 is 1
+        place = (SIDE - 1) - (SIDE - 1 - place).abs()  # 32 is 30
+        pixels = pixels.index_select(1, place).index_select(2, place)
+    return pixels.flip(2) if view.mirrored else pixels
