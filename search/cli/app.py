@@ -23,7 +23,8 @@ StudyName = Annotated[str | None, typer.Option("--study", help="Name of the stud
 Folder = Annotated[Path, typer.Option("--runs", help="Folder for all that is left behind.")]
 Storage = Annotated[str | None, typer.Option(help="Optuna storage URL.  [default: sqlite in the folder of runs]")]
 Data = Annotated[str | None, typer.Option(help="Folder of CIFAR-10, or `synthetic`.  [default: CIFAR_SEARCH_DATA]")]
-Slots = Annotated[int | None, typer.Option(help="Trials at a time.  [default: one per GPU, or per CPU core up to 4]")]
+Slots = Annotated[str | None, typer.Option(help="Trials at a time, or auto.  [default: one per GPU or CPU core to 4]")]
+Compile = Annotated[str | None, typer.Option(help="torch.compile each network: default or reduce-overhead.")]
 Device = Annotated[str | None, typer.Option(help="cuda or cpu.  [default: cuda if there is one]")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -33,6 +34,7 @@ EXIT_CODES = {  # by name, since importing the classes takes seconds; 1 is an un
     "NetworkError": 2,
     "ClaimError": 2,
     "DeviceError": 2,
+    "ReachError": 2,
     "DataError": 3,
     "WeightsError": 3,
     "StudyError": 4,

@@ -10,6 +10,7 @@ import typer
 from search.cli.app import (
     EXIT_CODES,
     AsJson,
+    Compile,
     Data,
     Device,
     Folder,
@@ -22,17 +23,33 @@ from search.cli.app import (
 
 
 @app.command()
-def bench(data: Data = None, device: Device = None, as_json: AsJson = False) -> None:
-    """Training images per second on this machine, beside a bare loop over ready tensors."""
+def bench(
+    space: Annotated[
+        list[str] | None, typer.Option(help="A space (repeatable).  [default: one of each family]")
+    ] = None,
+    reach: Annotated[list[int] | None, typer.Option(help="Train to PERCENT, and take the time (repeatable).")] = None,
+    usual: Annotated[bool, typer.Option("--usual", help="Beside a DataLoader with PIL transforms.")] = False,
+    compile: Compile = None,
+    data: Data = None,
+    device: Device = None,
+    as_json: AsJson = False,
+) -> None:
+    """Images per second on this machine, beside a bare loop over ready tensors; --reach and --usual stand alone."""
+    from search.running.bench import Request
     from search.running.bench import bench as measure
+    from search.running.machine import compile_mode
 
-    rows = list(measure(data=data, device=device))
+    request = Request(
+        spaces=tuple(space or ()), reach=tuple(reach or ()), usual=usual, compile=compile_mode(compile),
+        data=data, device=device,
+    )  # fmt: skip
+    found = measure(request)
     if as_json:
-        print_json({row.space: row.as_json() for row in rows})
+        print_json(found.as_json())
     else:
-        from search.console.speed import bench_table
+        from search.console.speed import bench_tables
 
-        console().print(bench_table(rows))
+        console().print(bench_tables(found))
 
 
 @app.command()

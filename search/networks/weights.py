@@ -51,7 +51,7 @@ def give(model: nn.Module, *, backbone: str, weights: str) -> None:
     The model may be on the meta device: the tensors of the file become its own.
     """
     fetch(backbone, weights)
-    file = _kept(backbone) if weights == IMAGENET else Path(weights)
+    file = kept(backbone) if weights == IMAGENET else Path(weights)
     old = CLASSIFIERS[backbone]
     state = {name: _single(tensor) for name, tensor in _read(file).items() if not name.startswith(old)}
     try:
@@ -64,7 +64,7 @@ def give(model: nn.Module, *, backbone: str, weights: str) -> None:
         raise WeightsError(f"{file} is not of {backbone}: {'; '.join(found)}")
 
 
-def _kept(backbone: str) -> Path:
+def kept(backbone: str) -> Path:
     """Where torchvision keeps its default weights of a backbone."""
     return Path(torch.hub.get_dir()) / "checkpoints" / _url(backbone).rpartition("/")[2]
 
@@ -76,7 +76,7 @@ def _url(backbone: str) -> str:
 
 
 def _download(backbone: str) -> None:
-    file, url = _kept(backbone), _url(backbone)
+    file, url = kept(backbone), _url(backbone)
     if file.is_file():
         return
     before = socket.getdefaulttimeout()

@@ -15,6 +15,7 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from types import TracebackType
 
+from search.running.allocation import keeping_memory
 from search.running.job import END_OF_JOB, Event, Job, Leaving, Lost, Setting, Word
 from search.running.serve import serve
 from search.running.signals import STOPPING
@@ -68,6 +69,11 @@ class Slots:
     @property
     def busy(self) -> list[int]:
         return [slot.index for slot in self._slots if slot.job is not None]
+
+    @property
+    def pids(self) -> list[int]:
+        """The process of each."""
+        return [slot.process.pid for slot in self._slots if slot.process.pid is not None]
 
     def start(self, index: int, job: Job) -> None:
         slot = self._slots[index]
@@ -145,7 +151,8 @@ class Slots:
         resource_tracker.ensure_running()  # its own start would lift the mask
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
         try:
-            process.start()  # server and slot inherit the mask: the one never lifts it, the other when it listens
+            with keeping_memory():  # of the server, if this starts it, and so of its forks
+                process.start()  # server and slot inherit the mask: the one never lifts it, the other when it listens
         except (OSError, EOFError) as error:
             raise SlotError(f"no slot can be started: {error or type(error).__name__}; see {self._log}") from None
         finally:

@@ -5,104 +5,188 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import cycle
+from statistics import median
 
 import torch
-from torch.nn import functional as F
 
 from search.candidate import Candidate
-from search.data.cifar10 import Images
+from search.data.augmentation import Targets
 from search.data.store import Store, normalise
 from search.networks.build import build
+from search.training.evaluate import evaluate
 from search.training.optimizer import optimizer
 from search.training.precision import Precision, autocast
-from search.training.train import begin, fit_to, train
+from search.training.step import cross_entropy, descend
+from search.training.train import Training, begin, fit_to, train
 
-BATCHES = 16  # of one measured stretch
-SECONDS = 2.0  # measured at least, after one stretch to warm up
+MOMENT = 0.5  # seconds of one measured stretch, or longer: a whole step
+SECONDS = 2.0  # measured at least for a forecast, after one stretch to warm up
+ROUNDS = 15  # of stretches in turn
+FEWEST_ROUNDS = 3  # where a slow network would take longer than
+PATIENCE = 60.0  # seconds for all rounds
+WARMUP = 2  # rounds before them: the first steps choose kernels and grow the memory
+READY = 16  # batches that a bare loop has at hand: more than a CPU's cache holds
+EVALUATIONS = 3  # of the whole validation part, after one to warm up
 
 
 @dataclass(frozen=True, kw_only=True)
 class Throughput:
-    """Training speed of the product's loop beside a bare loop, measured in turns."""
+    """Training speed of the product's loop beside a bare loop and its own augmentation, measured in turns."""
 
     images_per_second: float
-    bare_images_per_second: float
+    bare_images_per_second: float  # the same steps over ready tensors
+    augmentation_images_per_second: float  # changing and normalising, without a network
+    evaluation_images_per_second: float
 
     @property
     def share_of_bare_loop(self) -> float:
         return self.images_per_second / self.bare_images_per_second
 
+    @property
+    def augmentation_share(self) -> float:
+        """Of the time in training."""
+        return self.images_per_second / self.augmentation_images_per_second
+
+
+Step = Callable[[], int]
+"""Works on one batch and returns its images; a GPU may still be at it."""
+
+Stretch = Callable[[], tuple[int, float]]
+"""Works for a moment; returns images and seconds."""
+
 
 def images_per_second(candidate: Candidate, *, store: Store, precision: Precision) -> float:
-    """Training images per second of the real loop, without evaluation."""
-    stretch = _stretch(candidate, store=store, precision=precision)
-    stretch()
+    """Training images per second of the real loop, without evaluation, on pictures of full size."""
+    trains = stretch(training_step(begun(candidate, store=store, precision=precision)), device=store.device)
+    trains()
     images = seconds = 0.0
     while seconds < SECONDS:
-        done, took = stretch()
+        done, took = trains()
         images, seconds = images + done, seconds + took
     return images / seconds
 
 
-def compare(candidate: Candidate, *, store: Store, precision: Precision, rounds: int = 15) -> Throughput:
-    """The real loop and a bare loop over ready tensors, in turns; medians, since machines are noisy."""
-    real = _stretch(candidate, store=store, precision=precision)
-    bare = _bare_stretch(candidate, store=store, precision=precision)
-    pairs = [(real(), bare()) for _ in range(rounds + 2)][2:]
-    ratios = sorted((a[0] / a[1]) / (b[0] / b[1]) for a, b in pairs)
-    speed = sorted(done / took for _, (done, took) in pairs)[rounds // 2]
-    return Throughput(images_per_second=speed * ratios[rounds // 2], bare_images_per_second=speed)
+def compare(candidate: Candidate, *, store: Store, precision: Precision, rounds: int = ROUNDS) -> Throughput:
+    """The real loop, a bare loop over ready tensors and the augmentation alone, in turns; then evaluations.
 
-
-Stretch = Callable[[], tuple[int, float]]
-"""Trains for a moment; returns images and seconds."""
-
-
-def _stretch(candidate: Candidate, *, store: Store, precision: Precision) -> Stretch:
-    few = _few(candidate, store)
-    network = build(candidate.architecture, classes=len(store.training.classes), seed=0, device=store.device)
-    training = begin(network, recipe=candidate.recipe, store=few, epochs=10**6, seed=0, precision=precision)
-    results = filter(None, train(training))
-
-    def stretch() -> tuple[int, float]:
-        return len(few.training), next(results).seconds
-
-    return stretch
-
-
-def _bare_stretch(candidate: Candidate, *, store: Store, precision: Precision) -> Stretch:
-    few = _few(candidate, store)
-    network = build(candidate.architecture, classes=len(store.training.classes), seed=0, device=store.device)
-    fit_to(network, few)
-    optimise = optimizer(network, candidate.recipe)
-    size = min(candidate.recipe.batch_size, len(few.training))
-    batches = list(
-        zip(
-            (normalise(pixels, few.mean, few.std) for pixels in torch.split(few.training.pixels, size)),
-            torch.split(few.training.labels, size),
-            strict=True,
-        )
+    All train on every image that they draw: a proxy's choice is no part of the network's speed.
+    """
+    candidate = replace(candidate, recipe=replace(candidate.recipe, keep=1.0))
+    training = begun(candidate, store=store, precision=precision)
+    steps = training_step(training), _bare_step(candidate, store=store, precision=precision), _changing_step(training)
+    real, bare, augmentation = in_turns(*(stretch(step, device=store.device) for step in steps), rounds=rounds)
+    return Throughput(
+        images_per_second=real,
+        bare_images_per_second=bare,
+        augmentation_images_per_second=augmentation,
+        evaluation_images_per_second=_evaluation(training, store),
     )
 
-    def stretch() -> tuple[int, float]:
+
+def in_turns(*stretches: Stretch, rounds: int = ROUNDS) -> tuple[float, ...]:
+    """Images per second of each: the first one's median, times the median of a round's ratios to it.
+
+    Other work slows a noisy machine for seconds at a time, so that only speeds of one round can be held against
+    each other.
+    """
+    turns: list[list[float]] = []
+    start = time.perf_counter()
+    while len(turns) < WARMUP + rounds:
+        if len(turns) >= WARMUP + FEWEST_ROUNDS and time.perf_counter() - start > PATIENCE:
+            break
+        turns.append([images / seconds for images, seconds in (work() for work in stretches)])
+    turns = turns[WARMUP:]
+    first = median(turn[0] for turn in turns)
+    return tuple(first * median(turn[place] / turn[0] for turn in turns) for place in range(len(stretches)))
+
+
+def stretch(step: Step, *, device: torch.device) -> Stretch:
+    """So many steps as a moment holds, one at least, until the device is done with them."""
+
+    def work() -> tuple[int, float]:
+        images, start = 0, time.perf_counter()
+        while not images or time.perf_counter() - start < MOMENT:
+            images += step()
+        wait(device)
+        return images, time.perf_counter() - start
+
+    return work
+
+
+def wait(device: torch.device) -> None:
+    """Until the device has done all that it was told to."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def begun(candidate: Candidate, *, store: Store, precision: Precision) -> Training:
+    """A training without validation and without end, in the phase that is its main one.
+
+    An endless one would never come out of the first: smaller pictures, or a backbone at rest.
+    """
+    recipe = replace(candidate.recipe, resolution_until=0.0, head_first=0.0)
+    network = build(candidate.architecture, classes=len(store.training.classes), seed=0, device=store.device)
+    alone = replace(store, validation=None)
+    return begin(network, recipe=recipe, store=alone, epochs=10**6, seed=0, precision=precision)
+
+
+def training_step(training: Training) -> Step:
+    """The product's own."""
+    results = train(training)
+
+    def step() -> int:
+        return training.drawn if next(results) is None else 0
+
+    return step
+
+
+def _bare_step(candidate: Candidate, *, store: Store, precision: Precision) -> Step:
+    network = build(candidate.architecture, classes=len(store.training.classes), seed=0, device=store.device)
+    fit_to(network, store)
+    network.train()
+    recipe, optimise = candidate.recipe, optimizer(network, candidate.recipe)
+    size = min(recipe.batch_size, len(store.training))
+    count = min(READY * size, len(store.training) // size * size)
+    ready = zip(
+        [normalise(pixels, store.mean, store.std) for pixels in torch.split(store.training.pixels[:count], size)],
+        map(Targets, torch.split(store.training.labels[:count], size)),
+        strict=True,
+    )
+    batches = cycle(ready)
+
+    def step() -> int:
+        images, targets = next(batches)
+        with autocast(store.device, precision):
+            logits = network(images).float()
+        loss = cross_entropy(logits, targets, smoothing=recipe.label_smoothing)
+        descend(network, loss, optimizer=optimise, recipe=recipe)
+        return size
+
+    return step
+
+
+def _changing_step(training: Training) -> Step:
+    store, device = training.store, training.store.device
+    order = torch.randperm(len(store.training), device=device)[: training.steps * training.drawn]
+    batches, generator = cycle(torch.split(order, training.drawn)), torch.Generator(device).manual_seed(0)
+
+    def step() -> int:
+        pixels, _ = training.augmentation.batch(training.prepared, next(batches), epoch=0, generator=generator)
+        normalise(pixels, store.mean, store.std)
+        return training.drawn
+
+    return step
+
+
+def _evaluation(training: Training, store: Store) -> float:
+    """Images per second of whole evaluations."""
+    images = store.validation or store.training
+    answer = partial(evaluate, training.network, images, store=store, precision=training.precision)
+    took = []
+    for _ in range(1 + EVALUATIONS):
         start = time.perf_counter()
-        for images, labels in batches:
-            with autocast(few.device, precision):
-                logits = network(images).float()
-            loss = F.cross_entropy(logits, labels, label_smoothing=candidate.recipe.label_smoothing)
-            optimise.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimise.step()
-        loss.item()  # waits for a GPU
-        return len(few.training), time.perf_counter() - start
-
-    return stretch
-
-
-def _few(candidate: Candidate, store: Store) -> Store:
-    """A store of a few batches, the first of the training part."""
-    size = min(candidate.recipe.batch_size, len(store.training))
-    count = min(BATCHES * size, len(store.training) // size * size)
-    training = store.training
-    few = Images(pixels=training.pixels[:count], labels=training.labels[:count], classes=training.classes)
-    return replace(store, training=few, validation=None)
+        answer()
+        took.append(time.perf_counter() - start)
+    return len(images) / median(took[1:])
