@@ -82,7 +82,7 @@ def test_a_graphics_card_is_named_with_its_libraries() -> None:
 
     assert (found["device"], found["device name"]) == ("cuda", "NVIDIA H200")
     assert {"cuda", "cudnn"} <= found.keys()
-    assert set(CIRCUMSTANCES) <= found.keys()
+    assert set(CIRCUMSTANCES) - {"compile"} <= found.keys()  # it is told where networks are compiled
 
 
 @pytest.mark.parametrize("word", ["--storage=postgresql://me:ge+heim@host/db", "postgresql://me:ge+heim@host/db"])

@@ -370,3 +370,18 @@ def test_a_checkpoint_beyond_the_last_known_epoch_is_not_taken(
     assert "it lies beyond epoch 0" in began.rejected[0]
     assert [result.epoch for result in results(events)] == [1, 2, 3]
     assert ends_as(whole, events)
+
+
+def test_a_slot_compiles_what_it_trains_as_its_setting_says(
+    bench: Bench, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modes: list[str | None] = []
+
+    def compiled(network: torch.nn.Module, mode: str | None) -> torch.nn.Module:
+        modes.append(mode)
+        return network
+
+    monkeypatch.setattr(work, "compiled", compiled)
+    list(run_job(job, replace(bench, setting=replace(bench.setting, compile="default")), never))
+
+    assert modes == ["default"]

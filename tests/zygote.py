@@ -18,14 +18,14 @@ import stub
 import search.cli
 import search.console.watch
 from search.data import synthetic
-from search.running import desk, examine, known, opening, stint, supervisor
+from search.running import desk, examine, fitting, known, stint, supervisor
 from studies import owner
 
 
 def main() -> None:
     smoke = known.load("smoke")
     examine.examine(smoke, smoke.sample(Random(0)))  # the first time takes seconds
-    opening.MEAN_DRAWS = 4  # for a forecast that is of no use here
+    fitting.MEAN_DRAWS = 4  # for a forecast that is of no use here
     images = synthetic.training()
     synthetic.training = lambda: images
     supervisor.run = partial(supervisor.run, work="stub:work")  # type: ignore[assignment]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from search.cli.app import (
     AsJson,
+    Compile,
     Data,
     Device,
     Folder,
@@ -22,6 +23,9 @@ from search.cli.app import (
     go_on,
     print_json,
 )
+
+if TYPE_CHECKING:
+    from search.running.opening import Search
 
 
 @app.command()
@@ -39,6 +43,7 @@ def run(
     carry_over: Annotated[str | None, typer.Option(help="Start with what fits of that study's trials.")] = None,
     slots: Slots = None,
     epochs: Annotated[int | None, typer.Option(help="Length of a trial.  [default: the space's, cut to fit]")] = None,
+    images: Annotated[int | None, typer.Option(help="Train each trial on so many images.")] = None,
     minutes: Annotated[float, typer.Option(help="Time that the search should take.")] = 50.0,
     seed: Annotated[int, typer.Option(help="Seed of the study.")] = 0,
     device: Device = None,
@@ -47,24 +52,48 @@ def run(
     gpus_per_slot: Annotated[float | None, typer.Option(help="With --ray: share of a GPU, such as 0.5.")] = None,
     timeout: Annotated[str | None, typer.Option(help="Stop after so long: 90s, 30m, 2h.")] = None,
     trial_timeout: Annotated[str | None, typer.Option(help="Give a trial up after so long.")] = None,
+    mps: Annotated[bool, typer.Option("--mps", help="Let slots share a GPU through NVIDIA's MPS.")] = False,
+    compile: Compile = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Measure and forecast, and train nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --dry-run: print JSON.")] = False,
 ) -> None:
     """Search: start a study, or go on with it until it has its trials."""
     from search.console.watch import watch
     from search.running import supervisor
+    from search.running.machine import compile_mode, slots_of
     from search.running.opening import Search, seconds
 
     search = Search(
         trials=trials, space=space, study=study, folder=runs, storage=storage, data=data, sampler=sampler,
-        pruner=pruner, slots=slots, epochs=epochs, minutes=minutes, seed=seed, device=device,
+        pruner=pruner, slots=slots_of(slots), epochs=epochs, images=images, minutes=minutes, seed=seed, device=device,
+        mps=mps, compile=compile_mode(compile),
         cost=cost, enqueue=tuple(enqueue or ()), carry_over=carry_over, ray=ray, cpus_per_slot=cpus_per_slot,
         gpus_per_slot=gpus_per_slot,
         timeout=seconds(timeout, "--timeout"), trial_timeout=seconds(trial_timeout, "--trial-timeout"),
     )  # fmt: skip
+    if dry_run or as_json:
+        _rehearse(search, dry_run=dry_run, as_json=as_json)
+        return
     closed = watch(supervisor.run(search), console=console())
     if closed.signal is not None or closed.out_of_time:
         go_on()
     if closed.signal is not None:
         raise typer.Exit(128 + closed.signal)
+
+
+def _rehearse(search: Search, *, dry_run: bool, as_json: bool) -> None:
+    from search.console.rehearsal import lines
+    from search.deciding.decide import Question
+    from search.running.rehearsal import rehearse
+
+    if not dry_run:
+        raise typer.BadParameter("--json is for --dry-run; `cifar-search status --json` shows a search")
+    found = rehearse(search, retraining=60 * Question.minutes)
+    if as_json:
+        print_json(found.as_json())
+        return
+    for line in lines(found):
+        console().print(line, soft_wrap=True, highlight=False, markup=False)
 
 
 @app.command()
@@ -98,6 +127,7 @@ def best(
     epochs: Annotated[int | None, typer.Option(min=1, help="Length of these trainings.")] = None,
     slots: Slots = None,
     device: Device = None,
+    compile: Compile = None,
     as_json: AsJson = False,
 ) -> None:
     """The best candidate so far; with --retrain the decision: build or buy."""
@@ -116,11 +146,12 @@ def best(
     from search.deciding.decide import Question, decide
     from search.deciding.recommendation import parse_claims
     from search.deciding.report import as_json as report_json
+    from search.running.machine import compile_mode, slots_of
 
     question = Question(
         study=history.study, claims=parse_claims(claim or ["Detectocorp=70"]), folder=runs, storage=storage, data=data,
-        minutes=minutes, candidates=candidates, confirm_seeds=confirm_seeds, seeds=seeds, epochs=epochs, slots=slots,
-        device=device,
+        minutes=minutes, candidates=candidates, confirm_seeds=confirm_seeds, seeds=seeds, epochs=epochs,
+        slots=slots_of(slots, auto=False), device=device, compile=compile_mode(compile),
     )  # fmt: skip
     report = follow(decide(question), console=console(stderr=as_json))
     if as_json:

@@ -96,7 +96,7 @@ class Picture:
                 images = update.history.manifest.images
                 part = f" on {images:,} images" if images else ""
                 second = f"study {update.study} in {update.storage}: {update.epochs} epochs a trial{part}{known}"
-                return [first, second, *(f"note: {note}" for note in update.notes)]
+                return [first, second, *update.measured, *(f"note: {note}" for note in update.notes)]
             case Started():
                 self.running[update.number] = Running(title=update.title)
                 return [f"trial {update.number} starts: {update.title}"]

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from search.candidate import from_values
 from search.data.sources import find_source
@@ -25,6 +26,9 @@ from studies.ledger import openings, record_opening
 from studies.lock import lock
 from studies.storage import storage_url
 
+if TYPE_CHECKING:
+    from search.training.compiling import Mode
+
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
@@ -42,6 +46,7 @@ class Question:
     epochs: int | None = None
     slots: int | None = None
     device: str | None = None
+    compile: Mode | None = None  # compile every network before it is trained
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +99,9 @@ def decide(question: Question) -> Iterator[Step]:
         seeds=question.seeds,
     )
     with lock(folder / "retrain.lock"):
-        trainings = Trainings(history=history, plan=plan, machine=machine, source=source, folder=folder)
+        trainings = Trainings(
+            history=history, plan=plan, machine=machine, source=source, folder=folder, compile=question.compile
+        )
         trainings.check()
         yield Planned(
             study=question.study,
@@ -132,7 +139,10 @@ def decide(question: Question) -> Iterator[Step]:
             openings=tuple(opening.time for opening in openings(question.study, storage=url)),
             seconds=time.monotonic() - start,
             trials={state: count for state, count in history.counts.items() if count},
-            provenance=provenance(history, plan=plan, machine=machine, source=source),
+            provenance={
+                **provenance(history, plan=plan, machine=machine, source=source),
+                **({"compile": question.compile} if question.compile else {}),
+            },
             history=trainings.epochs(),
             starts=history.starts,
         )

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from search.candidate import from_values
 from search.data.sources import Source
@@ -21,6 +21,9 @@ from search.running.slots import Slots
 from search.running.stint import SlotError
 from search.training.result import EpochResult
 from studies.history import History, TrialRecord
+
+if TYPE_CHECKING:
+    from search.training.compiling import Mode
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +53,7 @@ class Trainings:
     machine: Machine
     source: Source
     folder: Path  # of the study
+    compile: Mode | None = None
     _epochs: list[Epoch] = field(default_factory=list)
 
     @property
@@ -118,7 +122,7 @@ class Trainings:
         """Run the jobs to their ends; returns the failures, by trial."""
         failed: dict[int, str] = {}
         machine = self.machine.for_jobs(len(jobs))
-        settings = machine.settings(self.source, split=self.split)
+        settings = machine.settings(self.source, split=self.split, compile=self.compile)
         with Slots(settings, log=self.folder / "slots.log") as slots:
             for job, event in slots.run_all(jobs):
                 if isinstance(event, EpochResult):

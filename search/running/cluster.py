@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from search.data.sources import Source
 from search.running import stint
@@ -19,6 +19,9 @@ from search.running.job import END_OF_JOB, Event, Job, Leaving, Lost, Unsaved
 from search.running.node import RemoteSlot, Shipped
 from search.running.slots import TRAINING
 from search.running.stint import STILLBORN, SlotError, spent
+
+if TYPE_CHECKING:
+    from search.training.compiling import Mode
 
 CENSUS = 1.0  # seconds between two looks at what the cluster has
 GATHERING = 60.0  # seconds that the first slots wait for the others
@@ -38,6 +41,7 @@ def cluster_slots(
     cpus_per_slot: int = 1,
     gpus_per_slot: float | None = None,
     device: str | None = None,
+    compile: Mode | None = None,
     work: str = TRAINING,
 ) -> Iterator[ClusterSlots]:
     """As many slots as find room on a cluster, or `slots`; with a GPU each, where there are any, unless told.
@@ -47,7 +51,9 @@ def cluster_slots(
     with connected(address) as ray:
         gpus = float(device == "cuda" or (device is None and any(node.gpus for node in nodes(ray))))
         need = Need(cpus=cpus_per_slot, gpus=gpus if gpus_per_slot is None else gpus_per_slot)
-        found = ClusterSlots(ray, need=need, most=slots, source=source, split=split, log=log, work=work)
+        found = ClusterSlots(
+            ray, need=need, most=slots, source=source, split=split, log=log, compile=compile, work=work
+        )
         try:
             yield found
         finally:
@@ -58,7 +64,16 @@ class ClusterSlots:
     """As many slots as the cluster has room for at the moment: they go with their nodes and come with new ones."""
 
     def __init__(
-        self, ray: Any, *, need: Need, most: int | None, source: Source, split: Path | None, log: Path, work: str
+        self,
+        ray: Any,
+        *,
+        need: Need,
+        most: int | None,
+        source: Source,
+        split: Path | None,
+        log: Path,
+        compile: Mode | None,
+        work: str,
     ) -> None:
         """The images are sent to each node once. Raises ClusterError, DataError."""
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -71,7 +86,7 @@ class ClusterSlots:
         self.notes = notes(ray)
         images = source.training()
         shipped = Shipped(pixels=images.pixels.numpy(), labels=images.labels.numpy(), classes=images.classes)
-        (setting,) = replace(self.machine, slots=1).settings(cast("Source", shipped), split=None)
+        (setting,) = replace(self.machine, slots=1).settings(cast("Source", shipped), split=None, compile=compile)
         self._outfit = (work, ray.put(setting), ray.put(split.read_bytes() if split else None))
         options = {"num_cpus": need.cpus, "num_gpus": need.gpus, "max_restarts": 0, "concurrency_groups": THREADS}
         self._actor = ray.remote(**options)(RemoteSlot)

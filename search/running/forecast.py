@@ -34,21 +34,25 @@ class Forecast:
         """One epoch of a network of so many FLOPs on one of the slots, evaluation included."""
         return EVALUATION * self.images / (self.images_per_second / slots) * flops / self.flops
 
+    def share(self, *, epochs: int) -> float:
+        """Of the epochs of trials of this length, what pruning leaves."""
+        return TRAINED if self.pruning and epochs > 1 else 1.0
+
     def seconds(self, *, trials: int, epochs: int) -> float:
         """So many trials of so many epochs on all slots."""
-        share = TRAINED if self.pruning and epochs > 1 else 1.0
         flops = self.mean_flops * (GROWTH if self.learning else 1.0)
-        return trials * epochs * share * self.epoch_seconds(flops, slots=1)
+        return trials * epochs * self.share(epochs=epochs) * self.epoch_seconds(flops, slots=1)
 
-    def fit(self, *, trials: int, epochs: int, within: float) -> Length:
+    def fit(self, *, trials: int, epochs: int, within: float, fewer_images: bool = True) -> Length:
         """`epochs` on all images, halved until the search fits into so many seconds.
 
-        First the epochs, but never fewer than pruning needs; then the images, down to a quarter of them.
+        First the epochs, but never fewer than pruning needs; then the images, down to a quarter of them, unless
+        `fewer_images` forbids it.
         """
         images = self.images
         while epochs > FEWEST_EPOCHS and self.seconds(trials=trials, epochs=epochs) > within:
             epochs = max(FEWEST_EPOCHS, epochs // 2)
         whole = self.seconds(trials=trials, epochs=epochs)
-        while images > self.images * SMALLEST_SHARE and whole * images / self.images > within:
+        while fewer_images and images > self.images * SMALLEST_SHARE and whole * images / self.images > within:
             images //= 2
         return Length(epochs=epochs, images=images)

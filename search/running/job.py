@@ -12,6 +12,7 @@ from search.training.result import EpochResult
 
 if TYPE_CHECKING:  # these import torch, which takes seconds: what hands jobs out can do without
     from search.data.sources import Source
+    from search.training.compiling import Mode
     from search.training.precision import Precision
 
 LEAST_PATIENCE = 300.0  # seconds
@@ -30,6 +31,8 @@ class Setting:
     device: str
     threads: int
     precision: Precision
+    compile: Mode | None = None
+    mps: Path | None = None  # where the MPS daemon of a GPU that is shared is met; None leaves the environment as it is
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal, get_args, overload
 
 import torch
 
 from search.data.sources import Source
 from search.running.job import Setting
+from search.training.compiling import Mode, obstacle
 from search.training.precision import Precision, best_precision
 
 MOST_CPU_SLOTS = 4  # a slot holds the data in its own memory: 0.3 GB of pixels, 1 GB with torch
@@ -38,8 +41,12 @@ class Machine:
         slots = f"{self.slots} slot{'s' * (self.slots > 1)} of {self.threads} thread{'s' * (self.threads > 1)}"
         return f"{where}, {slots}, {self.precision}"
 
-    def settings(self, source: Source, *, split: Path | None) -> list[Setting]:
-        """What each slot needs to know; GPUs are dealt out in turn."""
+    def settings(
+        self, source: Source, *, split: Path | None, compile: Mode | None = None, mps: Path | None = None
+    ) -> list[Setting]:
+        """What each slot needs to know; GPUs are dealt out in turn. Raises DeviceError where nothing can compile."""
+        if compile and (problem := obstacle(compile, device=torch.device(self.kind))):
+            raise DeviceError(problem)
         return [
             Setting(
                 source=source,
@@ -47,13 +54,18 @@ class Machine:
                 device=f"cuda:{index % self.gpus}" if self.gpus else "cpu",
                 threads=self.threads,
                 precision=self.precision,
+                compile=compile,
+                mps=mps,
             )
             for index in range(self.slots)
         ]
 
     def for_jobs(self, jobs: int) -> Machine:
         """The same machine with no more slots than jobs, the threads shared among them."""
-        slots = min(self.slots, jobs)
+        return self.with_slots(min(self.slots, jobs))
+
+    def with_slots(self, slots: int) -> Machine:
+        """The same machine with so many slots, the threads shared among them."""
         return replace(self, slots=slots, threads=max(1, self.cores // slots))
 
 
@@ -77,3 +89,33 @@ def survey(device: str | None = None, *, slots: int | None = None) -> Machine:
         threads=max(1, cores // count),
         precision=best_precision(torch.device("cuda:0" if gpus else "cpu")),
     )
+
+
+@overload
+def slots_of(text: str | None) -> int | Literal["auto"] | None: ...
+@overload
+def slots_of(text: str | None, *, auto: Literal[False]) -> int | None: ...
+def slots_of(text: str | None, *, auto: bool = True) -> int | Literal["auto"] | None:
+    """What --slots says: a number, or auto where that is possible. Raises DeviceError."""
+    if text == "auto" and not auto:
+        raise DeviceError("--slots auto is for `run`, which has time to measure; here give a number")
+    if text is None:
+        return None
+    if text == "auto":
+        return "auto"
+    if not re.fullmatch(r"-?[0-9]+", text):
+        raise DeviceError(f"--slots is a number from 1, or auto, not {text!r}")
+    if int(text) < 1:
+        raise DeviceError(f"a run needs at least 1 slot, not {int(text)}")
+    return int(text)
+
+
+def compile_mode(text: str | None) -> Mode | None:
+    """What --compile says. Raises DeviceError."""
+    if text is None:
+        return None
+    known: tuple[Mode, ...] = get_args(Mode)
+    for mode in known:
+        if mode == text:
+            return mode
+    raise DeviceError(f"--compile knows {', '.join(known)}, not {text!r}")

@@ -1,4 +1,4 @@
-"""What is settled before the first trial: the space, the data, the split, the length, the forecast."""
+"""What is settled before the first trial: the space, the data, the split, the length."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from random import Random
+from typing import TYPE_CHECKING, Literal
 
 from search.candidate import Value, from_values
 from search.data import split as splits
@@ -16,13 +16,11 @@ from search.data.cifar10 import fingerprint
 from search.data.sources import Source, find_source
 from search.running.carrying import find_carry, placed
 from search.running.doctor import sweep
-from search.running.examine import examine, fetch_weights
-from search.running.forecast import Forecast
-from search.running.job import Job, Leaving
+from search.running.examine import fetch_weights
+from search.running.job import Setting
 from search.running.known import MEASURES, families, load
 from search.running.machine import Machine, survey
 from search.running.provenance import PACKAGES, provenance
-from search.running.stint import AnySlots
 from search.running.updates import Opened
 from spaces import Space, difference
 from spaces.baselines import find_baseline
@@ -30,13 +28,15 @@ from studies import StudyError, unknown
 from studies.carried import Carry, carried_from
 from studies.history import known_manifest, read_history
 from studies.lock import lock
-from studies.manifest import Manifest
+from studies.manifest import Manifest, check_same
 from studies.pruners import make_pruner
-from studies.samplers import STARTUP_TRIALS, make_sampler
+from studies.samplers import make_sampler
 from studies.storage import masked, opened, shareable, storage_url, warn_of_password
 from studies.study import Study, check_name, open_study
 
-MEAN_DRAWS = 64  # random networks of the space whose mean size stands for a trial
+if TYPE_CHECKING:
+    from search.training.compiling import Mode
+
 LENGTH = 8  # epochs of a trial, where neither the space file nor the person says
 RETRAIN = 4  # times as long is the final training, where the space file does not say
 
@@ -66,8 +66,11 @@ class Search:
     cost: str | None = None  # a measure to make small beside the accuracy
     enqueue: tuple[str, ...] = ()  # published recipes that a new study tries first
     carry_over: str | None = None  # a study whose trials a new one starts with, where they lie in its space
-    slots: int | None = None
+    slots: int | Literal["auto"] | None = None  # auto finds how many pay
+    mps: bool = False  # let slots that share a GPU run on it at the same time
+    compile: Mode | None = None  # compile every network before it is trained
     epochs: int | None = None  # the space's own length, shortened to `minutes`, unless given
+    images: int | None = None  # of the training part, equally many of every class; all, or what fits, unless given
     minutes: float = 50.0  # that the search should take, within reason
     seed: int = 0
     device: str | None = None
@@ -82,6 +85,8 @@ class Search:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise StudyError(f"--{name.replace('_', '-')} must be at least {least}, not {value:g}")
+        if self.ray and (self.slots == "auto" or self.mps):
+            raise StudyError("--slots auto and --mps are for slots of this machine; with --ray give --gpus-per-slot")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +97,7 @@ class Opening:
     space: Space
     machine: Machine
     source: Source
+    mps: Path | None = None  # where the slots meet an MPS daemon that was started for them
 
     @classmethod
     def of(cls, search: Search) -> Opening:
@@ -99,7 +105,9 @@ class Opening:
         opening = cls(
             search=search,
             space=load(search.space),
-            machine=survey(None if search.ray else search.device, slots=search.slots),
+            machine=survey(
+                None if search.ray else search.device, slots=None if search.slots == "auto" else search.slots
+            ),
             source=find_source(search.data),
         )
         check_name(opening.name)
@@ -159,18 +167,34 @@ class Opening:
         """Keeps a second supervisor away, unless the storage lets several share a study."""
         return lock(self.folder / "lock", shared=shareable(self.url))
 
+    def settings(self, machine: Machine, *, split: Path) -> list[Setting]:
+        """What each slot of this machine needs to know."""
+        return machine.settings(self.source, split=split, compile=self.search.compile, mps=self.mps)
+
     def manifest(self) -> tuple[Manifest, int]:
-        """What identifies the study, its length still open, and its training images; makes the split if need be."""
-        images = self.source.training()
-        self.folder.mkdir(parents=True, exist_ok=True)
+        """As `draft`, with the number of training images; the split is kept. Raises DataError, StudyError."""
+        manifest, split = self.draft()
         if not self.split.exists():
-            given = self.search.folder / (self.search.carry_over or "") / "split.npz"
-            if self.search.carry_over and given.exists():  # on another split no trial could be carried over
-                split = splits.load(given)
-            else:
-                split = splits.usual(images.labels, seed=self.search.seed)
+            self.folder.mkdir(parents=True, exist_ok=True)
             split.save(self.split)
-        split = splits.load(self.split)
+        return manifest, len(split.training)
+
+    def draft(self) -> tuple[Manifest, splits.Split]:
+        """What identifies the study, its length still open, and its split; writes nothing.
+
+        Raises DataError, and StudyError for a number of images that cannot be.
+        """
+        images = self.source.training()
+        given = self.search.folder / (self.search.carry_over or "") / "split.npz"
+        if self.split.exists():
+            split = splits.load(self.split)
+        elif self.search.carry_over and given.exists():  # on another split no trial could be carried over
+            split = splits.load(given)
+        else:
+            split = splits.usual(images.labels, seed=self.search.seed)
+        asked, classes, whole = self.search.images, len(images.classes), len(split.training)
+        if asked is not None and not classes <= asked <= whole:
+            raise StudyError(f"--images must be from {classes}, one of each class, to {whole:,}, not {asked:,}")
         length = self.search.epochs or LENGTH
         manifest = Manifest(
             space_name=self.space.name,
@@ -180,11 +204,12 @@ class Opening:
             data_fingerprint=fingerprint(images),
             seed=self.search.seed,
             epochs=length,
+            images=None if asked == whole else asked,
             retrain_epochs=self.space.length.retrain if self.space.length else RETRAIN * length,
             cost=self.search.cost,
             versions={package: version(package) for package in PACKAGES},
         )
-        return manifest, len(split.training)
+        return manifest, split
 
     def known_length(self, manifest: Manifest) -> Manifest | None:
         """The manifest with the length that was asked for or that the study has; None if it is still to be found.
@@ -196,9 +221,22 @@ class Opening:
         stored = known_manifest(self.name, storage=self.url)
         if stored is None and self.search.carry_over:
             stored = read_history(self.search.carry_over, storage=self.url).manifest
+        return self.settled(manifest, stored=stored)
+
+    def settled(self, manifest: Manifest, *, stored: Manifest | None) -> Manifest | None:
+        """The same for what is stored of the study, or of the one that it starts with."""
         if stored is None:
             return manifest if self.search.epochs else None
-        return replace(manifest, epochs=self.search.epochs or stored.epochs, images=stored.images)
+        images = manifest.images if self.search.images else stored.images
+        return replace(manifest, epochs=self.search.epochs or stored.epochs, images=images)
+
+    def done(self, manifest: Manifest) -> bool:
+        """Whether the study is there and has its trials. Raises StorageError, and StudyError if it is another one."""
+        stored = known_manifest(self.name, storage=self.url)
+        if stored is None:
+            return False
+        check_same(stored, manifest, study=self.name, differences=difference)
+        return read_history(self.name, storage=self.url).finished >= self.search.trials
 
     def study(self, manifest: Manifest) -> Study:
         """The study, created or resumed. Raises StudyError, StorageError."""
@@ -215,6 +253,7 @@ class Opening:
                 **provenance(self.machine, source=self.source, manifest=manifest),
                 "sampler": self.search.sampler,
                 "pruner": self.pruner,
+                **({"compile": self.search.compile} if self.search.compile else {}),
                 "description": self.space.description,
                 **({"length": f"{length.trial} {length.retrain}"} if (length := self.space.length) else {}),
             },
@@ -233,35 +272,9 @@ class Opening:
             return None
         return find_carry(old, space=self.space, manifest=manifest, storage=self.url)
 
-    def predict(self, slots: AnySlots, *, images: int, leaving: Leaving) -> Forecast:
-        """Measure all slots at once on the space's first baseline, or on its first draw that may be trained."""
-        draws = [examine(self.space, self.space.sample(rng)) for rng in map(Random, range(MEAN_DRAWS))]
-        baselines = [examine(self.space, baseline.values) for baseline in self.space.baselines]
-        known = next((drawn for drawn in (*baselines, *draws) if not drawn.problem), None)
-        if known is None or known.candidate is None or known.cost is None:
-            raise StudyError(f"none of {MEAN_DRAWS} draws of {self.space.source} may be trained: {draws[0].problem}")
-        feasible = [drawn.cost.flops for drawn in draws if drawn.cost is not None and not drawn.problem]
-        return Forecast(
-            images_per_second=slots.measure(Job(name="the forecast", candidate=known.candidate), leaving=leaving),
-            flops=known.cost.flops,
-            mean_flops=sum(feasible) / len(draws),  # a draw that is over a limit costs nothing
-            images=images,
-            pruning=self.pruner != "none",
-            learning=self.search.sampler == "tpe" and self.search.trials > STARTUP_TRIALS,
-        )
-
-    def fitted_length(self, manifest: Manifest, prediction: Forecast) -> tuple[Manifest, str]:
-        """The manifest of a new study: the space's own length, shortened to fit the time, and what to say of it."""
-        own = self.space.length.trial if self.space.length else LENGTH
-        minutes = self.search.minutes
-        fitted = prediction.fit(trials=self.search.trials, epochs=own, within=60 * minutes)
-        part = fitted.images < prediction.images
-        shorter = f"{fitted.epochs} epochs" + f" on {fitted.images:,} of {prediction.images:,} images" * part
-        note = f"trials of {shorter}, not {own} epochs, to end within {minutes:g} minutes (--epochs {own} insists)"
-        chosen = replace(manifest, epochs=fitted.epochs, images=fitted.images if part else None)
-        return chosen, note if part or fitted.epochs < own else ""
-
-    def told(self, study: Study, *, seconds: float, notes: tuple[str, ...] = ()) -> Opened:
+    def told(
+        self, study: Study, *, seconds: float, notes: tuple[str, ...] = (), measured: tuple[str, ...] = ()
+    ) -> Opened:
         """The first update of a search; `seconds` is the forecast for what is left."""
         password = warn_of_password(self.search.storage or "") or ""
         again = ", ".join(map(str, study.recovered))
@@ -274,6 +287,7 @@ class Opening:
             data=self.source.title,
             epochs=study.manifest.epochs,
             seconds=seconds,
+            measured=measured,
             notes=tuple(filter(None, (*notes, password, *study.notes, recovery))),
             history=study.history(),
         )

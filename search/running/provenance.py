@@ -32,7 +32,7 @@ GIT_PATIENCE = 10.0  # seconds
 # What the numbers of a training may depend on beside its record; they are the same to the last bit where none differs.
 CIRCUMSTANCES = (
     "cifar-search", "code", "torch", "torchvision", "numpy", "python", "platform", "cpu", "device", "device name",
-    "cuda", "cudnn", "threads", "precision",
+    "cuda", "cudnn", "threads", "precision", "compile",
 )  # fmt: skip
 
 

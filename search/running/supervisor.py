@@ -5,11 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 
+from search.running import fitting
 from search.running.desk import Desk
+from search.running.forecast import Forecast
 from search.running.opening import Opening, Search
-from search.running.signals import InterruptedSearch, stop_flag
+from search.running.packing import packed
+from search.running.signals import InterruptedSearch, StopFlag, stop_flag
 from search.running.slots import TRAINING, Slots
 from search.running.stint import AnySlots
 from search.running.updates import Closed, Update
@@ -29,24 +33,23 @@ def run(search: Search, *, work: str = TRAINING) -> Iterator[Update]:
         stack.enter_context(opening.lock())
         manifest, images = opening.manifest()
         known = opening.known_length(manifest)
-        study = stack.enter_context(opening.study(known)) if known else None
+        study = None
+        if known and (search.slots != "auto" or opening.done(known)):  # else it is told of a number that is not known
+            study = stack.enter_context(opening.study(known))
         if study and study.done:  # neither a slot nor a measurement is needed to say so
             yield opening.told(study, seconds=0)
             yield Closed(history=study.history())
             return
-        slots, opening, notes = stack.enter_context(_slots(opening, work=work))
-        prediction = opening.predict(slots, images=images, leaving=lambda: flag.signal is not None)
-        if flag.signal is not None:
-            raise InterruptedSearch(flag.signal)
-        note = ""
+        log = opening.folder / "slots.log"
+        ground = stack.enter_context(grounded(opening, split=opening.split, log=log, work=work, flag=flag))
+        opening, slots, prediction, note = ground.opening, ground.slots, ground.predict(images=images), ""
         if study is None:
             known = opening.known_length(manifest)  # another supervisor may have been quicker
-            manifest, note = (known, "") if known else opening.fitted_length(manifest, prediction)
+            manifest, note = (known, "") if known else fitting.fitted(opening, manifest, prediction)
             study = stack.enter_context(opening.study(manifest))
         study.enqueue(opening.queue())
-        share = (study.manifest.images or images) / images
-        seconds = share * prediction.seconds(trials=study.remaining, epochs=study.manifest.epochs)
-        yield opening.told(study, seconds=seconds, notes=(note, *notes))
+        seconds = fitting.seconds_of(prediction, study.manifest, trials=study.remaining)
+        yield opening.told(study, seconds=seconds, notes=(note, *ground.notes), measured=ground.measured)
         desk = Desk(
             study=study,
             slots=slots,
@@ -75,26 +78,70 @@ def run(search: Search, *, work: str = TRAINING) -> Iterator[Update]:
             desk.abandon()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Ground:
+    """Slots that were measured, with the search that they are for."""
+
+    opening: Opening  # its machine is the one that was found
+    slots: AnySlots
+    trial: fitting.Typical
+    images_per_second: float  # of all slots together on `trial`
+    notes: tuple[str, ...]  # what the person should know of them
+    measured: tuple[str, ...]  # to choose their number
+
+    def predict(self, *, images: int) -> Forecast:
+        """The forecast for epochs of so many images."""
+        speed = self.images_per_second
+        return fitting.predict(self.opening, self.trial, images_per_second=speed, images=images)
+
+
 @contextmanager
-def _slots(opening: Opening, *, work: str) -> Iterator[tuple[AnySlots, Opening, tuple[str, ...]]]:
+def grounded(opening: Opening, *, split: Path, log: Path, work: str, flag: StopFlag) -> Iterator[Ground]:
+    """The slots of a search, their speed measured. Raises StudyError, DeviceError, SlotError, InterruptedSearch."""
+
+    def leaving() -> bool:
+        return flag.signal is not None
+
+    trial = fitting.typical(opening.space)
+    with (
+        packed(opening, trial.job, split=split, log=log, work=work, leaving=leaving) as (chosen, notes, measured),
+        _slots(chosen, split=split, log=log, work=work) as (slots, found, more),
+    ):
+        speed = slots.measure(trial.job, leaving=leaving)
+        if flag.signal is not None:
+            raise InterruptedSearch(flag.signal)
+        yield Ground(
+            opening=found,
+            slots=slots,
+            trial=trial,
+            images_per_second=speed,
+            notes=(*notes, *more),
+            measured=measured,
+        )
+
+
+@contextmanager
+def _slots(
+    opening: Opening, *, split: Path, log: Path, work: str
+) -> Iterator[tuple[AnySlots, Opening, tuple[str, ...]]]:
     """Processes of this machine, or actors of a Ray cluster, which then is the machine; and what to say of it."""
-    search, log = opening.search, opening.folder / "slots.log"
+    search = opening.search
     if search.ray is None:
-        settings = opening.machine.settings(opening.source, split=opening.split)
-        with Slots(settings, log=log, work=work) as slots:
+        with Slots(opening.settings(opening.machine, split=split), log=log, work=work) as slots:
             yield slots, opening, ()
         return
     from search.running.cluster import cluster_slots  # Ray is an extra
 
     with cluster_slots(
         opening.source,
-        split=opening.split,
+        split=split,
         log=log,
         address=search.ray,
-        slots=search.slots,
+        slots=None if search.slots == "auto" else search.slots,
         cpus_per_slot=search.cpus_per_slot,
         gpus_per_slot=search.gpus_per_slot,
         device=search.device,
+        compile=search.compile,
         work=work,
     ) as on_cluster:
         yield on_cluster, replace(opening, machine=on_cluster.machine), on_cluster.notes

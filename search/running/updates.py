@@ -20,6 +20,7 @@ class Opened:
     data: str
     epochs: int  # of a whole trial
     seconds: float  # forecast for what is left
+    measured: tuple[str, ...] = ()  # to choose the number of slots: a line for each that was tried
     notes: tuple[str, ...]  # what the person should know before waiting
     history: History
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import sys
 import time
@@ -22,10 +23,11 @@ from search.data.store import Store
 from search.networks.blocks import NetworkError
 from search.networks.build import build
 from search.running.job import Began, Event, Failed, Finished, Job, Leaving, Left, Outcome, Run, Setting, Speed, Unsaved
+from search.running.mps import PIPES
 from search.running.shelf import Shelf, write_whole
 from search.training.checkpoint import CheckpointError, pack, unpack
+from search.training.compiling import compiled
 from search.training.latency import latency_ms
-from search.training.precision import Precision
 from search.training.throughput import images_per_second
 from search.training.train import DivergedError, Training, begin, train
 
@@ -39,6 +41,8 @@ PACE = 100e6  # bytes a second that a slow core packs, hashes and writes: likewi
 def work(setting: Setting) -> Run:
     """A slot's own: torch with its threads, the data on its device."""
     torch.set_num_threads(setting.threads)
+    if setting.mps:
+        os.environ[PIPES] = str(setting.mps)  # CUDA reads it when it starts, which is with the first tensor there
     torch.backends.cudnn.benchmark = True  # a training has one shape, so that looking for its fastest kernel pays
     bench = Bench(setting=setting)
 
@@ -93,7 +97,7 @@ def _run(job: Job, bench: Bench, leaving: Leaving) -> Iterator[Event]:
     if data.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(data.device)
     shelf = Shelf(job.shelf) if job.shelf else None
-    training, rejected = _take_up(job, shelf, data=data, epochs=job.epochs, precision=precision)
+    training, rejected = _take_up(job, shelf, data=data, epochs=job.epochs, setting=bench.setting)
     checkpoints = Checkpoints.of(training, shelf=shelf, identity=identity(job))
     step_before, seconds_before = training.step, training.seconds
     yield Began(epoch=training.epoch, step=training.step, rejected=rejected, latency_ms=latency)
@@ -122,15 +126,16 @@ def _run(job: Job, bench: Bench, leaving: Leaving) -> Iterator[Event]:
 
 
 def _take_up(
-    job: Job, shelf: Shelf | None, *, data: Store, epochs: int, precision: Precision
+    job: Job, shelf: Shelf | None, *, data: Store, epochs: int, setting: Setting
 ) -> tuple[Training, tuple[str, ...]]:
     """The training from its newest good checkpoint or from its beginning; and what was wrong with newer ones."""
 
     def fresh() -> Training:
         classes = len(data.training.classes)
         network = build(job.candidate.architecture, classes=classes, seed=job.seed, device=data.device)
+        network = compiled(network, setting.compile)
         recipe = job.candidate.recipe
-        return begin(network, recipe=recipe, store=data, epochs=epochs, seed=job.seed, precision=precision)
+        return begin(network, recipe=recipe, store=data, epochs=epochs, seed=job.seed, precision=setting.precision)
 
     if shelf is None:
         return fresh(), ()
