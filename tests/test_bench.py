@@ -20,7 +20,7 @@ from search.data.store import Store, store
 from search.networks.build import build
 from search.running import bench as benchmark
 from search.running import reach as reaching
-from search.running.bench import BenchRow, Findings, Request, bench, measured
+from search.running.bench import BenchRow, Findings, Request, bench
 from search.running.machine import DeviceError
 from search.running.reach import REACHED, ReachError, Way, estimates, reach, way_to
 from search.training import throughput, usual
@@ -131,7 +131,7 @@ def test_a_space_whose_weights_are_not_there_is_a_row_that_says_so(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(benchmark, "kept", lambda _: tmp_path / "gone.pth")
-    found = measured(Request(spaces=("transfer",), data="synthetic", device="cpu"))
+    found = bench(Request(spaces=("transfer",), data="synthetic", device="cpu"))
     assert found.as_json()["transfer"]["images_per_second"] is None
     assert "transfer: not measured, its weights are not at" in shown(found)
 

@@ -19,7 +19,6 @@ from search.data.sources import Source
 from search.data.split import stratified
 from search.data.synthetic import training
 from search.running import stint
-from search.running.allocation import VARIABLE
 from search.running.job import Event, Failed, Finished, Job, Left, Lost, Setting, Speed
 from search.running.slots import Slots
 from search.running.stint import SlotError
@@ -71,11 +70,6 @@ def finish(slots: Slots, index: int) -> list[Event]:
             if isinstance(event, EpochResult):
                 slots.go_on(slot)
     return found
-
-
-@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="there is no Linux to ask")
-def test_slots_keep_the_memory_that_a_step_took(slots: Slots) -> None:
-    assert all(VARIABLE.encode() in Path(f"/proc/{pid}/environ").read_bytes() for pid in slots.pids)
 
 
 def trained(slots: Slots, index: int, job: Job) -> list[EpochResult]:

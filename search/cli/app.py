@@ -18,7 +18,9 @@ app = typer.Typer(
 )
 
 Trials = Annotated[int, typer.Option(help="Finished trials in total, over all starts.")]
-SpaceName = Annotated[str, typer.Option("--space", help="A shipped space (`spaces` lists them) or a file.")]
+SpaceName = Annotated[
+    str | None, typer.Option("--space", help="A shipped space or a file.  [default: fast, or wide on a GPU]")
+]
 StudyName = Annotated[str | None, typer.Option("--study", help="Name of the study.")]
 Folder = Annotated[Path, typer.Option("--runs", help="Folder for all that is left behind.")]
 Storage = Annotated[str | None, typer.Option(help="Optuna storage URL.  [default: sqlite in the folder of runs]")]

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @app.command()
 def run(
     trials: Trials = 50,
-    space: SpaceName = "fast",
+    space: SpaceName = None,
     study: StudyName = None,
     runs: Folder = Path("runs"),
     storage: Storage = None,

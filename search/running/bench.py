@@ -13,7 +13,6 @@ from search.data.sources import find_source
 from search.data.split import usual as usual_split
 from search.data.store import Store, store
 from search.networks.weights import IMAGENET, kept
-from search.running.allocation import in_fresh_process
 from search.running.known import load
 from search.running.machine import DeviceError, Machine, survey
 from search.running.reach import Estimate, Reach, estimates, reach, way_to
@@ -99,36 +98,23 @@ class Findings:
 
 
 def bench(request: Request) -> Findings:
-    """Measure what is asked for, the cold starts first, in a process that takes its memory as a slot does.
-
-    Raises DataError, DeviceError, ReachError, SpaceError.
-    """
-    device = _device(survey(request.device, slots=1))
-    for name in request.families:
-        load(name)
+    """Measure what is asked for, the cold starts first. Raises DataError, DeviceError, ReachError, SpaceError."""
+    machine = survey(request.device, slots=1)
+    device = torch.device("cuda:0" if machine.gpus else "cpu")
+    spaces = {name: load(name) for name in request.families}
     for target in request.reach:
         way_to(target)
     if request.compile and (reason := compiling.obstacle(request.compile, device=device)):
         raise DeviceError(reason)
-    return in_fresh_process(measured, request)
-
-
-def measured(request: Request) -> Findings:
-    """The same in this process, without looking first whether it can be done."""
-    machine = survey(request.device, slots=1)
     torch.set_num_threads(machine.threads)
     torch.backends.cudnn.benchmark = True  # as a slot has it
     images = find_source(request.data).training()
-    ready = store(images, split=usual_split(images.labels, seed=0), device=_device(machine))
+    ready = store(images, split=usual_split(images.labels, seed=0), device=device)
     reached = tuple(reach(target, store=ready, precision=machine.precision) for target in request.reach)
     beside = dict(_usual(ready, machine.precision)) if request.usual else {}
-    rows = tuple(_row(name, load(name), ready, machine, request.compile) for name in request.families)
+    rows = tuple(_row(name, space, ready, machine, request.compile) for name, space in spaces.items())
     speeds = {(row.space, row.baseline): row.throughput for row in rows if row.baseline and row.throughput}
     return Findings(machine=machine.title, rows=rows, reached=reached, usual=beside, estimates=estimates(speeds))
-
-
-def _device(machine: Machine) -> torch.device:
-    return torch.device("cuda:0" if machine.gpus else "cpu")
 
 
 def _row(name: str, space: Space, ready: Store, machine: Machine, mode: Mode | None) -> BenchRow:

@@ -37,6 +37,7 @@ from studies.study import Study, check_name, open_study
 if TYPE_CHECKING:
     from search.training.compiling import Mode
 
+SPACES = {"cpu": "fast", "cuda": "wide"}  # what is searched where nobody names a space, by the kind of machine
 LENGTH = 8  # epochs of a trial, where neither the space file nor the person says
 RETRAIN = 4  # times as long is the final training, where the space file does not say
 
@@ -56,7 +57,7 @@ class Search:
     """What a person asks for; the command line's options and their defaults."""
 
     trials: int = 50  # in total, over all starts
-    space: str = "fast"  # a shipped space's name, or a file
+    space: str | None = None  # a shipped space's name, or a file; the one for the machine unless given
     study: str | None = None  # the space's name unless given
     folder: Path = Path("runs")
     storage: str | None = None  # studies.db in the folder unless given
@@ -102,12 +103,12 @@ class Opening:
     @classmethod
     def of(cls, search: Search) -> Opening:
         """Raises SpaceError, DeviceError, DataError, WeightsError, and StudyError for a name that is not fit."""
+        slots = None if search.slots == "auto" else search.slots
+        machine = survey(None if search.ray else search.device, slots=slots)
         opening = cls(
             search=search,
-            space=load(search.space),
-            machine=survey(
-                None if search.ray else search.device, slots=None if search.slots == "auto" else search.slots
-            ),
+            space=load(search.space or SPACES[machine.kind]),
+            machine=machine,
             source=find_source(search.data),
         )
         check_name(opening.name)

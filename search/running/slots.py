@@ -15,7 +15,6 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from types import TracebackType
 
-from search.running.allocation import keeping_memory
 from search.running.job import END_OF_JOB, Event, Job, Leaving, Lost, Setting, Word
 from search.running.serve import serve
 from search.running.signals import STOPPING
@@ -151,8 +150,7 @@ class Slots:
         resource_tracker.ensure_running()  # its own start would lift the mask
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
         try:
-            with keeping_memory():  # of the server, if this starts it, and so of its forks
-                process.start()  # server and slot inherit the mask: the one never lifts it, the other when it listens
+            process.start()  # server and slot inherit the mask: the one never lifts it, the other when it listens
         except (OSError, EOFError) as error:
             raise SlotError(f"no slot can be started: {error or type(error).__name__}; see {self._log}") from None
         finally:
