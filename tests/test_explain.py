@@ -103,10 +103,10 @@ def drawn(question: Question, *, width: int) -> list[str]:
 
 
 def test_a_space_is_explained_by_its_first_baseline_or_the_one_that_is_named() -> None:
-    first, named = (candidate_of(Question(source="fast", baseline=name)) for name in (None, "airbench-small"))
+    first, named = (candidate_of(Question(source="fast", baseline=name)) for name in (None, "airbench-muon"))
     assert first == named
-    assert first.title == "space fast, baseline airbench-small"
-    with pytest.raises(SpaceError, match="there is no such baseline, not 'airbench', nearest: airbench-small"):
+    assert first.title == "space fast, baseline airbench-muon"
+    with pytest.raises(SpaceError, match="there is no such baseline, not 'airbench', nearest: airbench-muon"):
         candidate_of(Question(source="fast", baseline="airbench"))
 
 
