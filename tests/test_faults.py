@@ -108,6 +108,7 @@ def test_a_hung_slot_is_dumped_and_its_trial_tried_again(place: Place) -> None:
 
 
 @pytest.mark.fault("a trial over --trial-timeout", then="given up after three attempts, by name")
+@pytest.mark.slow
 def test_a_trial_that_takes_too_long_is_given_up(place: Place) -> None:
     first = place.start("--trial-timeout", "2s", STUB_TROUBLE="1:hang!")
 

@@ -32,6 +32,7 @@ def test_two_searches_share_a_study(place: Place, slots: int) -> None:
 
 
 @pytest.mark.fault("one of two searches is killed", then="the other takes its trials over; exactly --trials finished")
+@pytest.mark.slow
 def test_the_other_search_takes_over(place: Place) -> None:
     first = place.start(trials=6, slots=1, STUB_PACE="1")  # so slow that it is killed within trial 0
     first.until("trial 0 epoch 1/3")
