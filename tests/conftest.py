@@ -13,6 +13,7 @@ from postgres import Postgres, programs, server
 from starts import Zygote, zygote
 
 if TYPE_CHECKING:
+    from search.data.cifar10 import Images
     from search.running.work import Bench
 
 # Tiny networks gain nothing from a second thread, and waiting threads take the cores from the slots that tests start.
@@ -42,6 +43,17 @@ def warm() -> Iterator[Zygote]:
     """What starts the real command line quickly, for every test of faults."""
     with zygote() as found:
         yield found
+
+
+@pytest.fixture(scope="module")
+def images() -> Iterator[Images]:
+    """The generated images, made once for a file of tests: it takes half a second, each time."""
+    from search.data import synthetic
+
+    images = synthetic.training()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(synthetic, "training", lambda: images)
+        yield images
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +18,6 @@ import torch
 import torchvision.datasets.utils
 
 from search import cli
-from search.data import synthetic
 from search.data.cifar10 import OFFICIAL
 from search.running import supervisor
 from search.running.job import Job
@@ -47,13 +46,7 @@ class NoSlots:
         return 1000.0
 
 
-@pytest.fixture(scope="module", autouse=True)
-def images() -> Iterator[None]:
-    """Making them takes half a second, each time."""
-    images = synthetic.training()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(synthetic, "training", lambda: images)
-        yield
+pytestmark = pytest.mark.usefixtures("images")
 
 
 @pytest.fixture

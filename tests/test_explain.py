@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -50,13 +50,7 @@ recipe: {batch_size: 100}
 """
 
 
-@pytest.fixture(scope="module", autouse=True)
-def images() -> Iterator[Images]:
-    """Making them takes half a second, each time."""
-    images = synthetic.training()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(synthetic, "training", lambda: images)
-        yield images
+pytestmark = pytest.mark.usefixtures("images")
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import pytest
 
 from search.console.rehearsal import lines
-from search.data import synthetic
 from search.running.fitting import fitted
 from search.running.forecast import Forecast
 from search.running.machine import DeviceError
@@ -18,14 +16,7 @@ from search.running.opening import Opening, Search
 from search.running.rehearsal import Rehearsal, rehearse
 from studies import StudyError
 
-
-@pytest.fixture(scope="module", autouse=True)
-def images() -> Iterator[None]:
-    """Making them takes half a second, each time."""
-    images = synthetic.training()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(synthetic, "training", lambda: images)
-        yield
+pytestmark = pytest.mark.usefixtures("images")
 
 
 def ask(folder: Path, **changes: Any) -> Search:

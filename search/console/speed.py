@@ -9,8 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from search.console.words import duration, percent
-from search.running.bench import EPOCH, BenchRow, Findings
-from search.running.reach import Estimate, Reach, Way
+from search.running.bench import BenchRow, Findings
+from search.running.reach import IMAGES, Estimate, Reach, Way
 from search.training.usual import LOADERS, Usual
 
 
@@ -111,7 +111,7 @@ def _compiled(rows: tuple[BenchRow, ...]) -> Table:
     for row in rows:
         if found := row.compilation:
             images = found.pays_after
-            pays = "never" if images is None else f"{images:,.0f} images, {images / EPOCH:.1f} epochs"
+            pays = "never" if images is None else f"{images:,.0f} images, {images / IMAGES:.1f} epochs"
             speeds = (f"{found.plain_images_per_second:,.0f}", f"{found.images_per_second:,.0f}")
             table.add_row(row.space, found.mode, f"{found.seconds:.1f} s", *speeds, pays)
     return table

@@ -23,7 +23,7 @@ def open_test(
     source: Source, *, retrained: Sequence[Retrained], architecture: Architecture, machine: Machine
 ) -> OpenedTest:
     """Test the weights of every seed once, plain and with views. The opening must be in the ledger already."""
-    device = torch.device("cuda:0" if machine.gpus else "cpu")
+    device = machine.device
     images = source.test().to(device)
     classes = len(images.classes)
     confusion = np.zeros((classes, classes), dtype=np.int64)

@@ -15,7 +15,7 @@ from search.data.store import Store, store
 from search.networks.weights import IMAGENET, kept
 from search.running.known import load
 from search.running.machine import DeviceError, Machine, survey
-from search.running.reach import Estimate, Reach, estimates, reach, way_to
+from search.running.reach import IMAGES, Estimate, Reach, estimates, reach, way_to
 from search.training import compiling, usual
 from search.training.compiling import Compilation, Mode
 from search.training.precision import Precision
@@ -25,7 +25,6 @@ from spaces import Space
 
 SPACES = ("fast", "cnn", "residual", "cell", "mlp", "transfer")  # one of each family
 PROXY = Fast(width=(32, 64, 64), depth=(2, 2, 2), kernel=(3, 3, 3))  # of airbench96, by which machines are compared
-EPOCH = 45_000  # images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,16 +99,15 @@ class Findings:
 def bench(request: Request) -> Findings:
     """Measure what is asked for, the cold starts first. Raises DataError, DeviceError, ReachError, SpaceError."""
     machine = survey(request.device, slots=1)
-    device = torch.device("cuda:0" if machine.gpus else "cpu")
     spaces = {name: load(name) for name in request.families}
     for target in request.reach:
         way_to(target)
-    if request.compile and (reason := compiling.obstacle(request.compile, device=device)):
+    if request.compile and (reason := compiling.obstacle(request.compile, device=machine.device)):
         raise DeviceError(reason)
     torch.set_num_threads(machine.threads)
     torch.backends.cudnn.benchmark = True  # as a slot has it
     images = find_source(request.data).training()
-    ready = store(images, split=usual_split(images.labels, seed=0), device=device)
+    ready = store(images, split=usual_split(images.labels, seed=0), device=machine.device)
     reached = tuple(reach(target, store=ready, precision=machine.precision) for target in request.reach)
     beside = dict(_usual(ready, machine.precision)) if request.usual else {}
     rows = tuple(_row(name, space, ready, machine, request.compile) for name, space in spaces.items())
@@ -148,5 +146,5 @@ def _usual(ready: Store, precision: Precision) -> Iterator[tuple[str, Usual]]:
 
 def _compilation(found: Compilation) -> dict[str, Any]:
     images = found.pays_after
-    epochs = None if images is None else images / EPOCH
+    epochs = None if images is None else images / IMAGES
     return {**asdict(found), "pays_after_images": images, "pays_after_epochs": epochs}

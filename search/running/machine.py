@@ -35,6 +35,11 @@ class Machine:
     precision: Precision
 
     @property
+    def device(self) -> torch.device:
+        """Where a single training runs: the first GPU, or the CPU."""
+        return torch.device("cuda:0" if self.gpus else "cpu")
+
+    @property
     def title(self) -> str:
         """For the first line of a run and for reports."""
         where = f"{self.gpus} x {self.name}" if self.gpus > 1 else self.name

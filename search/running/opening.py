@@ -219,13 +219,12 @@ class Opening:
         """
         with opened(self.url):
             pass  # makes the database, or says at once what is wrong with it
-        stored = known_manifest(self.name, storage=self.url)
-        if stored is None and self.search.carry_over:
-            stored = read_history(self.search.carry_over, storage=self.url).manifest
-        return self.settled(manifest, stored=stored)
+        return self.settled(manifest, stored=known_manifest(self.name, storage=self.url))
 
     def settled(self, manifest: Manifest, *, stored: Manifest | None) -> Manifest | None:
-        """The same for what is stored of the study, or of the one that it starts with."""
+        """The same for what is stored of the study; where nothing is, the study that it starts with decides."""
+        if stored is None and self.search.carry_over:
+            stored = read_history(self.search.carry_over, storage=self.url).manifest
         if stored is None:
             return manifest if self.search.epochs else None
         images = manifest.images if self.search.images else stored.images

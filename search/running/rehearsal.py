@@ -121,10 +121,7 @@ def _known(opening: Opening, manifest: Manifest, *, history: History | None) -> 
 
     Raises StudyError where the search would be refused.
     """
-    stored = history.manifest if history else None
-    if stored is None and opening.search.carry_over:
-        stored = read_history(opening.search.carry_over, storage=opening.url).manifest
-    known = opening.settled(manifest, stored=stored)
+    known = opening.settled(manifest, stored=history.manifest if history else None)
     if history and known:
         check_same(history.manifest, known, study=opening.name, differences=difference)
     elif known:

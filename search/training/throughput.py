@@ -11,8 +11,9 @@ from statistics import median
 
 import torch
 
-from search.candidate import Candidate
+from search.candidate import Candidate, Recipe
 from search.data.augmentation import Targets
+from search.data.cifar10 import Images
 from search.data.store import Store, normalise
 from search.networks.build import build
 from search.training.evaluate import evaluate
@@ -147,11 +148,10 @@ def _bare_step(candidate: Candidate, *, store: Store, precision: Precision) -> S
     fit_to(network, store)
     network.train()
     recipe, optimise = candidate.recipe, optimizer(network, candidate.recipe)
-    size = min(recipe.batch_size, len(store.training))
-    count = min(READY * size, len(store.training) // size * size)
+    size, few = first_batches(store.training, recipe, most=READY)
     ready = zip(
-        [normalise(pixels, store.mean, store.std) for pixels in torch.split(store.training.pixels[:count], size)],
-        map(Targets, torch.split(store.training.labels[:count], size)),
+        [normalise(pixels, store.mean, store.std) for pixels in torch.split(few.pixels, size)],
+        map(Targets, torch.split(few.labels, size)),
         strict=True,
     )
     batches = cycle(ready)
@@ -165,6 +165,13 @@ def _bare_step(candidate: Candidate, *, store: Store, precision: Precision) -> S
         return size
 
     return step
+
+
+def first_batches(images: Images, recipe: Recipe, *, most: int) -> tuple[int, Images]:
+    """Images of a batch, and the first of these images: whole batches, so many at most."""
+    size = min(recipe.batch_size, len(images))
+    count = min(most * size, len(images) // size * size)
+    return size, Images(pixels=images.pixels[:count], labels=images.labels[:count], classes=images.classes)
 
 
 def _changing_step(training: Training) -> Step:

@@ -17,7 +17,7 @@ from search.data.store import Store
 from search.networks.build import build
 from search.training.optimizer import optimizer
 from search.training.precision import Precision
-from search.training.throughput import Stretch, begun, in_turns, stretch, training_step
+from search.training.throughput import Stretch, begun, first_batches, in_turns, stretch, training_step
 from search.training.train import fit_to
 
 LOADERS = 2  # processes
@@ -113,10 +113,7 @@ def _usual_pass(candidate: Candidate, store: Store) -> Stretch:
 
 def _loader(recipe: Recipe, store: Store) -> DataLoader[tuple[Tensor, int]]:
     """Two loader processes, which are kept from pass to pass, over the first images of the training part."""
-    training = store.training
-    size = min(recipe.batch_size, len(training))
-    count = min(BATCHES * size, len(training) // size * size)
-    few = Images(pixels=training.pixels[:count], labels=training.labels[:count], classes=training.classes)
+    size, few = first_batches(store.training, recipe, most=BATCHES)
     mean, std = ((numbers / 255).tolist() for numbers in (store.mean, store.std))
     return DataLoader(
         _Pictures(few, translate=recipe.translate, mean=mean, std=std),
