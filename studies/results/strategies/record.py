@@ -143,7 +143,7 @@ def setting_of(space: Space, *, source: Source, images: int) -> Setting:
 def main() -> None:
     """Record the pool."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--candidates", type=int, default=64, help="size of the pool")
+    parser.add_argument("--candidates", type=int, default=50, help="size of the pool")
     parser.add_argument("--images", type=int, default=4000, help="training images, equally many of each class")
     parser.add_argument("--jobs", type=int, default=2, help="trainings at a time, a process of one thread each")
     parser.add_argument("--out", type=Path, default=CURVES, help="the file to begin or to go on with")

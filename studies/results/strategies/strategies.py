@@ -1,4 +1,4 @@
-"""Strategies that search a pool under one total cost, each ended by the confirmation of its best three."""
+"""Strategies that search a pool under one total cost, each ended by the confirmation of its best."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ from studies.results.strategies.pool import Pool, place
 from studies.samplers import STARTUP_TRIALS, make_sampler
 
 TRIALS = 50  # of the study whose defaults are asked for: they set what sampler and pruner count as their start
-CONFIRMED = 3
-FULL = LENGTHS[-1]  # epochs of a confirmation
+FULL = LENGTHS[-1]  # epochs of the final training
 KEPT = 3  # one candidate in so many rises to the next rung
 
 Sampler = Literal["random", "tpe"]
@@ -38,20 +37,28 @@ class Strategy:
     sampler: Sampler
     epochs: Epochs
     pruner: Pruner = "none"
+    confirmed: int = 3  # candidates
+    judged: int = FULL  # epochs of each one's confirmation
 
     @property
     def name(self) -> str:
         kind = f"{self.epochs} epochs" if self.epochs.isdigit() else self.epochs
-        return f"{self.sampler}, {kind}" + (f", {self.pruner}" if self.pruner != "none" else "")
+        pruned = f", {self.pruner}" if self.pruner != "none" else ""
+        other = f", {self.confirmed} confirmed by {self.judged}" if self.judged != FULL else ""
+        return f"{self.sampler}, {kind}{pruned}{other}"
 
 
 _WAYS: tuple[tuple[Epochs, Pruner], ...] = (
-    ("2", "none"), ("4", "none"), ("8", "none"), ("4", "median"), ("8", "median"), ("rungs", "none"), ("equal", "none"),
+    ("2", "none"), ("4", "none"), ("8", "none"), ("2", "median"), ("4", "median"), ("8", "median"), ("rungs", "none"),
+    ("equal", "none"),
 )  # fmt: skip
 _SAMPLERS: tuple[Sampler, ...] = ("random", "tpe")
 
-STRATEGIES = tuple(
-    Strategy(sampler=sampler, epochs=epochs, pruner=pruner) for epochs, pruner in _WAYS for sampler in _SAMPLERS
+STRATEGIES = (
+    *(Strategy(sampler=sampler, epochs=epochs, pruner=pruner) for epochs, pruner in _WAYS for sampler in _SAMPLERS),
+    *(Strategy(sampler=sampler, epochs="2", confirmed=6, judged=4) for sampler in _SAMPLERS),
+    *(Strategy(sampler=sampler, epochs="2", confirmed=3, judged=4) for sampler in _SAMPLERS),
+    *(Strategy(sampler=sampler, epochs="2", pruner="median", confirmed=3, judged=4) for sampler in _SAMPLERS),
 )
 
 
@@ -174,8 +181,8 @@ class Replayed:
 def conclude(strategy: Strategy, pool: Pool, trials: Sequence[Trial]) -> Outcome:
     """Train what the strategy still wants of its best trials, then confirm: as `best --retrain` does.
 
-    The best three by the strategy's own last score are judged by 8 epochs, which cost nothing where they are paid for;
-    the result of the best is that of another seed, so that it was not chosen for its luck.
+    The best by the strategy's own last score are judged by a longer training, which costs nothing where it is paid for;
+    the result of the winner is 8 epochs of another seed, so that it was not chosen for its luck.
     """
     paid = {(trial.candidate, trial.length) for trial in trials if not trial.pruned}
     cost = sum(trial.epochs * float(pool.epoch_cost[trial.candidate]) for trial in trials)
@@ -184,10 +191,10 @@ def conclude(strategy: Strategy, pool: Pool, trials: Sequence[Trial]) -> Outcome
     wanted: list[tuple[int, int]] = []
     if strategy.epochs == "rungs":
         ranked, wanted = _climb(pool, ranked)
-    best = ranked[:CONFIRMED]
-    wanted += [(candidate, FULL) for candidate in best]
+    best = ranked[: strategy.confirmed]
+    wanted += [(candidate, strategy.judged) for candidate in best]
     cost += sum(epochs * float(pool.epoch_cost[candidate]) for candidate, epochs in {*wanted} - paid)
-    winner = max(best, key=lambda candidate: float(pool.scores[f"{FULL}/A"][candidate, -1]))
+    winner = max(best, key=lambda candidate: float(pool.scores[f"{strategy.judged}/A"][candidate, -1]))
     return Outcome(trials=len(trials), cost=cost, winner=winner, result=float(pool.scores[f"{FULL}/B"][winner, -1]))
 
 
