@@ -26,21 +26,21 @@ def test_a_forecast_counts_size_and_slots_and_what_pruning_and_learning_change()
     assert forecast().epoch_seconds(1e6, slots=2) == pytest.approx(2 * forecast().epoch_seconds(1e6, slots=1))
 
 
-@given(st.integers(1, 500), st.integers(1, 200), st.floats(0, 1e6), st.floats(1, 1e6))
-def test_a_length_is_halved_until_it_fits_first_the_epochs_then_the_images(
-    trials: int, epochs: int, within: float, speed: float
+@given(st.integers(1, 500), st.integers(1, 200), st.floats(0, 1e6), st.floats(1, 1e6), st.booleans())
+def test_first_the_epochs_are_halved_then_images_are_left_out_until_it_fits(
+    trials: int, epochs: int, within: float, speed: float, pruning: bool
 ) -> None:
-    prediction = forecast(speed, pruning=True)
+    prediction, fewest = forecast(speed, pruning=pruning), 2 if pruning else 1
     found = prediction.fit(trials=trials, epochs=epochs, within=within)
     seconds = prediction.seconds(trials=trials, epochs=found.epochs)
     share = found.images / prediction.images
 
-    assert found.epochs in [epochs >> times for times in range(9)] or found.epochs == 2
-    assert found.epochs == epochs if epochs <= 2 else found.epochs >= 2
-    assert found.images in (45_000, 22_500, 11_250)
-    assert found.images == 45_000 or found.epochs <= 2  # the images are the last resort
-    assert seconds * share <= within or (found.images == 11_250 and found.epochs <= 2)
-    assert found.images == 45_000 or seconds * share * 2 > within  # and no fewer than need be
+    assert found.epochs in [epochs >> times for times in range(9)] or found.epochs == fewest
+    assert found.epochs == epochs if epochs <= fewest else found.epochs >= fewest
+    assert 11_250 <= found.images <= 45_000
+    assert found.images == 45_000 or found.epochs <= fewest  # the images are the last resort
+    assert seconds * share <= within or (found.images == 11_250 and found.epochs <= fewest)
+    assert found.images in (45_000, 11_250) or seconds * share > 0.999 * within  # and no fewer than need be
     assert (
         found.epochs == epochs or prediction.seconds(trials=trials, epochs=min(epochs, found.epochs * 2 + 1)) > within
     )
@@ -50,7 +50,7 @@ def test_a_slow_laptop_still_ends_within_its_time() -> None:
     # 900 images/s on the default network, the speed of two older cores
     slow = Forecast(images_per_second=900, flops=35.6e6, mean_flops=44e6, images=45_000, pruning=True, learning=True)
 
-    found = slow.fit(trials=50, epochs=4, within=50 * 60)
+    found = slow.fit(trials=50, epochs=4, within=30 * 60)
 
-    assert (found.epochs, found.images) == (2, 11_250)
-    assert slow.seconds(trials=50, epochs=2) / 4 < 50 * 60
+    assert found.epochs == 2
+    assert 11_250 < found.images < 22_500

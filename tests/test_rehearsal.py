@@ -87,5 +87,5 @@ def test_with_the_images_given_only_the_epochs_are_shortened(tmp_path: Path) -> 
 
     chosen, note = fitted(opening, opening.draft()[0], slow)
 
-    assert (chosen.epochs, chosen.images) == (2, 900)
-    assert note.startswith("trials of 2 epochs, not 8 epochs")
+    assert (chosen.epochs, chosen.images) == (1, 900)
+    assert note.startswith("trials of 1 epoch, not 8 epochs")

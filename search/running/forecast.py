@@ -8,7 +8,7 @@ EVALUATION = 1.05  # evaluation and starting, on top of the training (studies/re
 TRAINED = 0.67  # share of the epochs that pruning left in 50 trials (studies/results/LOG.md, 3)
 GROWTH = 1.6  # how much larger than random draws the networks are that a sampler comes to prefer (the same)
 SMALLEST_SHARE = 1 / 4  # of the images: what is best on fewer says little of what is best on all
-FEWEST_EPOCHS = 2  # with one epoch there is nothing to prune
+FEWEST_EPOCHS = 2  # where trials are pruned: with one epoch there is nothing to prune
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,15 +44,15 @@ class Forecast:
         return trials * epochs * self.share(epochs=epochs) * self.epoch_seconds(flops, slots=1)
 
     def fit(self, *, trials: int, epochs: int, within: float, fewer_images: bool = True) -> Length:
-        """`epochs` on all images, halved until the search fits into so many seconds.
+        """`epochs` on all images, or what fits into so many seconds.
 
-        First the epochs, but never fewer than pruning needs; then the images, down to a quarter of them, unless
-        `fewer_images` forbids it.
+        First the epochs are halved, but there are never fewer than pruning needs; then fewer images are taken, down to
+        a quarter of them, unless `fewer_images` forbids it.
         """
-        images = self.images
-        while epochs > FEWEST_EPOCHS and self.seconds(trials=trials, epochs=epochs) > within:
-            epochs = max(FEWEST_EPOCHS, epochs // 2)
+        fewest = FEWEST_EPOCHS if self.pruning else 1
+        while epochs > fewest and self.seconds(trials=trials, epochs=epochs) > within:
+            epochs = max(fewest, epochs // 2)
         whole = self.seconds(trials=trials, epochs=epochs)
-        while fewer_images and images > self.images * SMALLEST_SHARE and whole * images / self.images > within:
-            images //= 2
-        return Length(epochs=epochs, images=images)
+        if not fewer_images or whole <= within:
+            return Length(epochs=epochs, images=self.images)
+        return Length(epochs=epochs, images=int(self.images * max(SMALLEST_SHARE, within / whole)))
