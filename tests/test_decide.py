@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from search.data import synthetic
 from search.data.cifar10 import DataError
 from search.deciding.decide import Chosen, Planned, Question, Reported, Step, decide
-from search.deciding.plan import check_complete, make_plan, makespan
+from search.deciding.plan import check_complete, contenders, make_plan, makespan
 from search.deciding.recommendation import ClaimError, parse_claims
 from search.running.opening import Search
 from search.running.supervisor import run
@@ -86,7 +86,7 @@ def test_history_csv_has_every_epoch_of_every_training(steps: list[Step], runs: 
     by_phase = {phase: sum(row["phase"] == phase for row in rows) for phase in ("search", "confirmation", "retraining")}
     assert by_phase == {
         "search": 4 * 2,
-        "confirmation": len(planned.plan.trials) * planned.plan.confirm_seeds * epochs,
+        "confirmation": len(planned.plan.trials) * planned.plan.confirm_seeds * planned.plan.confirm_epochs,
         "retraining": epochs,
     }
     assert all(row["validation_accuracy"] == "" for row in rows if row["phase"] == "retraining")
@@ -171,7 +171,7 @@ def history(runs: Path) -> Iterator[History]:
 
 @pytest.mark.parametrize(
     ("seconds", "expected"),
-    [(1.0, (3, 2, 3, 16)), (13.0, (3, 2, 1, 16)), (30.0, (2, 1, 1, 16)), (40.0, (3, 1, 1, 8)), (1000.0, (2, 1, 1, 4))],
+    [(1.0, (4, 2, 3, 16)), (20.0, (4, 2, 1, 16)), (30.0, (4, 1, 1, 16)), (40.0, (4, 1, 1, 14)), (1000.0, (3, 1, 1, 4))],
 )
 def test_the_plan_is_the_most_thorough_that_fits(
     history: History, seconds: float, expected: tuple[int, int, int, int]
@@ -180,6 +180,21 @@ def test_the_plan_is_the_most_thorough_that_fits(
 
     assert (len(plan.trials), plan.confirm_seeds, plan.seeds, plan.epochs) == expected
     assert plan.seconds <= 15 * 60 or seconds == 1000.0  # the shortest plan of all is kept, however slow
+
+
+def test_the_first_known_recipe_is_always_confirmed(history: History) -> None:
+    def named(number: int, baseline: str | None) -> TrialRecord:
+        trial = dataclasses.replace(history.trials[0], number=number, baseline=baseline)
+        return dataclasses.replace(trial, accuracy=number / 10)  # so the first are the worst
+
+    names = ["first", "second", None, None, None]
+    study = dataclasses.replace(history, trials=tuple(named(*pair) for pair in enumerate(names)))
+    unknown = dataclasses.replace(study, trials=study.trials[2:])
+
+    assert [trial.number for trial in contenders(study, 3)] == [4, 3, 0]
+    assert [trial.number for trial in contenders(study, 5)] == [4, 3, 2, 1, 0]
+    assert [trial.number for trial in contenders(study, 1)] == [4]
+    assert [trial.number for trial in contenders(unknown, 3)] == [4, 3, 2]
 
 
 def test_what_is_asked_for_is_kept_however_long_it_takes(history: History) -> None:

@@ -184,6 +184,6 @@ def test_a_report_says_it_too_with_the_lengths_of_its_trainings() -> None:
 
     found = of_report.provenance(history, plan=plan, machine=survey("cpu", slots=1), source=find_source("synthetic"))
 
-    assert found["epochs"] == "3 a trial on 900 images, 12 a confirmation and retraining"
+    assert found["epochs"] == "3 a trial on 900 images, 6 a confirmation, 12 the retraining"
     assert found["threads"].split()[0] == found["cores"]
     assert found["split SHA-256"] == "bbbb"

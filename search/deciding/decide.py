@@ -39,7 +39,7 @@ class Question:
     folder: Path = Path("runs")
     storage: str | None = None
     data: str | None = None
-    minutes: float = 15.0  # that the trainings should take, within reason
+    minutes: float = 30.0  # that the trainings should take, within reason
     candidates: int | None = None  # these four as the time allows, unless given
     confirm_seeds: int | None = None
     seeds: int | None = None
@@ -171,7 +171,8 @@ def _note(report: Report, folder: Path) -> str:
     chosen = next(row for row in report.confirmation if row.chosen)
     test: OpenedTest = report.test
     return (
-        f"**Best: trial {chosen.trial}**, confirmed at {percent(chosen.mean)} on validation images, "
+        f"**Best: trial {chosen.trial}**, confirmed at {percent(chosen.mean)} on validation images "
+        f"after {report.confirm_epochs} epochs, "
         f"{percent(test.accuracy)} on {test.n:,} test images. Verdict: **{report.recommendation.verdict}**.\n\n"
         f"The report lies in `{folder}`."
     )

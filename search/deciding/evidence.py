@@ -52,7 +52,7 @@ class Epoch:
 
 @dataclass(frozen=True, kw_only=True)
 class Confirmed:
-    """One of the best trials, trained again with fresh seeds at the full length."""
+    """One of the best trials, trained again with fresh seeds, longer than in the search."""
 
     trial: int
     accuracies: tuple[float, ...]  # validation, one per seed
@@ -210,6 +210,11 @@ class Report:
         test = self.test
         spread = statistics.seed_half_width(test.accuracies)
         return recommend(test.accuracy, test.interval, self.claims, n=test.n, seeds=len(test.seeds), spread=spread)
+
+    @property
+    def confirm_epochs(self) -> int:
+        """Epochs of a confirmation's schedule; 0 where there was none."""
+        return max((row.epochs for row in self.history if row.phase == "confirmation"), default=0)
 
     @property
     def optimism(self) -> tuple[float, float] | None:

@@ -173,7 +173,8 @@ def _confirmation(report: Report) -> str:
             mean += f" ± {50 * (interval.high - interval.low):.2f}"
         seeds = ", ".join(percent(accuracy) for accuracy in confirmed.accuracies)
         rows.append((str(confirmed.trial), seeds, mean, f"{confirmed.flops:,}", "yes" if confirmed.chosen else ""))
-    return _table(("trial", "validation accuracy by seed", "mean, 95 % interval", "FLOPs per image", "chosen"), rows)
+    by_seed = f"validation accuracy after {report.confirm_epochs} epochs, by seed"
+    return _table(("trial", by_seed, "mean, 95 % interval", "FLOPs per image", "chosen"), rows)
 
 
 def _duration(seconds: float) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from heapq import heapreplace
 from itertools import product
 from statistics import median
@@ -22,9 +22,17 @@ class Plan:
     trials: tuple[TrialRecord, ...]  # the candidates to confirm, best first
     confirm_seeds: int  # fresh trainings of each
     seeds: int  # trainings of the winner on all images
-    epochs: int  # of each training
+    epochs: int  # of each of those
     slots: int
     pace: float  # seconds of an epoch per FLOP of the network, on one slot
+
+    @property
+    def confirm_epochs(self) -> int:
+        """Of a confirmation: half of the final training, a complete schedule of its own.
+
+        Twice the candidates for the time, in nearly the order that whole trainings give (studies/results/LOG.md, 10).
+        """
+        return -(-self.epochs // 2)
 
     @property
     def epoch_seconds(self) -> list[float]:
@@ -37,7 +45,7 @@ class Plan:
         costs = self.epoch_seconds
         confirming = makespan(costs * self.confirm_seeds, slots=self.slots)
         retraining = makespan([max(costs) * RETRAINED_SHARE] * self.seeds, slots=self.slots)
-        return self.epochs * (confirming + retraining)
+        return self.confirm_epochs * confirming + self.epochs * retraining
 
     @property
     def patience(self) -> float:
@@ -50,14 +58,14 @@ class Plan:
         numbers = ", ".join(str(trial.number) for trial in self.trials)
         return (
             f"confirm trial{'s' * (len(self.trials) > 1)} {numbers} with {self.confirm_seeds} fresh "
-            f"seed{'s' * (self.confirm_seeds > 1)} each, retrain the winner with {self.seeds}, "
-            f"{self.epochs} epochs each"
+            f"seed{'s' * (self.confirm_seeds > 1)} each, {self.confirm_epochs} epochs long, "
+            f"retrain the winner with {self.seeds}, {self.epochs} epochs long"
         )
 
 
 # From the most evidence to the least: a second confirmation seed is worth more than a third test seed, since it
 # decides; two test seeds are left out, because their interval is wider than one's (Student's t with one degree).
-CANDIDATES, CONFIRM_SEEDS, SEEDS = (3, 2), (2, 1), (3, 1)
+CANDIDATES, CONFIRM_SEEDS, SEEDS = (4, 3), (2, 1), (3, 1)
 
 
 def check_complete(history: History) -> None:
@@ -82,24 +90,32 @@ def make_plan(
 ) -> Plan:
     """The most thorough plan that fits the time; what a person asks for stays as asked.
 
-    `images` are those of the training part, on all of which the plan trains.
+    `images` are those of the training part, on all of which the plan trains. Where no plan fits, the final training
+    gets fewer epochs, but never fewer than a trial has.
     """
-    best = history.top(candidates or CANDIDATES[0])
-    assert best, "check_complete comes first"
     longest = epochs or history.manifest.retrain_epochs
+    shortest = epochs or min(longest, history.manifest.epochs)
     pace = _pace(history, images=images)
     plans = [
-        Plan(trials=best[:count], confirm_seeds=confirming, seeds=retraining, epochs=longest, slots=slots, pace=pace)
+        Plan(trials=contenders(history, count), confirm_seeds=confirming, seeds=retraining, epochs=length, slots=slots, pace=pace)
+        for length in range(longest, shortest - 1, -1)
         for count, confirming, retraining in product(
             _choices(candidates, CANDIDATES), _choices(confirm_seeds, CONFIRM_SEEDS), _choices(seeds, SEEDS)
         )
     ]
-    while True:
-        fitting = [plan for plan in plans if plan.seconds <= 60 * minutes]
-        shorter = plans[-1].epochs // 2
-        if fitting or epochs is not None or shorter < history.manifest.epochs:
-            return (fitting or plans[-1:])[0]
-        plans = [replace(plan, epochs=shorter) for plan in plans]
+    return next((plan for plan in plans if plan.seconds <= 60 * minutes), plans[-1])
+
+
+def contenders(history: History, count: int) -> tuple[TrialRecord, ...]:
+    """The best trials, best first, and always the first known recipe among them where there is one and room for two.
+
+    A known recipe is known for long trainings: short trials prefer what is quick at the start (studies/results/LOG.md,
+    10), and who reads the report wants to know what the search gained over it.
+    """
+    ranked = history.top(len(history.trials))
+    known = min((trial for trial in ranked if trial.baseline), key=lambda trial: trial.number, default=None)
+    best = ranked[:count]
+    return best if known is None or known in best or count == 1 else (*best[:-1], known)
 
 
 def makespan(costs: Sequence[float], *, slots: int) -> float:

@@ -15,6 +15,6 @@ def provenance(history: History, *, plan: Plan, machine: Machine, source: Source
     part = f" on {manifest.images:,} images" if manifest.images else ""
     return {
         **running.provenance(machine, source=source, manifest=manifest),
-        "epochs": f"{manifest.epochs} a trial{part}, {plan.epochs} a confirmation and retraining",
+        "epochs": f"{manifest.epochs} a trial{part}, {plan.confirm_epochs} a confirmation, {plan.epochs} the retraining",
         "threads": f"{machine.cores} cores",  # shared among as many trainings as there are at a time
     }

@@ -107,14 +107,15 @@ class Trainings:
     def _job(self, phase: Phase, trial: TrialRecord, index: int) -> Job:
         seed = f"{self.history.manifest.seed}/{phase}/{trial.number}/{index}"  # not one that the search used
         weights = self.folder / "retraining" / f"weights-{index + 1}.safetensors"
+        final = phase == "retraining"
         return Job(
             name=f"trial {trial.number}, seed {index + 1}",
             number=trial.number,
             candidate=from_values(trial.values),
             seed=int.from_bytes(hashlib.sha256(seed.encode()).digest()[:4]),
-            epochs=self.plan.epochs,
-            on_all=phase == "retraining",
-            weights=weights if phase == "retraining" else None,
+            epochs=self.plan.epochs if final else self.plan.confirm_epochs,
+            on_all=final,
+            weights=weights if final else None,
             patience=self.plan.patience,
         )
 

@@ -72,7 +72,7 @@ class Search:
     compile: Mode | None = None  # compile every network before it is trained
     epochs: int | None = None  # the space's own length, shortened to `minutes`, unless given
     images: int | None = None  # of the training part, equally many of every class; all, or what fits, unless given
-    minutes: float = 50.0  # that the search should take, within reason
+    minutes: float = 25.0  # that the search should take, within reason
     seed: int = 0
     device: str | None = None
     ray: str | None = None  # the address of a cluster, or auto; without, the slots are processes of this machine
