@@ -54,8 +54,8 @@ def _work_done(report: Report) -> tuple[str, ...]:
     if report.confirmation:
         most = max(len(confirmed.accuracies) for confirmed in report.confirmation)
         sentences.append(
-            f"The best {len(report.confirmation)} were trained again for {report.confirm_epochs} epochs, each with up to "
-            f"{most} fresh seed{'s' if most > 1 else ''}; the highest mean was chosen, a tie going to the cheaper."
+            f"The best {len(report.confirmation)} were trained again for {report.confirm_epochs} epochs, each with "
+            f"up to {most} fresh seed{'s' if most > 1 else ''}; the highest mean was chosen, of a tie the cheaper."
         )
     family = report.candidate.get("architecture", {}).get("family")
     network = f"network of the {family} family" if family else "network"

@@ -96,12 +96,18 @@ def make_plan(
     longest = epochs or history.manifest.retrain_epochs
     shortest = epochs or min(longest, history.manifest.epochs)
     pace = _pace(history, images=images)
+    lengths = range(longest, shortest - 1, -1)
+    counts = (_choices(candidates, CANDIDATES), _choices(confirm_seeds, CONFIRM_SEEDS), _choices(seeds, SEEDS))
     plans = [
-        Plan(trials=contenders(history, count), confirm_seeds=confirming, seeds=retraining, epochs=length, slots=slots, pace=pace)
-        for length in range(longest, shortest - 1, -1)
-        for count, confirming, retraining in product(
-            _choices(candidates, CANDIDATES), _choices(confirm_seeds, CONFIRM_SEEDS), _choices(seeds, SEEDS)
+        Plan(
+            trials=contenders(history, count),
+            confirm_seeds=confirming,
+            seeds=retraining,
+            epochs=length,
+            slots=slots,
+            pace=pace,
         )
+        for length, count, confirming, retraining in product(lengths, *counts)
     ]
     return next((plan for plan in plans if plan.seconds <= 60 * minutes), plans[-1])
 

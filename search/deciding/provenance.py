@@ -13,8 +13,9 @@ def provenance(history: History, *, plan: Plan, machine: Machine, source: Source
     """That of this process, with the lengths of all trainings."""
     manifest = history.manifest
     part = f" on {manifest.images:,} images" if manifest.images else ""
+    decision = f"{plan.confirm_epochs} a confirmation, {plan.epochs} the retraining"
     return {
         **running.provenance(machine, source=source, manifest=manifest),
-        "epochs": f"{manifest.epochs} a trial{part}, {plan.confirm_epochs} a confirmation, {plan.epochs} the retraining",
+        "epochs": f"{manifest.epochs} a trial{part}, {decision}",
         "threads": f"{machine.cores} cores",  # shared among as many trainings as there are at a time
     }

@@ -72,7 +72,8 @@ def fitted(opening: Opening, manifest: Manifest, prediction: Forecast) -> tuple[
     given = replace(prediction, images=asked or prediction.images)
     found = given.fit(trials=opening.search.trials, epochs=own, within=60 * minutes, fewer_images=asked is None)
     part = found.images < given.images
-    shorter = f"{found.epochs} epoch{'s' * (found.epochs > 1)}" + f" on {found.images:,} of {given.images:,} images" * part
+    shorter = f"{found.epochs} epoch{'s' * (found.epochs > 1)}"
+    shorter += f" on {found.images:,} of {given.images:,} images" * part
     note = f"trials of {shorter}, not {own} epochs, to end within {minutes:g} minutes (--epochs {own} insists)"
     chosen = replace(manifest, epochs=found.epochs, images=found.images if part else asked)
     return chosen, note if part or found.epochs < own else ""
