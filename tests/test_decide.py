@@ -171,7 +171,14 @@ def history(runs: Path) -> Iterator[History]:
 
 @pytest.mark.parametrize(
     ("seconds", "expected"),
-    [(1.0, (4, 2, 3, 16)), (20.0, (4, 2, 1, 16)), (30.0, (4, 1, 1, 16)), (40.0, (2, 1, 1, 16)), (60.0, (2, 1, 1, 14)), (1000.0, (2, 1, 1, 4))],
+    [
+        (1.0, (4, 2, 3, 16)),
+        (20.0, (4, 2, 1, 16)),
+        (30.0, (4, 1, 1, 16)),
+        (40.0, (2, 1, 1, 16)),
+        (60.0, (2, 1, 1, 14)),
+        (1000.0, (2, 1, 1, 4)),
+    ],
 )
 def test_the_plan_is_the_most_thorough_that_fits(
     history: History, seconds: float, expected: tuple[int, int, int, int]
