@@ -85,7 +85,7 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
 @pytest.mark.parametrize(
     ("question", "epochs", "images"),
     [
-        (Rerun(name="small", minutes=1), 3, None),  # 3 epochs take 60 * 1.05 / 3 seconds each
+        (Rerun(name="small", minutes=1), 3, None),  # 3 epochs take 60 * 1.04 / 3 seconds each
         (Rerun(name="small", minutes=0.8), 2, None),
         (Rerun(name="small", minutes=0.2), 1, 500),  # not even one epoch fits
         (Rerun(name="small", minutes=0.001), 1, 250),  # no less than a quarter of the images says anything

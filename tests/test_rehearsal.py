@@ -83,7 +83,7 @@ def test_images_that_cannot_be_are_refused_before_anything_is_made(tmp_path: Pat
 def test_with_the_images_given_only_the_epochs_are_shortened(tmp_path: Path) -> None:
     opening = Opening.of(ask(tmp_path / "runs", images=900, minutes=1e-6))
     opening = replace(opening, space=replace(opening.space, length=None))
-    slow = Forecast(images_per_second=1, flops=1, mean_flops=1, images=1800, pruning=False, learning=False)
+    slow = Forecast(images_per_second=1, flops=1, mean_flops=1, images=1800, whole=1800, pruning=False, learning=False)
 
     chosen, note = fitted(opening, opening.draft()[0], slow)
 

@@ -120,7 +120,7 @@ def best(
     storage: Storage = None,
     data: Data = None,
     claim: Annotated[list[str] | None, typer.Option(help="NAME=PERCENT.  [default: Detectocorp=70]")] = None,
-    minutes: Annotated[float, typer.Option(help="Time that the trainings should take.")] = 25.0,
+    minutes: Annotated[float, typer.Option(help="Time that the trainings should take.")] = 30.0,
     candidates: Annotated[int | None, typer.Option(min=1, help="Trials to confirm.")] = None,
     confirm_seeds: Annotated[int | None, typer.Option(min=1, help="Fresh seeds of each of them.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Final trainings, each tested once.")] = None,

@@ -18,7 +18,7 @@ from search.deciding.testing import open_test
 from search.deciding.trainings import Retrained
 from search.networks.count import Cost, cost
 from search.networks.weights import fetch
-from search.running.forecast import EVALUATION, SMALLEST_SHARE
+from search.running.forecast import SMALLEST_SHARE, work
 from search.running.job import Failed, Finished, Job, Unsaved, patience
 from search.running.known import families
 from search.running.machine import Machine, survey
@@ -174,7 +174,7 @@ def fit(published: Published, question: Rerun, *, images: int, speed: float) -> 
 
     `images` are those of the training part, `speed` is in images per second.
     """
-    epoch = EVALUATION * images / speed
+    epoch = work(images, whole=images) / speed
     if question.as_published or question.epochs is not None:
         epochs = question.epochs or published.epochs
         return Length(epochs=epochs, images=None, minutes=None, seconds=epochs * epoch)

@@ -39,7 +39,7 @@ class Question:
     folder: Path = Path("runs")
     storage: str | None = None
     data: str | None = None
-    minutes: float = 25.0  # that the trainings should take, within reason
+    minutes: float = 30.0  # that the trainings should take, within reason
     candidates: int | None = None  # these four as the time allows, unless given
     confirm_seeds: int | None = None
     seeds: int | None = None

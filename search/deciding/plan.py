@@ -8,6 +8,7 @@ from heapq import heapreplace
 from itertools import product
 from statistics import median
 
+from search.running.forecast import work
 from search.running.job import patience
 from studies import StudyError
 from studies.history import History, TrialRecord
@@ -137,7 +138,8 @@ def _pace(history: History, *, images: int) -> float:
     """The median over all trials: one trial's own pace may have been disturbed by other work on the machine."""
     numbers = [trial.attributes for trial in history.trials]
     part = median(row["seconds_per_epoch"] / row["flops"] for row in numbers if "seconds_per_epoch" in row)
-    return part * images / (history.manifest.images or images)  # the trials may have trained on a part of the images
+    trained = history.manifest.images or images  # the trials may have trained on a part of the images
+    return part * work(images, whole=images) / work(trained, whole=images)
 
 
 def _choices(asked: int | None, known: Sequence[int]) -> Sequence[int]:

@@ -57,6 +57,7 @@ def predict(opening: Opening, trial: Typical, *, images_per_second: float, image
         flops=trial.flops,
         mean_flops=trial.mean_flops,
         images=images,
+        whole=images,
         pruning=opening.pruner != "none",
         learning=opening.search.sampler == "tpe" and opening.search.trials > STARTUP_TRIALS,
     )
@@ -81,5 +82,5 @@ def fitted(opening: Opening, manifest: Manifest, prediction: Forecast) -> tuple[
 
 def seconds_of(prediction: Forecast, manifest: Manifest, *, trials: int) -> float:
     """So many trials of the manifest's length."""
-    share = (manifest.images or prediction.images) / prediction.images
-    return share * prediction.seconds(trials=trials, epochs=manifest.epochs)
+    given = replace(prediction, images=manifest.images or prediction.images)
+    return given.seconds(trials=trials, epochs=manifest.epochs)

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-EVALUATION = 1.05  # evaluation and starting, on top of the training (studies/results/LOG.md, 3)
-TRAINED = 0.67  # share of the epochs that pruning left in 50 trials (studies/results/LOG.md, 3)
-GROWTH = 1.6  # how much larger than random draws the networks are that a sampler comes to prefer (the same)
+# Measured in two searches of 50 trials (studies/results/LOG.md, 3 and 10):
+EVALUATION = 0.4  # what evaluating an image takes, in images that are trained on
+VALIDATION = 1 / 9  # images that are evaluated after an epoch, to each of the whole training part
+PRUNED = 0.3  # share of a feasible trial's epochs after the first that pruning saves
+GROWTH = 1.4  # how much larger than random draws the networks are that a sampler comes to prefer
 SMALLEST_SHARE = 1 / 4  # of the images: what is best on fewer says little of what is best on all
 FEWEST_EPOCHS = 2  # where trials are pruned: with one epoch there is nothing to prune
+
+
+def work(images: int, *, whole: int) -> float:
+    """An epoch and its evaluation, in images that are trained on; `whole` is the size of the training part."""
+    return images + EVALUATION * VALIDATION * whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,16 +34,17 @@ class Forecast:
     flops: float  # of the network that was measured
     mean_flops: float  # of the space's networks
     images: int  # of an epoch
+    whole: int  # images of the training part
     pruning: bool
     learning: bool  # the sampler learns, so that it moves away from random draws
 
     def epoch_seconds(self, flops: float, *, slots: int) -> float:
         """One epoch of a network of so many FLOPs on one of the slots, evaluation included."""
-        return EVALUATION * self.images / (self.images_per_second / slots) * flops / self.flops
+        return work(self.images, whole=self.whole) / (self.images_per_second / slots) * flops / self.flops
 
     def share(self, *, epochs: int) -> float:
         """Of the epochs of trials of this length, what pruning leaves."""
-        return TRAINED if self.pruning and epochs > 1 else 1.0
+        return 1 - PRUNED * (1 - 1 / epochs) if self.pruning else 1.0
 
     def seconds(self, *, trials: int, epochs: int) -> float:
         """So many trials of so many epochs on all slots."""
@@ -52,7 +60,8 @@ class Forecast:
         fewest = FEWEST_EPOCHS if self.pruning else 1
         while epochs > fewest and self.seconds(trials=trials, epochs=epochs) > within:
             epochs = max(fewest, epochs // 2)
-        whole = self.seconds(trials=trials, epochs=epochs)
-        if not fewer_images or whole <= within:
+        seconds = self.seconds(trials=trials, epochs=epochs)
+        if not fewer_images or seconds <= within:
             return Length(epochs=epochs, images=self.images)
-        return Length(epochs=epochs, images=int(self.images * max(SMALLEST_SHARE, within / whole)))
+        affordable = work(self.images, whole=self.whole) * within / seconds - work(0, whole=self.whole)
+        return Length(epochs=epochs, images=int(max(SMALLEST_SHARE * self.images, affordable)))

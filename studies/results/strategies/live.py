@@ -28,7 +28,7 @@ from studies.storage import storage_url
 IMAGES = 4000  # of a trial's epoch, as in the replay; what follows trains on all
 FINAL = 4  # epochs of the training that judges; a confirmation has half of them
 SEEDS = 2  # of that training
-WAYS = (("median", 2), ("none", 2), ("median", 4))  # pruner and epochs of a trial: the winner, the runner-up, the rest
+WAYS = (("median", 2), ("none", 2))  # pruner and epochs of a trial: the replay's winner, its runner-up
 
 
 @dataclass(frozen=True, kw_only=True)
