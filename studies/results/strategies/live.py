@@ -26,7 +26,7 @@ from studies.results.strategies.curves import SPACE
 from studies.storage import storage_url
 
 IMAGES = 4000  # of a trial's epoch, as in the replay; what follows trains on all
-FINAL = 4  # epochs of the training that judges; a confirmation has half of them
+FINAL = 2  # epochs of the training that judges; a confirmation has half of them
 SEEDS = 2  # of that training
 WAYS = (("median", 2), ("none", 2))  # pruner and epochs of a trial: the replay's winner, its runner-up
 
@@ -80,7 +80,7 @@ def main() -> None:
     """Run, print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, required=True, help="of the studies")
-    parser.add_argument("--seconds", type=float, default=180, help="of each search")
+    parser.add_argument("--seconds", type=float, default=120, help="of each search")
     given = parser.parse_args()
     for pruner, epochs in WAYS:
         Console().print(live(pruner, epochs, folder=given.folder, seconds=given.seconds))
