@@ -53,11 +53,10 @@ def _work_done(report: Report) -> tuple[str, ...]:
     sentences = [f"A search of {sum(report.trials.values())} trials ({counts}) looked only at validation accuracy."]
     if report.confirmation:
         most = max(len(confirmed.accuracies) for confirmed in report.confirmation)
-        numbers = ", ".join(str(confirmed.trial) for confirmed in report.confirmation)
         sentences.append(
-            f"The best of them, and the space's first known recipe, were trained again for {report.confirm_epochs} "
-            f"epochs (trials {numbers}), each with up to {most} fresh seed{'s' if most > 1 else ''}; the highest mean "
-            "was chosen, of a tie the cheaper."
+            f"For the choice {len(report.confirmation)} of them were trained again for {report.confirm_epochs} epochs, "
+            f"each with up to {most} fresh seed{'s' if most > 1 else ''}; the highest mean was chosen, a tie going to "
+            "the cheaper."
         )
     family = report.candidate.get("architecture", {}).get("family")
     network = f"network of the {family} family" if family else "network"

@@ -52,7 +52,7 @@ class Epoch:
 
 @dataclass(frozen=True, kw_only=True)
 class Confirmed:
-    """One of the best trials, trained again with fresh seeds, longer than in the search."""
+    """One of the best trials, trained again with fresh seeds."""
 
     trial: int
     accuracies: tuple[float, ...]  # validation, one per seed

@@ -99,17 +99,13 @@ def make_plan(
     shortest = epochs or min(longest, history.manifest.epochs)
     pace = _pace(history, images=images)
     lengths = range(longest, shortest - 1, -1)
-    counts = (_choices(candidates, CANDIDATES), _choices(confirm_seeds, CONFIRM_SEEDS), _choices(seeds, SEEDS))
+    chosen = [contenders(history, count) for count in _choices(candidates, CANDIDATES)]
+    assert all(chosen), "check_complete comes first"
     plans = [
-        Plan(
-            trials=contenders(history, count),
-            confirm_seeds=confirming,
-            seeds=retraining,
-            epochs=length,
-            slots=slots,
-            pace=pace,
+        Plan(trials=trials, confirm_seeds=confirming, seeds=retraining, epochs=length, slots=slots, pace=pace)
+        for length, trials, confirming, retraining in product(
+            lengths, chosen, _choices(confirm_seeds, CONFIRM_SEEDS), _choices(seeds, SEEDS)
         )
-        for length, count, confirming, retraining in product(lengths, *counts)
     ]
     return next((plan for plan in plans if plan.seconds <= 60 * minutes), plans[-1])
 

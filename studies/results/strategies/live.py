@@ -18,6 +18,7 @@ from search.data.sources import find_source
 from search.deciding.evidence import Confirmed
 from search.deciding.plan import Plan, make_plan
 from search.deciding.trainings import Trainings
+from search.running import reach
 from search.running.machine import Machine, survey
 from search.running.opening import Search
 from search.running.supervisor import run
@@ -51,7 +52,14 @@ def live(pruner: str, epochs: int, *, folder: Path, seconds: float) -> Live:
         pass
     history, machine = read_history(name, storage=storage_url(folder, None)), survey(None, slots=None)
     plan = make_plan(
-        history, images=45_000, slots=machine.slots, minutes=60, epochs=FINAL, candidates=3, confirm_seeds=1, seeds=1
+        history,
+        images=reach.IMAGES,
+        slots=machine.slots,
+        minutes=60,
+        epochs=FINAL,
+        candidates=3,
+        confirm_seeds=1,
+        seeds=1,
     )
     confirmed = _ended(_trainings(history, plan, machine, folder).confirm())
     winner = history.trial(next(row.trial for row in confirmed if row.chosen))
