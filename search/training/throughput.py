@@ -22,9 +22,9 @@ from search.training.precision import Precision, autocast
 from search.training.step import cross_entropy, descend
 from search.training.train import Training, begin, fit_to, train
 
-MOMENT = 0.5  # seconds of one measured stretch, or longer: a whole step
+MOMENT = 0.25  # seconds of one measured stretch, or longer: a whole step
 SECONDS = 2.0  # measured at least for a forecast, after one stretch to warm up
-ROUNDS = 15  # of stretches in turn
+ROUNDS = 30  # of stretches in turn
 FEWEST_ROUNDS = 3  # where a slow network would take longer than
 PATIENCE = 60.0  # seconds for all rounds
 WARMUP = 2  # rounds before them: the first steps choose kernels and grow the memory
@@ -90,17 +90,19 @@ def in_turns(*stretches: Stretch, rounds: int = ROUNDS) -> tuple[float, ...]:
     """Images per second of each: the first one's median, times the median of a round's ratios to it.
 
     Other work slows a noisy machine for seconds at a time, so that only speeds of one round can be held against
-    each other.
+    each other. Every second round runs backwards, so that none profits from what runs before it.
     """
+    places = range(len(stretches))
     turns: list[list[float]] = []
     start = time.perf_counter()
     while len(turns) < WARMUP + rounds:
         if len(turns) >= WARMUP + FEWEST_ROUNDS and time.perf_counter() - start > PATIENCE:
             break
-        turns.append([images / seconds for images, seconds in (work() for work in stretches)])
+        turn = {place: stretches[place]() for place in (reversed(places) if len(turns) % 2 else places)}
+        turns.append([images / seconds for images, seconds in (turn[place] for place in places)])
     turns = turns[WARMUP:]
     first = median(turn[0] for turn in turns)
-    return tuple(first * median(turn[place] / turn[0] for turn in turns) for place in range(len(stretches)))
+    return tuple(first * median(turn[place] / turn[0] for turn in turns) for place in places)
 
 
 def stretch(step: Step, *, device: torch.device) -> Stretch:
