@@ -282,11 +282,12 @@ def test_the_loss_of_mixed_images_weighs_both_labels(smoothing: float) -> None:
     assert float(cross_entropy(LOGITS, whole, smoothing=smoothing)) == pytest.approx(float(alone))
 
 
-def test_the_average_follows_freely_at_first_and_holds_on_near_the_end() -> None:
+@pytest.mark.parametrize(("steps", "last"), [(10, 0.95**5), (485, 0.95**5), (4850, 1 - (1 - 0.95**5) / 10)])
+def test_the_average_follows_freely_at_first_and_holds_on_near_the_end(steps: int, last: float) -> None:
     network = nn.BatchNorm1d(1)
-    averaging = Averaging(network)
+    averaging = Averaging(network, steps=steps)
     expected = 1.0  # both a learned weight and the running variance start there
-    for progress, decay in ((0.0, 0.0), (0.5, 0.95**5 / 8), (1.0, 0.95**5)):
+    for progress, decay in ((0.0, 0.0), (0.5, last / 8), (1.0, last)):
         for tensor in (network.weight.data, network.running_var):
             assert tensor is not None
             tensor.add_(8)
@@ -299,8 +300,8 @@ def test_after_training_the_network_is_the_average(small: Store, monkeypatch: py
     made: list[Averaging] = []
 
     class Watched(Averaging):
-        def __init__(self, network: nn.Module) -> None:
-            super().__init__(network)
+        def __init__(self, network: nn.Module, *, steps: int) -> None:
+            super().__init__(network, steps=steps)
             made.append(self)
 
     monkeypatch.setattr(training, "Averaging", Watched)

@@ -123,7 +123,8 @@ def begin(
     optimise = optimizer(network, recipe)
     drawn, batch_size = sizes(recipe, images=len(store.training))
     steps = len(store.training) // drawn  # an incomplete last batch is left to the next epoch's shuffle
-    enough = steps * epochs >= 2 * EVERY  # in fewer steps the average would still be the weights from before training
+    total = steps * epochs
+    enough = total >= 2 * EVERY  # in fewer steps the average would still be the weights from before training
     network.train()
     return Training(
         network=network,
@@ -137,9 +138,9 @@ def begin(
         augmentation=augmentation,
         prepared=prepared,
         optimizer=optimise,
-        schedule=Schedule(optimise, recipe, steps=steps * epochs),
-        averaging=Averaging(network) if recipe.averaging and enough else None,
-        filter=_filter(recipe, store, steps=steps * epochs, seed=seed, precision=precision),
+        schedule=Schedule(optimise, recipe, steps=total),
+        averaging=Averaging(network, steps=total) if recipe.averaging and enough else None,
+        filter=_filter(recipe, store, steps=total, seed=seed, precision=precision),
         generator=torch.Generator(store.device).manual_seed(seed),
         order=torch.empty(0, dtype=torch.int64, device=store.device),
         loss=torch.zeros((), device=store.device),
