@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from io import StringIO
 from itertools import cycle
 from pathlib import Path
@@ -56,6 +57,17 @@ def test_speeds_of_one_round_are_held_against_each_other() -> None:
     rounds = [next(slow) for _ in range(10)]
     first, second = (iter([(100, factor * seconds) for seconds in rounds]) for factor in (1, 2))
     assert in_turns(lambda: next(first), lambda: next(second), rounds=5) == (100.0, 50.0)
+
+
+def test_every_second_round_runs_backwards() -> None:
+    ran: list[str] = []
+
+    def work(name: str) -> tuple[int, float]:
+        ran.append(name)
+        return 100, 1.0
+
+    in_turns(partial(work, "a"), partial(work, "b"), partial(work, "c"), rounds=2)
+    assert "".join(ran) == "abccbaabccba"
 
 
 def test_an_estimate_counts_every_epoch_and_one_evaluation() -> None:

@@ -93,13 +93,16 @@ def in_turns(*stretches: Stretch, rounds: int = ROUNDS) -> tuple[float, ...]:
     each other. Every second round runs backwards, so that none profits from what runs before it.
     """
     places = range(len(stretches))
-    turns: list[list[float]] = []
+    turns: list[dict[int, float]] = []
     start = time.perf_counter()
     while len(turns) < WARMUP + rounds:
         if len(turns) >= WARMUP + FEWEST_ROUNDS and time.perf_counter() - start > PATIENCE:
             break
-        turn = {place: stretches[place]() for place in (reversed(places) if len(turns) % 2 else places)}
-        turns.append([images / seconds for images, seconds in (turn[place] for place in places)])
+        speeds = {}
+        for place in reversed(places) if len(turns) % 2 else places:
+            images, seconds = stretches[place]()
+            speeds[place] = images / seconds
+        turns.append(speeds)
     turns = turns[WARMUP:]
     first = median(turn[0] for turn in turns)
     return tuple(first * median(turn[place] / turn[0] for turn in turns) for place in places)
