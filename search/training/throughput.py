@@ -90,7 +90,7 @@ def in_turns(*stretches: Stretch, rounds: int = ROUNDS) -> tuple[float, ...]:
     """Images per second of each: the first one's median, times the median of a round's ratios to it.
 
     Other work slows a noisy machine for seconds at a time, so that only speeds of one round can be held against
-    each other. Every second round runs backwards, so that none profits from what runs before it.
+    each other. Every second round runs backwards, so that what runs before it is not always the same.
     """
     places = range(len(stretches))
     turns: list[dict[int, float]] = []
