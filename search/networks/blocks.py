@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from search.networks.convolution import Convolution
+
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU}
 
 PIXELS = 32  # side of an input image
@@ -51,11 +53,8 @@ def linear_layers(
     return layers.append(nn.Linear(neurons, classes))
 
 
-class PartialIdentity(nn.Conv2d):
+class PartialIdentity(Convolution):
     """A convolution whose first filters pass their input on unchanged at the start (arXiv 2404.00498, 3.2)."""
-
-    def __init__(self, inputs: int, outputs: int, *, kernel: int) -> None:
-        super().__init__(inputs, outputs, kernel, padding=kernel // 2, bias=False)
 
     def reset_parameters(self) -> None:
         super().reset_parameters()

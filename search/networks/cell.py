@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from search.candidate import Cell
 from search.networks.blocks import CHANNELS, NetworkError
+from search.networks.convolution import Convolution
 
 NODES = 4
 EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))  # the nodes that each edge joins, in the benchmark's order
@@ -110,5 +111,5 @@ def _operation(name: str, channels: int) -> nn.Module:
 
 
 def _activated_convolution(inputs: int, outputs: int, *, kernel: int, stride: int = 1) -> nn.Sequential:
-    convolution = nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=False)
+    convolution = Convolution(inputs, outputs, kernel, stride=stride)
     return nn.Sequential(nn.ReLU(), convolution, nn.BatchNorm2d(outputs))

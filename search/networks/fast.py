@@ -14,6 +14,7 @@ from search.networks.blocks import (
     Whitening,
     output_side,
 )
+from search.networks.convolution import Convolution
 
 LOGIT_SCALE = 1 / 9  # keeps the first logits small, so that training starts at the loss of a guess (arXiv 2404.00498)
 
@@ -76,7 +77,6 @@ def sides(architecture: Fast, side: int) -> list[int]:
     return found
 
 
-def _convolution(inputs: int, outputs: int, *, kernel: int, architecture: Fast) -> nn.Conv2d:
-    if architecture.partial_identity:
-        return PartialIdentity(inputs, outputs, kernel=kernel)
-    return nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
+def _convolution(inputs: int, outputs: int, *, kernel: int, architecture: Fast) -> Convolution:
+    kind = PartialIdentity if architecture.partial_identity else Convolution
+    return kind(inputs, outputs, kernel)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from search.candidate import Residual
 from search.networks.blocks import ACTIVATIONS, CHANNELS
+from search.networks.convolution import Convolution
 
 SQUEEZE = 16  # times fewer numbers than channels between squeeze and excitation (arXiv 1709.01507, section 6.1)
 LEAST_SQUEEZED = 4  # a sixteenth of 16 channels would be one number for all images
@@ -111,7 +112,7 @@ class ResidualNetwork(nn.Module):
         return logits
 
 
-def _convolution(inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1) -> nn.Conv2d:
-    layer = nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=False)
+def _convolution(inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1) -> Convolution:
+    layer = Convolution(inputs, outputs, kernel, stride=stride)
     nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")  # arXiv 1502.01852, as the papers have
     return layer

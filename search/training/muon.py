@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -63,30 +63,39 @@ class Muon(Optimizer):
             each.sub_(direction * (norm * (rate / len(each) ** 0.5)))
 
 
-def orthogonal_filters(filters: list[Tensor]) -> list[Tensor]:
+def orthogonal_filters(filters: Sequence[Tensor]) -> list[Tensor]:
     """Each of [outputs, inputs, height, width] made nearly orthogonal as a matrix of one row per output."""
-    found = list(filters)
-    for shape in dict.fromkeys(each.shape for each in filters):  # equal shapes in one product: fewer, larger kernels
-        places = [place for place, each in enumerate(filters) if each.shape == shape]
-        outputs, inputs, height, width = shape
-        # Channels last, as they lie in memory: the order of a matrix's columns does not matter here.
-        rows = torch.stack([filters[place].permute(0, 2, 3, 1).reshape(outputs, -1) for place in places])
-        turned = orthogonal(rows).reshape(-1, outputs, height, width, inputs).permute(0, 1, 4, 2, 3)
-        for place, each in zip(places, turned, strict=True):
-            found[place] = each
-    return found
+    # Channels last, as they lie in memory: the order of a matrix's columns does not matter here.
+    found = orthogonal([each.permute(0, 2, 3, 1).flatten(1) for each in filters])
+    lying = [each.permute(0, 2, 3, 1).shape for each in filters]
+    return [each.view(shape).permute(0, 3, 1, 2) for each, shape in zip(found, lying, strict=True)]
 
 
-def orthogonal(matrices: Tensor) -> Tensor:
-    """Float32 [N, rows, columns]: the singular vectors of `matrices`, their singular values drawn to about 1."""
+def orthogonal(matrices: Sequence[Tensor]) -> list[Tensor]:
+    """Float32, each of [rows, columns]: the singular vectors of the given one, its singular values drawn to about 1.
+
+    The rounds of Newton-Schulz on X come to a polynomial of XX', found on that small square alone, times X.
+    """
     # On a GPU bfloat16 is exact enough and fast; on a CPU without instructions for it, very slow.
-    x = matrices.to(torch.bfloat16 if matrices.is_cuda else torch.float32)
-    tall = x.shape[1] > x.shape[2]
-    if tall:
-        x = x.mT
+    exact = [each.to(torch.bfloat16 if each.is_cuda else torch.float32) for each in matrices]
+    wide = [each.mT if len(each) > each.shape[1] else each for each in exact]
+    found = list(wide)
+    for side in dict.fromkeys(map(len, wide)):  # equal squares in one product: fewer, larger kernels
+        places = [place for place, each in enumerate(wide) if len(each) == side]
+        factors = _polynomial(torch.stack([wide[place] @ wide[place].mT for place in places]))
+        for place, factor in zip(places, factors, strict=True):
+            found[place] = factor @ wide[place]
+    return [(x.mT if len(x) != len(each) else x).float() for x, each in zip(found, matrices, strict=True)]
+
+
+def _polynomial(squares: Tensor) -> Tensor:
+    """Of XX' [N, side, side], that by which X is multiplied, to the norm of 1 first."""
     a, b, c = COEFFICIENTS
-    x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=SMALLEST)
+    norm = squares.diagonal(dim1=1, dim2=2).sum(1).sqrt().clamp(min=SMALLEST)[:, None, None]
+    squares = squares / norm**2
+    found = torch.eye(squares.shape[1], dtype=squares.dtype, device=squares.device) / norm
     for _ in range(ROUNDS):
-        square = x @ x.mT
-        x = torch.baddbmm(x, torch.baddbmm(square, square, square, beta=b, alpha=c), x, beta=a)
-    return (x.mT if tall else x).float()
+        factor = torch.baddbmm(squares, squares, squares, beta=b, alpha=c)
+        factor.diagonal(dim1=1, dim2=2).add_(a)
+        squares, found = factor @ squares @ factor, factor @ found
+    return found
