@@ -66,9 +66,9 @@ class Muon(Optimizer):
 def orthogonal_filters(filters: Sequence[Tensor]) -> list[Tensor]:
     """Each of [outputs, inputs, height, width] made nearly orthogonal as a matrix of one row per output."""
     # Channels last, as they lie in memory: the order of a matrix's columns does not matter here.
-    found = orthogonal([each.permute(0, 2, 3, 1).flatten(1) for each in filters])
-    lying = [each.permute(0, 2, 3, 1).shape for each in filters]
-    return [each.view(shape).permute(0, 3, 1, 2) for each, shape in zip(found, lying, strict=True)]
+    lying = [each.permute(0, 2, 3, 1) for each in filters]
+    found = orthogonal([each.flatten(1) for each in lying])
+    return [each.view_as(before).permute(0, 3, 1, 2) for each, before in zip(found, lying, strict=True)]
 
 
 def orthogonal(matrices: Sequence[Tensor]) -> list[Tensor]:
@@ -89,7 +89,7 @@ def orthogonal(matrices: Sequence[Tensor]) -> list[Tensor]:
 
 
 def _polynomial(squares: Tensor) -> Tensor:
-    """Of XX' [N, side, side], that by which X is multiplied, to the norm of 1 first."""
+    """Of XX' [N, side, side] that by which X is multiplied; it brings X to a norm of 1 first."""
     a, b, c = COEFFICIENTS
     norm = squares.diagonal(dim1=1, dim2=2).sum(1).sqrt().clamp(min=SMALLEST)[:, None, None]
     squares = squares / norm**2
