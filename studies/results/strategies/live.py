@@ -42,11 +42,18 @@ class Live:
     judged: tuple[float, ...]  # validation accuracy of the winner's last trainings
 
 
-def live(pruner: str, epochs: int, *, folder: Path, seconds: float) -> Live:
+def live(pruner: str, epochs: int, *, folder: Path, seconds: float, seed: int) -> Live:
     """Search for so many seconds, confirm the best three, and train the winner for longer."""
     name = f"{pruner}-{epochs}"
     search = Search(
-        space=str(SPACE), study=name, folder=folder, pruner=pruner, epochs=epochs, images=IMAGES, timeout=seconds
+        space=str(SPACE),
+        study=name,
+        folder=folder,
+        pruner=pruner,
+        epochs=epochs,
+        images=IMAGES,
+        timeout=seconds,
+        seed=seed,
     )
     for _ in run(search):
         pass
@@ -89,9 +96,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, required=True, help="of the studies")
     parser.add_argument("--seconds", type=float, default=120, help="of each search")
+    parser.add_argument("--seed", type=int, default=0, help="of each search")
     given = parser.parse_args()
     for pruner, epochs in WAYS:
-        Console().print(live(pruner, epochs, folder=given.folder, seconds=given.seconds))
+        Console().print(live(pruner, epochs, folder=given.folder, seconds=given.seconds, seed=given.seed))
 
 
 if __name__ == "__main__":
