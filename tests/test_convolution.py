@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from search.networks.convolution import CHANNELS, SIDE, Convolution, weight_gradient
+from search.networks.convolution import FEWEST_CHANNELS, LARGEST_SIDE, Convolution, weight_gradient
 
 
 def drawn(*shape: int, seed: int = 0) -> Tensor:
@@ -47,10 +47,13 @@ def trained(layer: nn.Conv2d, images: Tensor) -> list[Tensor | None]:
 
 @pytest.mark.parametrize("kernel", [1, 3, 5])
 @pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize(("channels", "side"), [(CHANNELS, SIDE), (CHANNELS, SIDE + 1), (CHANNELS - 1, SIDE)])
+@pytest.mark.parametrize(
+    ("channels", "side"),
+    [(FEWEST_CHANNELS, LARGEST_SIDE), (FEWEST_CHANNELS, LARGEST_SIDE + 1), (FEWEST_CHANNELS - 1, LARGEST_SIDE)],
+)
 def test_a_convolution_is_torchs(channels: int, side: int, kernel: int, stride: int) -> None:
-    ours = Convolution(channels, CHANNELS, kernel, stride=stride).to(memory_format=torch.channels_last)
-    theirs = nn.Conv2d(channels, CHANNELS, kernel, stride=stride, padding=kernel // 2, bias=False)
+    ours = Convolution(channels, FEWEST_CHANNELS, kernel, stride=stride).to(memory_format=torch.channels_last)
+    theirs = nn.Conv2d(channels, FEWEST_CHANNELS, kernel, stride=stride, padding=kernel // 2, bias=False)
     theirs.load_state_dict(ours.state_dict())
     images = drawn(4, channels, side, side).contiguous(memory_format=torch.channels_last)
     for found, expected in zip(trained(ours, images), trained(theirs, images), strict=True):
@@ -61,8 +64,8 @@ def test_a_convolution_is_torchs(channels: int, side: int, kernel: int, stride: 
 
 
 def test_held_weights_have_no_gradient_and_pass_it_on() -> None:
-    layer = Convolution(CHANNELS, CHANNELS, 3)
+    layer = Convolution(FEWEST_CHANNELS, FEWEST_CHANNELS, 3)
     layer.weight.requires_grad_(False)
-    _, images, weights = trained(layer, drawn(2, CHANNELS, 4, 4))
+    _, images, weights = trained(layer, drawn(2, FEWEST_CHANNELS, 4, 4))
     assert weights is None
     assert images is not None

@@ -11,12 +11,12 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from torch.nn.grad import conv2d_input
 
-CHANNELS = 96  # on both sides, from which on products are the faster way (studies/results/LOG.md, 10)
-SIDE = 8  # of the picture, up to which they are
+FEWEST_CHANNELS = 96  # on both sides, from which on products are the faster way (studies/results/LOG.md, 10)
+LARGEST_SIDE = 8  # of the picture, up to which they are
 
 
 class Convolution(nn.Conv2d):
-    """torch's, without a bias, with the same numbers but for rounding.
+    """torch's, padded by half its kernel and without a bias, with the same numbers but for rounding.
 
     On a CPU without instructions for anything narrower than float32, oneDNN's kernel for the gradient of the weights
     does 50 to 90 GFLOP/s where a product of matrices does 115 to 145: there it is summed from such products.
@@ -37,8 +37,8 @@ class Convolution(nn.Conv2d):
             and images.dtype == torch.float32
             and not torch.is_autocast_enabled("cpu")
             and torch.is_grad_enabled()
-            and min(self.in_channels, self.out_channels) >= CHANNELS
-            and max(images.shape[2:]) <= SIDE
+            and min(self.in_channels, self.out_channels) >= FEWEST_CHANNELS
+            and max(images.shape[2:]) <= LARGEST_SIDE
             and self.kernel_size > (1, 1)
             and self.stride == (1, 1)
         )
