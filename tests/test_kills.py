@@ -80,7 +80,7 @@ def say(tally: Counter[str], where: str, began: float) -> None:
     print(f"\n{where}: {dict(tally)} in {time.monotonic() - began:.0f} s")
 
 
-@pytest.mark.parametrize("kills", [6, pytest.param(KILLS, marks=[pytest.mark.slow, pytest.mark.timeout(7200)])])
+@pytest.mark.parametrize("kills", [12, pytest.param(KILLS, marks=[pytest.mark.slow, pytest.mark.timeout(7200)])])
 @pytest.mark.fault("random kill -9 of searches and slots, SQLite", then="0 lost, 0 counted twice, 0 stuck")
 def test_random_kills_on_sqlite(warm: Zygote, tmp_path: Path, kills: int) -> None:
     began = time.monotonic()
