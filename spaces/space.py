@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from random import Random
 from typing import Any
 
+from search.errors import UserError
 from spaces.parameter import KINDS, Fixed, Kind, Ordered, Parameter, Trial, Value, condition_text
 
 
@@ -31,8 +32,10 @@ class Problem:
         return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)  # no terminal codes
 
 
-class SpaceError(ValueError):
+class SpaceError(UserError):
     """A space that cannot be read: every problem found, one a line."""
+
+    exit_code = 2
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from search.errors import UserError
 
-class StudyError(ValueError):
+
+class StudyError(UserError):
     """What a user asked of a study cannot be done: the rule, the actual value, the next step."""
+
+    exit_code = 4
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> StudyError:

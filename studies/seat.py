@@ -12,7 +12,6 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.study import StudyDirection
 from sqlalchemy import Connection
 
-from studies.carried import Carry, carry_over
 from studies.held import Held, TakenError
 from studies.history import MOST, PLANNED, START, History, Reader, TrialRecord, record_of, study_attributes
 from studies.manifest import ATTRIBUTE, Differences, Manifest, check_same, stored_manifest
@@ -22,6 +21,7 @@ from studies.rows import write_attributes
 from studies.storage import StorageError, close, shareable, transaction
 from studies.tables import STUDY_ATTRIBUTES
 from studies.turn import hold, strike, take_back, turn
+from studies.warm_start import Carry, carry_over
 
 
 class Seat:
@@ -96,7 +96,7 @@ class Seat:
         return ()
 
     def carry_over(self, connection: Connection, carry: Carry, *, cost: str | None) -> tuple[str, ...]:
-        """In a turn: see studies.carried."""
+        """In a turn: see studies.warm_start."""
         return carry_over(carry, cost=cost, study=self.study, reader=self.reader, connection=connection)
 
     def carried(self, connection: Connection) -> int:

@@ -13,7 +13,8 @@ from urllib.parse import quote
 
 import sqlalchemy
 
-from studies import StudyError, engine, outage
+from studies import StudyError, engine
+from studies import database_errors as outage
 from studies.filesystem import network_filesystem
 
 if TYPE_CHECKING:  # who only reads can do without Optuna, which takes a while to import
@@ -27,6 +28,8 @@ _FORMS = "give --storage sqlite:///runs/studies.db or postgresql://USER@HOST/DAT
 
 class StorageError(StudyError):
     """A storage that cannot be used: its URL without the password, the cause, the next step."""
+
+    exit_code = 5
 
 
 class UnreachableError(StorageError):

@@ -15,7 +15,6 @@ import optuna
 from optuna.trial import Trial, TrialState
 
 from studies import StudyError
-from studies.carried import Carry
 from studies.held import Held
 from studies.held import TakenError as TakenError  # the study's users know it from here
 from studies.history import CARRIED, History, Loss, Outcome, Reader, State, study_attributes
@@ -25,6 +24,7 @@ from studies.samplers import make_sampler
 from studies.seat import Seat
 from studies.storage import close, open_storage, told
 from studies.turn import begun
+from studies.warm_start import Carry
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 

@@ -14,7 +14,7 @@ from starts import Zygote, zygote
 
 if TYPE_CHECKING:
     from search.data.cifar10 import Images
-    from search.running.work import Bench
+    from search.slots.job_runner import Bench
 
 # Tiny networks gain nothing from a second thread, and waiting threads take the cores from the slots that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -70,8 +70,8 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     from search.data import synthetic
     from search.data.sources import Source
     from search.data.split import stratified
-    from search.running.job import Setting
-    from search.running.work import Bench
+    from search.slots.job import Setting
+    from search.slots.job_runner import Bench
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

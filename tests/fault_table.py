@@ -25,10 +25,10 @@ def table() -> str:
 
 def rows() -> Iterator[tuple[str, str, str]]:
     """Fault, what follows, test: of every test with the mark `fault`, by file and place."""
-    for path in sorted(TESTS.glob("test_*.py")):
+    for path in sorted(TESTS.rglob("test_*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.FunctionDef):
-                yield from ((*words(mark), f"{path.name}::{node.name}") for mark in marks(node))
+                yield from ((*words(mark), f"{path.relative_to(TESTS)}::{node.name}") for mark in marks(node))
 
 
 def marks(test: ast.FunctionDef) -> Iterator[ast.Call]:

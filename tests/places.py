@@ -8,7 +8,7 @@ from pathlib import Path
 
 from starts import Start, Zygote, wait_for
 
-from search.running.doctor import examine_study
+from search.inspecting.doctor import examine_study
 from studies.history import History, read_history
 
 TRIALS, EPOCHS = 4, 3

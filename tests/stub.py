@@ -15,8 +15,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from search.running.job import Began, Event, Finished, Job, Leaving, Left, Run, Setting, Speed, Unsaved
-from search.running.shelf import Shelf
+from search.slots.checkpoint_store import CheckpointStore
+from search.slots.job import Began, Event, Finished, Job, Leaving, Left, Run, Setting, Speed, Unsaved
 from search.training.result import EpochResult
 
 STEPS = 4  # of an epoch
@@ -40,7 +40,7 @@ def train(job: Job, leaving: Leaving) -> Iterator[Event]:
         yield Speed(images_per_second=1e6)
         return
     assert job.shelf
-    shelf, pace = Shelf(job.shelf), float(os.environ.get("STUB_PACE", "0"))
+    shelf, pace = CheckpointStore(job.shelf), float(os.environ.get("STUB_PACE", "0"))
     payload, rejected = shelf.newest()
     done = json.loads(payload)["step"] if payload else 0
     if job.reported is not None and done // STEPS > job.reported:

@@ -6,8 +6,8 @@ import json
 import re
 from pathlib import Path
 
-from search.running.examine import examine
-from search.running.known import MEASURES, families
+from search.planning.catalogue import MEASURES, families
+from search.planning.feasibility import examine
 from spaces.loader import parse_space
 
 ROOT = Path(__file__).parents[1]

@@ -15,8 +15,8 @@ from typing import Any
 
 import optuna
 
+from studies.audit import violations_of
 from studies.history import History, read_history
-from studies.invariants import violations_of
 from studies.manifest import Manifest
 from studies.storage import opened
 from studies.study import Asked, Study, open_study

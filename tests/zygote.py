@@ -18,7 +18,12 @@ import stub
 import search.cli
 import search.console.watch
 from search.data import synthetic
-from search.running import desk, examine, fitting, known, stint, supervisor
+from search.planning import catalogue as known
+from search.planning import feasibility as examine
+from search.planning import trial_length as fitting
+from search.searching import dispatcher as desk
+from search.searching import supervisor
+from search.slots import slot_state as stint
 from studies import owner
 
 

@@ -13,6 +13,7 @@ from pydantic.dataclasses import dataclass
 from search.candidate.architecture import FAMILIES, Architecture
 from search.candidate.fields import MOST_STAGES, STRICT
 from search.candidate.recipe import Recipe
+from search.errors import UserError
 
 Value = str | int | float | bool
 Values = Mapping[str, Value]
@@ -24,8 +25,10 @@ Check = Callable[[Value], str | None]
 T = TypeVar("T")
 
 
-class CandidateError(ValueError):
+class CandidateError(UserError):
     """Values that make no candidate: every rule that is broken, one a line."""
+
+    exit_code = 2
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -6,9 +6,11 @@ import errno
 import sys
 
 from search.cli import searching, spaces, upkeep  # noqa: F401 their commands join the program
-from search.cli.app import EXIT_CODES, app, console, go_on
+from search.cli.app import app, console, go_on
+from search.errors import UserError
 
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # wherever it was met, the disk is what a person must mend
+UNWRITABLE_EXIT = 5  # as StorageError, whose import takes a while
 
 
 def main() -> None:
@@ -17,18 +19,22 @@ def main() -> None:
         app(_words(sys.argv[1:]))
     except KeyboardInterrupt:
         sys.exit(130)
-    except Exception as error:
-        if type(error).__name__ == "InterruptedSearch":
-            go_on()
-            sys.exit(128 + error.signal)  # type: ignore[attr-defined]
-        known = (EXIT_CODES.get(kind.__name__) for kind in type(error).__mro__)
-        code = next((code for code in known if code is not None), None)
-        if isinstance(error, OSError) and error.errno in UNWRITABLE:
-            code = EXIT_CODES["StorageError"]
-        if code is None:
+    except UserError as error:
+        _refuse(error, code=error.exit_code)
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
             raise
-        console(stderr=True).print(f"cifar-search: {error}", highlight=False, soft_wrap=True, markup=False)
-        sys.exit(code)
+        _refuse(error, code=UNWRITABLE_EXIT)
+    except Exception as error:
+        if type(error).__name__ != "InterruptedSearch":
+            raise
+        go_on()
+        sys.exit(128 + error.signal)  # type: ignore[attr-defined]
+
+
+def _refuse(error: Exception, *, code: int) -> None:
+    console(stderr=True).print(f"cifar-search: {error}", highlight=False, soft_wrap=True, markup=False)
+    sys.exit(code)
 
 
 def _words(arguments: list[str]) -> list[str]:

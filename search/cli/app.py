@@ -30,20 +30,7 @@ Compile = Annotated[str | None, typer.Option(help="torch.compile each network: d
 Device = Annotated[str | None, typer.Option(help="cuda or cpu.  [default: cuda if there is one]")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
-EXIT_CODES = {  # by name, since importing the classes takes seconds; 1 is an unknown error, 128 + n a signal
-    "SpaceError": 2,
-    "CandidateError": 2,
-    "NetworkError": 2,
-    "ClaimError": 2,
-    "DeviceError": 2,
-    "ReachError": 2,
-    "DataError": 3,
-    "WeightsError": 3,
-    "StudyError": 4,
-    "StorageError": 5,
-    "SlotError": 6,
-    "ClusterError": 6,
-}
+SPACE_EXIT, STUDY_EXIT = 2, 4  # of a command that finds something wrong with a space, with a study
 
 
 def console(*, stderr: bool = False) -> Any:

@@ -25,7 +25,7 @@ from search.cli.app import (
 )
 
 if TYPE_CHECKING:
-    from search.running.opening import Search
+    from search.searching.setup import Search
 
 
 @app.command()
@@ -59,9 +59,9 @@ def run(
 ) -> None:
     """Search: start a study, or go on with it until it has its trials."""
     from search.console.watch import watch
-    from search.running import supervisor
-    from search.running.machine import compile_mode, slots_of
-    from search.running.opening import Search, seconds
+    from search.searching import supervisor
+    from search.searching.setup import Search, seconds
+    from search.slots.machine import compile_mode, slots_of
 
     search = Search(
         trials=trials, space=space, study=study, folder=runs, storage=storage, data=data, sampler=sampler,
@@ -82,9 +82,9 @@ def run(
 
 
 def _rehearse(search: Search, *, dry_run: bool, as_json: bool) -> None:
-    from search.console.rehearsal import lines
+    from search.console.dry_run import lines
     from search.deciding.decide import Question
-    from search.running.rehearsal import rehearse
+    from search.searching.dry_run import rehearse
 
     if not dry_run:
         raise typer.BadParameter("--json is for --dry-run; `cifar-search status --json` shows a search")
@@ -101,7 +101,7 @@ def status(
     study: StudyName = None, runs: Folder = Path("runs"), storage: Storage = None, as_json: AsJson = False
 ) -> None:
     """What is done, running, pruned; the best so far; the time left."""
-    from search.running.status import read_status
+    from search.inspecting.status import read_status
 
     found = read_status(runs, storage=storage, study=study)
     if as_json:
@@ -131,7 +131,7 @@ def best(
     as_json: AsJson = False,
 ) -> None:
     """The best candidate so far; with --retrain the decision: build or buy."""
-    from search.running.status import best_json, read_status
+    from search.inspecting.status import best_json, read_status
 
     history = read_status(runs, storage=storage, study=study).history
     if not retrain:
@@ -145,8 +145,8 @@ def best(
     from search.console.decision import follow
     from search.deciding.decide import Question, decide
     from search.deciding.recommendation import parse_claims
-    from search.deciding.report import as_json as report_json
-    from search.running.machine import compile_mode, slots_of
+    from search.reporting.report import as_json as report_json
+    from search.slots.machine import compile_mode, slots_of
 
     question = Question(
         study=history.study, claims=parse_claims(claim or ["Detectocorp=70"]), folder=runs, storage=storage, data=data,

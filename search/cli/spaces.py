@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from search.cli.app import (
-    EXIT_CODES,
+    SPACE_EXIT,
     AsJson,
     Data,
     Device,
@@ -30,7 +30,7 @@ def spaces(context: typer.Context) -> None:
     """The search spaces that come with the program; `show` and `check` take a file too."""
     if context.invoked_subcommand is None:
         from search.console.spaces import spaces_table
-        from search.running.known import load
+        from search.planning.catalogue import load
         from spaces import shipped_spaces
 
         console().print(spaces_table([load(name) for name in shipped_spaces()]))
@@ -40,7 +40,7 @@ def spaces(context: typer.Context) -> None:
 def spaces_show(space: SpaceArgument) -> None:
     """Every parameter of a space with its range and its condition; limits and baselines."""
     from search.console.spaces import space_text
-    from search.running.known import load
+    from search.planning.catalogue import load
 
     console().print(space_text(load(space)))
 
@@ -52,8 +52,8 @@ def spaces_check(
     as_json: AsJson = False,
 ) -> None:
     """Draw from a space, build every network without training, and say what a search would suffer from."""
-    from search.running.check import check
-    from search.running.known import load
+    from search.inspecting.check import check
+    from search.planning.catalogue import load
 
     checked = check(load(space), draws=draws)
     if as_json:
@@ -63,7 +63,7 @@ def spaces_check(
 
         console().print(checked_text(checked), soft_wrap=True)
     if checked.errors:
-        raise typer.Exit(EXIT_CODES["SpaceError"])
+        raise typer.Exit(SPACE_EXIT)
 
 
 @spaces_app.command("advise")
@@ -75,7 +75,7 @@ def spaces_advise(
     as_json: AsJson = False,
 ) -> None:
     """After a search: what its trials say of the space, and the next space, written to a file."""
-    from search.running.advise import advise
+    from search.inspecting.advise import advise
 
     advice = advise(runs, storage=storage, study=study, output=output)
     if as_json:
@@ -101,7 +101,7 @@ def explain(
 ) -> None:
     """Every layer of a candidate: shapes, what it sees, parameters, FLOPs, memory; pictures of what it learned."""
     from search.console.layers import layers_text
-    from search.running import explain as explaining
+    from search.inspecting import explain as explaining
 
     question = explaining.Question(
         source=source, baseline=baseline, study=study, trial=trial, folder=runs, storage=storage, data=data,
@@ -130,7 +130,7 @@ def baseline(
     """Train a published recipe under our protocol, test it once: reported against reproduced."""
     if name is None:
         from search.console.spaces import baselines_table
-        from search.running.known import baselines
+        from search.planning.catalogue import baselines
 
         console().print(baselines_table(baselines()))
         return

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from search.cli.app import (
-    EXIT_CODES,
+    STUDY_EXIT,
     AsJson,
     Compile,
     Data,
@@ -35,9 +35,9 @@ def bench(
     as_json: AsJson = False,
 ) -> None:
     """Images per second on this machine, beside a bare loop over ready tensors; --reach and --usual stand alone."""
-    from search.running.bench import Request
-    from search.running.bench import bench as measure
-    from search.running.machine import compile_mode
+    from search.benchmarking.bench import Request
+    from search.benchmarking.bench import bench as measure
+    from search.slots.machine import compile_mode
 
     request = Request(
         spaces=tuple(space or ()), reach=tuple(reach or ()), usual=usual, compile=compile_mode(compile),
@@ -61,7 +61,7 @@ def doctor(
     as_json: AsJson = False,
 ) -> None:
     """Hold the ledger of a study against what is stored and what lies in its folder."""
-    from search.running import doctor as doctors
+    from search.inspecting import doctor as doctors
 
     done = doctors.fix(runs, storage=storage, study=study) if fix else ()
     ledger = doctors.examine_study(runs, storage=storage, study=study)
@@ -72,7 +72,7 @@ def doctor(
 
         console().print(ledger_text(ledger, done=done), soft_wrap=True)
     if ledger.findings:
-        raise typer.Exit(EXIT_CODES["StudyError"])
+        raise typer.Exit(STUDY_EXIT)
 
 
 @app.command()
@@ -88,12 +88,12 @@ def reproduce(
 ) -> None:
     """Train a trial again from its record alone, and compare every epoch."""
     from search.console.ledger import follow
-    from search.running.reproduce import Request
-    from search.running.reproduce import reproduce as again
+    from search.inspecting.reproduce import Request
+    from search.inspecting.reproduce import reproduce as again
 
     request = Request(trial=trial, study=study, folder=runs, storage=storage, data=data, device=device, keep=keep)
     found = follow(again(request), console=console(stderr=as_json))
     if as_json:
         print_json(found.as_json())
     if not found.confirmed:
-        raise typer.Exit(EXIT_CODES["StudyError"])
+        raise typer.Exit(STUDY_EXIT)

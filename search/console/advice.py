@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from search.running.advise import Advice
+from search.inspecting.advise import Advice
 from spaces.parameter import shown
 
 SHOWN = 8  # ends that a table has at most, the likeliest first

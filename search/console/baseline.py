@@ -9,9 +9,9 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from search.console.words import duration, percent
 from search.deciding.baseline import Budgeted, Reproduced, Step
 from search.deciding.evidence import ABOUT_VIEWS
+from search.text import duration, percent
 from search.training.result import EpochResult
 
 

@@ -9,10 +9,10 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from search.console.words import duration, percent
 from search.deciding.decide import Chosen, Planned, Reported, Step
 from search.deciding.evidence import ABOUT_VIEWS, Confirmed, Report
 from search.deciding.trainings import Trained
+from search.text import duration, percent
 
 
 def follow(steps: Iterable[Step], *, console: Console) -> Report:

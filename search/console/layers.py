@@ -8,8 +8,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from search.inspecting.explain import Explanation
 from search.networks.trace import Layer, Shape
-from search.running.explain import Explanation
 
 WIDE = 132  # columns of a terminal, from which on nothing of a layer needs a second line
 NETWORK = "(network)"  # the name of what the network's own forward calls

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from rich.console import Console, Group
 from rich.text import Text
 
-from search.console.words import counts, percent
-from search.running.doctor import Ledger
+from search.inspecting.doctor import Ledger
+from search.text import counts, percent
 
 if TYPE_CHECKING:  # it imports torch, which the ledger can do without
-    from search.running.reproduce import Compared, Measured, Reproduced, Step
+    from search.inspecting.reproduce import Compared, Measured, Reproduced, Step
 
 
 def ledger_text(ledger: Ledger, *, done: Sequence[str] = ()) -> Group:
@@ -32,7 +32,7 @@ def ledger_text(ledger: Ledger, *, done: Sequence[str] = ()) -> Group:
 
 def follow(steps: Iterable[Step], *, console: Console) -> Reproduced:
     """A line for every difference and every epoch; returns the verdict."""
-    from search.running.reproduce import Compared, Prepared, Reproduced
+    from search.inspecting.reproduce import Compared, Prepared, Reproduced
 
     found: Reproduced | None = None
     say = partial(console.print, highlight=False, markup=False, soft_wrap=True)

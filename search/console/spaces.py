@@ -9,13 +9,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from search.console.words import percent, plain
+from search.text import percent, plain
 from spaces import Space
 from spaces.baselines import Published
 from spaces.parameter import Fixed, Value, condition_text, shown
 
 if TYPE_CHECKING:
-    from search.running.check import Checked, Finding  # torch, for which a list need not wait
+    from search.inspecting.check import Checked, Finding  # torch, for which a list need not wait
 
 STYLES = {"error": "red", "warning": "yellow"}
 

@@ -8,10 +8,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from search.console.words import duration, percent
-from search.running.bench import BenchRow, Findings
-from search.running.reach import IMAGES, Estimate, Reach, Way
-from search.training.usual import LOADERS, Usual
+from search.benchmarking.bench import BenchRow, Findings
+from search.benchmarking.time_to_accuracy import IMAGES, Estimate, Reach, Way
+from search.measuring.dataloader_baseline import LOADERS, LoaderComparison
+from search.text import duration, percent
 
 
 def bench_tables(found: Findings) -> Group:
@@ -96,7 +96,7 @@ def _way(way: Way) -> str:
     return f"{way.space}, {way.baseline}, {way.epochs} epoch{'s' * (way.epochs > 1)}"
 
 
-def _usual(found: Mapping[str, Usual]) -> Table:
+def _usual(found: Mapping[str, LoaderComparison]) -> Table:
     title = f"images per second beside a DataLoader with PIL transforms in {LOADERS} processes, float32"
     table = _table(title, words=("network",), numbers=("here", "usual", "ratio"))
     for name, each in found.items():

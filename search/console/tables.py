@@ -7,8 +7,8 @@ from rich.table import Table
 from rich.text import Text
 
 from search.candidate import CandidateError, from_values
-from search.console.words import counts, duration, percent, plain
-from search.running.status import Status, best_trial
+from search.inspecting.status import Status, best_trial
+from search.text import counts, duration, percent, plain
 from studies.history import History, TrialRecord
 
 

@@ -14,8 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from search.console.tables import best_five
-from search.console.words import counts, duration, percent
-from search.running.updates import (
+from search.searching.progress import (
     Closed,
     Ended,
     Opened,
@@ -26,6 +25,7 @@ from search.running.updates import (
     Started,
     Update,
 )
+from search.text import counts, duration, percent
 from search.training.result import EpochResult
 from studies.history import History
 

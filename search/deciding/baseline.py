@@ -16,16 +16,16 @@ from search.data.sources import Source, find_source
 from search.deciding.evidence import OpenedTest
 from search.deciding.testing import open_test
 from search.deciding.trainings import Retrained
+from search.files import write_whole
 from search.networks.count import Cost, cost
 from search.networks.weights import fetch
-from search.running.forecast import SMALLEST_SHARE, work
-from search.running.job import Failed, Finished, Job, Unsaved, patience
-from search.running.known import families
-from search.running.machine import Machine, survey
-from search.running.provenance import circumstances
-from search.running.shelf import write_whole
-from search.running.slots import Slots
-from search.running.stint import SlotError, run_all
+from search.planning.catalogue import families
+from search.planning.forecast import SMALLEST_SHARE, work
+from search.searching.provenance import circumstances
+from search.slots.job import Failed, Finished, Job, Unsaved, patience
+from search.slots.machine import Machine, survey
+from search.slots.pool import Slots
+from search.slots.slot_state import SlotError, run_all
 from search.training.result import EpochResult
 from spaces.baselines import Published, find_baseline
 from studies.lock import lock

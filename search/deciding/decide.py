@@ -12,14 +12,15 @@ from search.candidate import from_values
 from search.data.sources import find_source
 from search.data.split import load
 from search.deciding.evidence import Confirmed, OpenedTest, Report
-from search.deciding.plan import Plan, check_complete, make_plan
 from search.deciding.provenance import provenance
-from search.deciding.recommendation import Claim, percent
-from search.deciding.report import write_report
+from search.deciding.recommendation import Claim
 from search.deciding.testing import open_test
 from search.deciding.trainings import Retrained, Trained, Trainings
 from search.networks.count import cost
-from search.running.machine import survey
+from search.planning.decision_plan import Plan, check_complete, make_plan
+from search.reporting.report import write_report
+from search.slots.machine import survey
+from search.text import percent
 from studies.dashboard import publish
 from studies.history import read_history
 from studies.ledger import openings, record_opening

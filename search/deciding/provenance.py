@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from search.data.sources import Source
-from search.deciding.plan import Plan
-from search.running import provenance as running
-from search.running.machine import Machine
+from search.planning.decision_plan import Plan
+from search.searching import provenance as running
+from search.slots.machine import Machine
 from studies.history import History
 
 

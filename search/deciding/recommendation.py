@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from search.deciding.statistics import Interval, border_counts, images_needed, wilson
+from search.errors import UserError
+from search.text import percent
 
 Verdict = Literal["build", "buy", "cannot-tell"]
 
@@ -16,8 +18,10 @@ _PERCENT = re.compile(r"(?P<number>[0-9]+(\.[0-9]*)?|\.[0-9]+)\s*(?P<sign>%?)")
 LONGEST_NAME = 60
 
 
-class ClaimError(ValueError):
+class ClaimError(UserError):
     """A claim that says nothing to compare with: the rule, the text that broke it, the next step."""
+
+    exit_code = 2
 
 
 @dataclass(frozen=True)
@@ -118,11 +122,6 @@ def recommend(
         changes=_changes(accuracy, interval, judged, n=n, spread=spread),
         limits=_limits(judged, level=interval.level, seeds=seeds),
     )
-
-
-def percent(fraction: float) -> str:
-    """A fraction as a reader wants it: two digits are the resolution of 10,000 images."""
-    return f"{100 * fraction:.2f} %"
 
 
 def stated(fraction: float) -> str:

@@ -15,7 +15,7 @@ from search.data.sources import Source
 from search.deciding.evidence import OpenedTest
 from search.deciding.trainings import Retrained
 from search.networks.build import build
-from search.running.machine import Machine
+from search.slots.machine import Machine
 from search.training.evaluate import SIX_VIEWS, logits
 
 

@@ -13,12 +13,12 @@ from search.data.sources import Source
 from search.data.split import load
 from search.deciding.confirm import choose
 from search.deciding.evidence import Confirmed, Epoch, Phase
-from search.deciding.plan import Plan
-from search.running.job import Failed, Job, Unsaved
-from search.running.machine import Machine
-from search.running.provenance import check_data
-from search.running.slots import Slots
-from search.running.stint import SlotError
+from search.planning.decision_plan import Plan
+from search.searching.provenance import check_data
+from search.slots.job import Failed, Job, Unsaved
+from search.slots.machine import Machine
+from search.slots.pool import Slots
+from search.slots.slot_state import SlotError
 from search.training.result import EpochResult
 from studies.history import History, TrialRecord
 

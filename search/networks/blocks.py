@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from search.errors import UserError
 from search.networks.convolution import Convolution
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU}
@@ -17,8 +18,10 @@ CHANNELS = 3
 WHITENING_EPSILON = 5e-4  # keeps the faintest directions of the patches from being blown up (arXiv 2404.00498, 3.1)
 
 
-class NetworkError(ValueError):
+class NetworkError(UserError):
     """An architecture that no network can have, with the arithmetic that shows it."""
+
+    exit_code = 2
 
 
 def output_side(side: int, *, kernel: int, padding: int = 0, stride: int = 1, layer: str) -> int:

@@ -33,6 +33,8 @@ FIRST_NAMES = 3  # of a list of keys in a message
 class WeightsError(NetworkError):
     """Weights that are not there, cannot be read, or belong to another network, with the next step."""
 
+    exit_code = 3
+
 
 def fetch(backbone: str, weights: str) -> None:
     """Make sure that a backbone's weights are on this machine; `imagenet` is downloaded once. Raises WeightsError."""

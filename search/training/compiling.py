@@ -15,8 +15,8 @@ from torch import nn
 
 from search.candidate import Candidate
 from search.data.store import Store
+from search.measuring.throughput import ROUNDS, begun, in_turns, stretch, training_step, wait
 from search.training.precision import Precision
-from search.training.throughput import ROUNDS, begun, in_turns, stretch, training_step, wait
 
 Mode = Literal["default", "reduce-overhead"]  # the latter replays CUDA graphs: for small networks on a fast GPU
 

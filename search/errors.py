@@ -1,0 +1,17 @@
+"""The errors that a person can mend, each with the exit code of the command that raises it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class UserError(Exception):
+    """One or more sentences for a person: the rule, the actual value, the place, and the next step."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class UsageError(UserError):
+    """A mistake on the command line, or in the arguments of a function that stands behind a command."""
+
+    exit_code = 2

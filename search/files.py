@@ -1,0 +1,57 @@
+"""Files that are whole or not there, whatever ends the process or the machine."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal
+
+PARTIAL = "*.part"  # what a writer that was killed leaves behind
+
+# Each raises the audit event cifar_search.checkpoint.<point> with the path, so that a test can end the process there.
+Point = Literal["begin", "half", "written", "synced", "renamed", "kept"]
+
+
+def write_whole(path: Path, payload: bytes, *, header: bytes = b"") -> None:
+    """Write a file so that at any moment, a loss of power included, `path` is the old one or the new. Raises OSError.
+
+    The OSError names `path`; by itself that of a full disk names no file.
+    """
+    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
+    half = len(payload) // 2
+    try:
+        partial.unlink(missing_ok=True)
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666), "wb") as file:
+            file.write(header)
+            file.write(memoryview(payload)[:half])
+            file.flush()
+            audit("half", path)
+            file.write(memoryview(payload)[half:])
+            file.flush()
+            audit("written", path)
+            os.fsync(file.fileno())  # before the rename, or a loss of power could leave the new name without its bytes
+        audit("synced", path)
+        partial.replace(path)
+        audit("renamed", path)
+        sync_folder(path.parent)
+    except OSError as error:
+        error.filename = str(path)
+        raise
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder last."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def audit(point: Point, path: Path) -> None:
+    sys.audit(f"cifar_search.checkpoint.{point}", str(path))

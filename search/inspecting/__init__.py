@@ -1,0 +1,1 @@
+"""What a person asks of a space, a study or a trial."""

@@ -1,0 +1,1 @@
+"""Speed, memory and latency of a training on this device."""

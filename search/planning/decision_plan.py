@@ -1,0 +1,142 @@
+"""How many trainings the decision may cost, so that it ends in the time a person gives it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from heapq import heapreplace
+from itertools import product
+from statistics import median
+
+from search.planning.forecast import work
+from search.slots.job import patience
+from studies import StudyError
+from studies.history import History, TrialRecord
+
+RETRAINED_SHARE = 10 / 9  # all images are trained on, those of the validation part too
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The trainings before the test set is opened."""
+
+    trials: tuple[TrialRecord, ...]  # the candidates to confirm, best first
+    confirm_seeds: int  # fresh trainings of each
+    seeds: int  # trainings of the winner on all images
+    epochs: int  # of each of those
+    slots: int
+    pace: float  # seconds of an epoch per FLOP of the network, on one slot
+
+    @property
+    def confirm_epochs(self) -> int:
+        """Of a confirmation: half of the final training, a complete schedule of its own.
+
+        Twice the candidates for the time, in nearly the order that whole trainings give (studies/results/LOG.md, 10).
+        """
+        return -(-self.epochs // 2)
+
+    @property
+    def epoch_seconds(self) -> list[float]:
+        """One epoch of each candidate on one slot."""
+        return [self.pace * trial.attributes["flops"] for trial in self.trials]
+
+    @property
+    def seconds(self) -> float:
+        """Forecast of all trainings."""
+        costs = self.epoch_seconds
+        confirming = makespan(costs * self.confirm_seeds, slots=self.slots)
+        retraining = makespan([max(costs) * RETRAINED_SHARE] * self.seeds, slots=self.slots)
+        return self.confirm_epochs * confirming + self.epochs * retraining
+
+    @property
+    def patience(self) -> float:
+        """Seconds without an event before a slot counts as hung."""
+        return patience(max(self.epoch_seconds))
+
+    @property
+    def title(self) -> str:
+        """For a first line: what will be trained."""
+        numbers = ", ".join(str(trial.number) for trial in self.trials)
+        return (
+            f"confirm trial{'s' * (len(self.trials) > 1)} {numbers} with {self.confirm_seeds} fresh "
+            f"seed{'s' * (self.confirm_seeds > 1)} each, {self.confirm_epochs} epochs long, "
+            f"retrain the winner with {self.seeds}, {self.epochs} epochs long"
+        )
+
+
+# From the most evidence to the least: a second confirmation seed is worth more than a third test seed, since it
+# decides; two test seeds are left out, because their interval is wider than one's (Student's t with one degree). Less
+# evidence is taken before a shorter training: the last epochs of ten are worth more than a third candidate.
+CANDIDATES, CONFIRM_SEEDS, SEEDS = (4, 3, 2), (2, 1), (3, 1)
+
+
+def check_complete(history: History) -> None:
+    """Raises StudyError where there is nothing to retrain."""
+    if not history.top(1):
+        raise StudyError(
+            f"study {history.study!r} has no complete trial within its limits to retrain; "
+            "go on with `cifar-search run`, with --pruner none if all were pruned"
+        )
+
+
+def make_plan(
+    history: History,
+    *,
+    images: int,
+    slots: int,
+    minutes: float,
+    epochs: int | None = None,
+    candidates: int | None = None,
+    confirm_seeds: int | None = None,
+    seeds: int | None = None,
+) -> Plan:
+    """The most thorough plan that fits the time; what a person asks for stays as asked.
+
+    `images` are those of the training part, on all of which the plan trains. Where no plan fits, the final training
+    gets fewer epochs, but never fewer than a trial has.
+    """
+    longest = epochs or history.manifest.retrain_epochs
+    shortest = epochs or min(longest, history.manifest.epochs)
+    pace = _pace(history, images=images)
+    lengths = range(longest, shortest - 1, -1)
+    chosen = [contenders(history, count) for count in _choices(candidates, CANDIDATES)]
+    assert all(chosen), "check_complete comes first"
+    plans = [
+        Plan(trials=trials, confirm_seeds=confirming, seeds=retraining, epochs=length, slots=slots, pace=pace)
+        for length, trials, confirming, retraining in product(
+            lengths, chosen, _choices(confirm_seeds, CONFIRM_SEEDS), _choices(seeds, SEEDS)
+        )
+    ]
+    return next((plan for plan in plans if plan.seconds <= 60 * minutes), plans[-1])
+
+
+def contenders(history: History, count: int) -> tuple[TrialRecord, ...]:
+    """The best trials, best first, and always the first known recipe among them where there is one and room for two.
+
+    A known recipe is known for long trainings: short trials prefer what is quick at the start (studies/results/LOG.md,
+    10), and who reads the report wants to know what the search gained over it.
+    """
+    ranked = history.top(len(history.trials))
+    known = min((trial for trial in ranked if trial.baseline), key=lambda trial: trial.number, default=None)
+    best = ranked[:count]
+    return best if known is None or known in best or count == 1 else (*best[:-1], known)
+
+
+def makespan(costs: Sequence[float], *, slots: int) -> float:
+    """Seconds until jobs of these seconds are done, the longest first; fewer jobs than slots share all threads."""
+    free = [0.0] * min(slots, len(costs))
+    for cost in sorted(costs, reverse=True):
+        heapreplace(free, free[0] + cost)
+    return max(free) * len(free) / slots
+
+
+def _pace(history: History, *, images: int) -> float:
+    """The median over all trials: one trial's own pace may have been disturbed by other work on the machine."""
+    numbers = [trial.attributes for trial in history.trials]
+    part = median(row["seconds_per_epoch"] / row["flops"] for row in numbers if "seconds_per_epoch" in row)
+    trained = history.manifest.images or images  # the trials may have trained on a part of the images
+    return part * work(images, whole=images) / work(trained, whole=images)
+
+
+def _choices(asked: int | None, known: Sequence[int]) -> Sequence[int]:
+    return known if asked is None else (asked,)

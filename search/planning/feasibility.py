@@ -1,0 +1,63 @@
+"""From a space to candidates that may be trained: built, counted, and held against its limits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from search.candidate import Candidate, CandidateError, Transfer, Value, from_values
+from search.measuring.memory import training_bytes
+from search.networks.blocks import NetworkError
+from search.networks.count import Cost, cost
+from search.networks.weights import fetch
+from search.training.resolution import check_resolution
+from spaces import Space
+from spaces.parameter import Choice, Fixed, Kind, Ordered
+
+
+def fetch_weights(space: Space) -> None:
+    """Have the weights of every backbone that may be drawn on this machine, before a study begins.
+
+    Raises WeightsError.
+    """
+    if space.family != Transfer.family:
+        return
+    kinds = {parameter.name: parameter.kind for parameter in space.parameters}
+    for backbone in _options(kinds.get("architecture.backbone", Fixed(Transfer().backbone))):
+        for weights in _options(kinds.get("architecture.weights", Fixed(Transfer().weights))):
+            fetch(str(backbone), str(weights))
+
+
+def _options(kind: Kind) -> tuple[Value, ...]:
+    return kind.options if isinstance(kind, Choice | Ordered) else (kind.value,) if isinstance(kind, Fixed) else ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Feasibility:
+    """Values that may be trained, or why not."""
+
+    candidate: Candidate | None
+    cost: Cost | None
+    numbers: dict[str, float] = field(default_factory=dict)  # what was counted, by measure
+    violations: Mapping[str, float] = field(default_factory=dict)
+    problem: str = ""
+
+
+def examine(space: Space, values: Mapping[str, Value]) -> Feasibility:
+    """Build the candidate, count its network, and hold it against the limits of the space."""
+    try:
+        candidate = from_values(values)
+        counted = cost(candidate.architecture)
+        check_resolution(candidate)
+    except (CandidateError, NetworkError) as error:
+        return Feasibility(candidate=None, cost=None, problem=str(error))
+    numbers = measures(candidate, counted)
+    violations = space.violations(numbers)
+    over = [f"{name} {numbers[name]:,.0f}" for name, violation in violations.items() if violation > 0]
+    problem = f"over the limit of the space: {', '.join(over)}" if over else ""
+    return Feasibility(candidate=candidate, cost=counted, numbers=numbers, violations=violations, problem=problem)
+
+
+def measures(candidate: Candidate, counted: Cost) -> dict[str, float]:
+    """All that is known of a candidate before a slot has seen it."""
+    return {**counted.measures(), "memory_mb": training_bytes(counted, candidate.recipe) / 1e6}

@@ -1,0 +1,1 @@
+"""What a decision found, for people: page, pictures, Markdown, JSON."""

@@ -1,0 +1,199 @@
+"""The page that a person reads: a report as Markdown, the verdict first."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+
+from search.deciding.evidence import ABOUT_VIEWS, Report
+from search.deciding.recommendation import Verdict, between, stated
+from search.deciding.statistics import mean_interval
+from search.reporting.answers import answers
+from search.reporting.literature import PUBLISHED
+from search.text import percent
+
+LOSSES, CONFUSION, PER_CLASS = "losses.png", "confusion.png", "per_class.png"
+
+_TITLES: dict[Verdict, str] = {"build": "Build in-house", "buy": "Buy", "cannot-tell": "Cannot tell"}
+
+
+def page(report: Report) -> str:
+    """The whole report.md."""
+    blocks = [
+        *_head(report),
+        "## Numbers",
+        _numbers(report),
+        ABOUT_VIEWS,
+        "## Claims",
+        _claims(report),
+        "## Recommendation",
+        *_recommendation(report),
+        "## Published",
+        "References, not offers. They end in a network that was pre-trained on another, much larger data set; later "
+        "ones with still more data go higher (ViT-H/14, 632 M parameters, 99.5 %, arXiv 2010.11929).",
+        _published(report),
+        "## Classes",
+        *_classes(report),
+        "## Training",
+        f"![Loss and accuracy by epoch]({LOSSES})",
+        "Every epoch of every training is in [history.csv](history.csv).",
+        "## How the number was obtained",
+        *_protocol(report),
+        "## Candidate",
+        "```json\n" + json.dumps(report.candidate, indent=2) + "\n```",
+        "## Provenance",
+        _table(("what", "value"), sorted(report.provenance.items())),
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _head(report: Report) -> list[str]:
+    found = report.recommendation
+    blocks = [
+        f"# {_TITLES[found.verdict]}: {percent(found.accuracy)} on the test images",
+        f"**Verdict: {found.verdict}.** {_text(' '.join(found.reasons[:2]))}",
+    ]
+    if not report.official:
+        blocks.append(
+            f"> **Warning: {_text(report.data)}.** This is a rehearsal: its accuracy says nothing about CIFAR-10, and "
+            "its verdict must not be signed."
+        )
+    if len(report.openings) > 1:
+        blocks.append(
+            f"> **Warning: the test set was opened {len(report.openings)} times** "
+            f"({_text(', '.join(report.openings))}). Whatever was chosen after the first opening may have been chosen "
+            "because of it: the accuracy here is no longer a first look, and its interval is too narrow."
+        )
+    return blocks
+
+
+def _numbers(report: Report) -> str:
+    test = report.test
+    rows = [
+        ("test accuracy", percent(test.accuracy)),
+        (f"{100 * test.interval.level:g} % interval", between(test.interval)),
+        ("test images", f"{test.n:,}"),
+        *((f"right with seed {seed}", f"{count:,}") for seed, count in zip(test.seeds, test.correct, strict=True)),
+        ("test accuracy with test-time views (nothing rests on it)", percent(test.accuracy_with_views)),
+        ("validation accuracy (it was chosen by this)", percent(report.validation_accuracy)),
+        ("parameters", f"{report.parameters:,}"),
+        ("FLOPs per image", f"{report.flops:,}"),
+        ("trials", ", ".join(f"{count} {state}" for state, count in report.trials.items())),
+        ("test set opened", f"{len(report.openings)} x"),
+        ("time for confirming, retraining and testing", _duration(report.seconds)),
+        ("device", report.device),
+        ("data", report.data),
+        ("study", report.study),
+    ]
+    return _table(("what", "value"), rows)
+
+
+def _claims(report: Report) -> str:
+    head = ("claim", "stated", "verdict", "from the claim to the interval")
+    rows = []
+    for claim in report.recommendation.claims:
+        margin = "inside" if claim.verdict == "cannot-tell" else f"{claim.margin_points:+.2f} points"
+        rows.append((claim.name, stated(claim.accuracy), claim.verdict, margin))
+    return _table(head, rows)
+
+
+def _recommendation(report: Report) -> list[str]:
+    blocks = []
+    for answer in answers(report):
+        blocks += [f"### {_text(answer.question)}", _text(" ".join(answer.sentences))]
+    blocks += ["### What would change it", _list(report.recommendation.changes)]
+    return [*blocks, "### What this benchmark cannot show", _list(report.recommendation.limits)]
+
+
+def _published(report: Report) -> str:
+    head = ("what", "year", "accuracy", "parameters", "extra data", "source")
+    rows = [
+        (
+            row.name,
+            str(row.year),
+            stated(row.accuracy),
+            f"{row.parameters / 1e6:.1f} M" if row.parameters else "not stated",
+            row.extra_data,
+            f"{row.source}; {row.note}" if row.note else row.source,
+        )
+        for row in PUBLISHED
+    ]
+    accuracy = report.test.accuracy
+    ours = ("**this report**", "", f"**{percent(accuracy)}**", f"{report.parameters / 1e6:.1f} M", "none", "")
+    place = sum(row.accuracy < accuracy for row in PUBLISHED)
+    return _table(head, [*rows[:place], ours, *rows[place:]])
+
+
+def _classes(report: Report) -> list[str]:
+    rows = report.test.per_class
+    worst = min(rows, key=lambda row: row.accuracy)
+    best = max(rows, key=lambda row: row.accuracy)
+    text = (
+        f"The weakest class is {worst.name} ({percent(worst.accuracy)}), the strongest {best.name} "
+        f"({percent(best.accuracy)})."
+    )
+    mistakes = [
+        f"{pair.true} is taken for {pair.predicted} in {percent(pair.share)} of its images ({pair.count:g})"
+        for pair in report.test.confusions(3)
+    ]
+    if mistakes:
+        text += " The most frequent confusions: " + "; ".join(mistakes) + "."
+    table = _table(
+        ("class", "accuracy", "95 % interval", "images"),
+        [(row.name, percent(row.accuracy), between(row.interval), f"{row.n:,}") for row in rows],
+    )
+    pictures = f"![Accuracy by class]({PER_CLASS})", f"![Confusion matrix]({CONFUSION})"
+    return [_text(text), table, *pictures, "The counts of the matrix are summed over the seeds."]
+
+
+def _protocol(report: Report) -> list[str]:
+    times = "once" if len(report.openings) == 1 else f"{len(report.openings)} times"
+    blocks = [
+        "Search, pruning and choosing saw a fixed validation part of the training images. The choice was frozen before "
+        f"the test set was opened. It has been opened {times}: {_text(', '.join(report.openings))}."
+    ]
+    if report.confirmation:
+        blocks.append(_confirmation(report))
+    if report.optimism:
+        spread, luck = report.optimism
+        blocks.append(
+            f"The best of many looks better than it is. Between seeds the validation accuracy varies by "
+            f"{100 * spread:.2f} points (standard deviation in the confirmation); if all "
+            f"{report.trials['complete']} complete trials were equally good, the best of them would still look "
+            f"{100 * luck:.2f} points better than it is. Hence the fresh seeds, and the untouched test images."
+        )
+    return blocks
+
+
+def _confirmation(report: Report) -> str:
+    rows = []
+    for confirmed in report.confirmation:
+        mean = percent(confirmed.mean)
+        if len(confirmed.accuracies) > 1:
+            interval = mean_interval(confirmed.accuracies)
+            mean += f" ± {50 * (interval.high - interval.low):.2f}"
+        seeds = ", ".join(percent(accuracy) for accuracy in confirmed.accuracies)
+        rows.append((str(confirmed.trial), seeds, mean, f"{confirmed.flops:,}", "yes" if confirmed.chosen else ""))
+    by_seed = f"validation accuracy after {report.confirm_epochs} epochs, by seed"
+    return _table(("trial", by_seed, "mean, 95 % interval", "FLOPs per image", "chosen"), rows)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
+
+
+def _list(sentences: Iterable[str]) -> str:
+    return "\n".join(f"- {_text(sentence)}" for sentence in sentences)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *([_text(cell) for cell in row] for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _text(text: str) -> str:
+    """One line of Markdown in which names and command lines cannot break a table or smuggle in HTML."""
+    for sign, safe in (("\\", "\\\\"), ("&", "&amp;"), ("<", "&lt;"), ("|", "\\|"), ("`", "\\`"), ("[", "\\[")):
+        text = text.replace(sign, safe)
+    return " ".join(text.split())

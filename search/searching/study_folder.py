@@ -1,0 +1,60 @@
+"""Where everything that belongs to one study lies in the folder of runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from search.slots.checkpoint_store import CheckpointStore
+
+
+@dataclass(frozen=True)
+class StudyFolder:
+    """The folder of one study. Nothing is made or read here."""
+
+    runs: Path
+    study: str
+
+    @property
+    def path(self) -> Path:
+        """The folder itself."""
+        return self.runs / self.study
+
+    @property
+    def split(self) -> Path:
+        """Which training images validate."""
+        return self.path / "split.npz"
+
+    @property
+    def log(self) -> Path:
+        """What the slots of a search or of a decision print."""
+        return self.path / "slots.log"
+
+    @property
+    def reproduce_log(self) -> Path:
+        """The same of `cifar-search reproduce`."""
+        return self.path / "reproduce.log"
+
+    @property
+    def trials(self) -> Path:
+        """A folder of checkpoints for each trial."""
+        return self.path / "trials"
+
+    @property
+    def retraining(self) -> Path:
+        """Weights of final trainings before they are tested."""
+        return self.path / "retraining"
+
+    @property
+    def report(self) -> Path:
+        """What `cifar-search best --retrain` found."""
+        return self.path / "report"
+
+    @property
+    def next_space(self) -> Path:
+        """What `cifar-search spaces advise` writes."""
+        return self.path / "next.yaml"
+
+    def checkpoints(self, trial: int) -> CheckpointStore:
+        """The checkpoints of a trial."""
+        return CheckpointStore(self.trials / f"{trial:05d}")

@@ -1,0 +1,1 @@
+"""A place where one trial runs: the job, its runner, its process, the pool, checkpoints, the machine, signals."""

@@ -1,0 +1,419 @@
+"""Slots on a real Ray cluster of several nodes: the same events as at home, and a node that dies costs no trial."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ray_cluster import Cluster, ray_cluster
+
+from search.candidate import Candidate, Cnn, Recipe
+from search.cluster import actor_handle as handle
+from search.cluster import connection
+from search.cluster.actor import Checkpoint, RemoteSlot, Shipped
+from search.cluster.connection import ClusterError, Need, Node, connected
+from search.cluster.pool import ClusterSlots, cluster_slots
+from search.data import synthetic
+from search.data.sources import Source
+from search.data.split import stratified
+from search.inspecting.doctor import examine_study
+from search.searching import supervisor
+from search.searching.progress import Progressed, Resumed, Retried
+from search.searching.setup import Search
+from search.slots.checkpoint_store import CheckpointStore
+from search.slots.job import Began, Event, Finished, Job, Left, Lost, Setting
+from search.slots.job_runner import identity
+from search.slots.machine import survey
+from search.slots.pool import Slots
+from search.slots.signals import stop_flag
+from search.slots.slot_state import AnySlots, run_all
+from search.training.checkpoint import unpack
+from search.training.result import EpochResult
+from studies.storage import storage_url
+
+pytestmark = pytest.mark.ray
+
+SOURCE = Source(kind="synthetic", folder=None)
+TINY = Candidate(
+    architecture=Cnn(stages=2, width=(4, 8), pool=3, hidden_layers=0), recipe=Recipe(learning_rate=2.0, mixup=0.5)
+)
+PACE = 0.05  # seconds of a step of the stub, of which an epoch has four
+TRIALS, EPOCHS = 16, 3
+
+Opened = Callable[..., AbstractContextManager[ClusterSlots]]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
+    pytest.importorskip("ray", reason="needs Ray: pip install 'cifar-search[ray]'")
+    with ray_cluster(STUB_PACE=str(PACE)) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def opened(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Opened:
+    """Makes slots of a stub on the cluster."""
+
+    def make(*, gpus_per_slot: float = 0, **wishes: int) -> AbstractContextManager[ClusterSlots]:
+        return cluster_slots(
+            SOURCE,
+            split=None,
+            log=tmp_path_factory.mktemp("cluster") / "slots.log",
+            address=cluster.address,
+            gpus_per_slot=gpus_per_slot,
+            work="stub:work",
+            **wishes,
+        )
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def slots(opened: Opened) -> Iterator[ClusterSlots]:
+    """One slot; a test that ends early must leave it idle."""
+    with opened(slots=1) as found:
+        yield found
+
+
+def job(folder: Path, **changes: object) -> Job:
+    given = Job(name="a trial", seed=7, candidate=TINY, epochs=EPOCHS, shelf=folder / "shelf")
+    return replace(given, **changes)  # type: ignore[arg-type]
+
+
+def until(slots: AnySlots, kind: type[Event], *, seconds: float = 30.0) -> list[Event]:
+    """All that the only busy slot says, up to such a thing, which is not answered."""
+    said: list[Event] = []
+    deadline = time.monotonic() + seconds
+    while not (said and isinstance(said[-1], kind)):
+        assert time.monotonic() < deadline, said
+        for index, _, event in slots.events(timeout=0.2):
+            said.append(event)
+            if isinstance(event, EpochResult) and not isinstance(event, kind):
+                slots.go_on(index)
+    return said
+
+
+def ready(slots: ClusterSlots, *, count: int = 1) -> int:
+    """An idle slot, when so many are there."""
+    deadline = time.monotonic() + 30
+    while len(slots.idle) < count:
+        assert time.monotonic() < deadline
+        slots.events(timeout=0.2)
+    return slots.idle[0]
+
+
+def process(slots: ClusterSlots) -> int:
+    (found,) = slots._handles.values()
+    assert found.about
+    return found.about.pid
+
+
+@pytest.mark.fault(
+    "a node of a Ray cluster dies with all that runs on it",
+    then="its trials go on elsewhere from their checkpoints; new slots come with the next node",
+)
+def test_a_search_on_four_nodes_outlives_one(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    workers = [cluster.add() for _ in range(3)]
+    made: list[ClusterSlots] = []
+
+    @contextmanager
+    def seen(*arguments: Any, **named: Any) -> Iterator[ClusterSlots]:
+        with cluster_slots(*arguments, **named) as slots:
+            made.append(slots)
+            yield slots
+
+    monkeypatch.setattr("search.cluster.pool.cluster_slots", seen)
+    search = Search(
+        trials=TRIALS,
+        space="smoke",
+        data="synthetic",
+        folder=tmp_path,
+        pruner="none",
+        epochs=EPOCHS,
+        device="cpu",
+        ray=cluster.address,
+    )
+    updates, lengths, victim = [], [], None
+    for update in supervisor.run(search, work="stub:work"):
+        updates.append(update)
+        lengths.append(len(made[0]) if made else 0)
+        if isinstance(update, Progressed) and update.result.epoch == 2 and victim is None:
+            about = next(one.about for one in made[0]._handles.values() if one.job and one.job.number == update.number)
+            if about and about.node in workers:  # and not the head, without which there is no cluster
+                victim = update.number
+                cluster.kill(about.node)
+        if isinstance(update, Retried):
+            cluster.add(cpus=2)
+
+    assert [(update.number, update.message) for update in updates if isinstance(update, Retried)] == [
+        (victim, f"node {socket.gethostname()} died")
+    ]
+    assert [(update.number, update.epoch) for update in updates if isinstance(update, Resumed)] == [(victim, 1)]
+    ledger = examine_study(tmp_path, storage=storage_url(tmp_path, None), study="smoke")
+    assert ledger.findings == ()
+    history = updates[-1].history  # type: ignore[union-attr]
+    assert history.counts["complete"] == len(history.trials) == TRIALS
+    assert (max(lengths[: len(lengths) // 4]), min(lengths[lengths.index(4) :]), lengths[-1]) == (4, 3, 5)
+
+
+def test_a_signal_sets_our_flag_also_after_ray_set_its_own_handler(cluster: Cluster) -> None:
+    with stop_flag() as flag, connected(cluster.address) as ray:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+        assert flag.signal == signal.SIGTERM
+        assert ray.is_initialized()
+    assert not ray.is_initialized()
+
+
+def test_a_share_of_a_gpu_puts_several_slots_on_one_node(
+    cluster: Cluster, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "_precision", lambda _ray, _need: "float32")  # of a GPU that is only declared
+    name = cluster.add(cpus=4, gpus=1)
+
+    with opened(gpus_per_slot=0.5) as slots:
+        ready(slots, count=2)
+
+        assert [one.about.node for one in slots._handles.values() if one.about] == [name, name]
+        assert (slots.machine.kind, slots.machine.slots) == ("cuda", 2)
+
+
+def test_a_slot_that_may_stop_is_free_at_once(slots: ClusterSlots, tmp_path: Path) -> None:
+    index, before = ready(slots), process(slots)
+    slots.start(index, job(tmp_path, epochs=1000))
+    until(slots, EpochResult)
+
+    slots.stop(index)
+
+    assert slots.idle == [index]
+    slots.start(index, job(tmp_path / "other"))
+    said = until(slots, Finished)
+    assert [type(event) for event in said] == [Began, EpochResult, EpochResult, EpochResult, Finished]
+    assert process(slots) == before
+
+
+def test_a_slot_that_leaves_keeps_its_checkpoint_at_home(slots: ClusterSlots, tmp_path: Path) -> None:
+    index = ready(slots)
+    slots.start(index, job(tmp_path, epochs=1000))
+    until(slots, EpochResult)
+    slots.go_on(index)
+    assert slots.events(timeout=2 * PACE) == []
+
+    slots.leave(index)
+
+    until(slots, Left)
+    (kept,) = {path.name for path in (tmp_path / "shelf").iterdir()} - {"step-00000004.ckpt"}
+    slots.start(index, job(tmp_path, epochs=1000))
+    (began,) = until(slots, Began)
+    assert isinstance(began, Began)
+    assert kept == f"step-{began.step:08d}.ckpt"
+    assert began.step > 4
+    until(slots, EpochResult)
+    slots.stop(index)
+
+
+def test_a_training_whose_end_was_not_heard_ends_again(slots: ClusterSlots, tmp_path: Path) -> None:
+    for _ in range(2):
+        slots.start(ready(slots), job(tmp_path))
+        finished = until(slots, Finished)[-1]
+
+        assert isinstance(finished, Finished)
+        assert finished.checkpoint_sha256 is not None
+        assert CheckpointStore(tmp_path / "shelf").verify_final(finished.checkpoint_sha256) is None
+
+
+def test_a_checkpoint_at_home_that_is_damaged_is_told_and_not_sent(slots: ClusterSlots, tmp_path: Path) -> None:
+    (tmp_path / "shelf").mkdir()
+    (tmp_path / "shelf" / "step-00000008.ckpt").write_bytes(b"damaged")
+    slots.start(ready(slots), job(tmp_path))
+
+    began, *_ = until(slots, Finished)
+
+    assert isinstance(began, Began)
+    assert began.step == 0
+    assert "step-00000008.ckpt: its first line" in began.rejected[0]
+
+
+def test_a_hung_slot_is_replaced(slots: ClusterSlots, tmp_path: Path) -> None:
+    index, before = ready(slots), process(slots)
+    slots.start(index, job(tmp_path, name="0:hang!", patience=1.0))
+
+    lost = until(slots, Lost)[-1]
+
+    assert isinstance(lost, Lost)
+    assert (lost.outcome, lost.counts) == ("hung", True)
+    assert "stub.py" in slots._log.read_text()
+    ready(slots)
+    assert process(slots) != before
+    assert not Path(f"/proc/{before}").exists()
+
+
+def test_a_process_that_dies_is_replaced(slots: ClusterSlots, tmp_path: Path) -> None:
+    slots.start(ready(slots), job(tmp_path, name="0:die!"))
+    lost = until(slots, Lost)[-1]
+    assert isinstance(lost, Lost)
+    assert (lost.outcome, lost.counts) == ("crashed", True)
+    assert lost.message.startswith(f"the slot on {socket.gethostname()} died: ")
+    ready(slots)
+    before = process(slots)
+
+    os.kill(before, signal.SIGKILL)
+
+    assert slots.events(timeout=0.5) == []
+    slots.start(ready(slots), job(tmp_path))
+    until(slots, Finished)
+    assert process(slots) != before
+
+
+def test_an_answer_that_was_lost_is_given_again_and_words_of_other_jobs_are_not_heard(tmp_path: Path) -> None:
+    slot = RemoteSlot()
+    slot.settle("stub:work", Setting(source=SOURCE, split=None, device="cpu", threads=1, precision="float32"), None)
+    for number, word in ((1, "stop"), (2, "go on"), (2, "stop")):
+        slot.say(number, word)  # type: ignore[arg-type]
+
+    slot.train(2, job(tmp_path), None)
+
+    said = [slot.letter(number).news for number in (1, 2, 2, 3, 4, 5)]
+    assert [type(news) for news in said] == [type(None), Began, Began, EpochResult, Checkpoint, EpochResult]
+    assert slot.letter(5).news is said[-1]
+    slot.tidy()
+
+
+def test_the_images_are_mapped_not_copied_and_the_test_images_stay_at_home(cluster: Cluster) -> None:
+    images = synthetic.training()
+    shipped = Shipped(pixels=images.pixels.numpy(), labels=images.labels.numpy(), classes=images.classes)
+    with connected(cluster.address) as ray:
+        there, again = (ray.get(reference) for reference in [ray.put(shipped)] * 2)
+
+        assert there.pixels.ctypes.data == again.pixels.ctypes.data
+        assert not there.pixels.flags.writeable
+        assert (there.training().pixels == images.pixels).all()
+        assert there.training().classes == images.classes
+        with pytest.raises(AssertionError, match="never sent"):
+            there.test()
+        del there, again
+
+
+def test_other_versions_on_a_node_are_refused(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handle, "versions", lambda: ("python 3.11", "cifar-search 9.9", "torch 9.9"))
+
+    with (
+        opened(slots=1) as slots,
+        pytest.raises(
+            ClusterError, match=r"has cifar-search 0\S+, torch \S+, this machine cifar-search 9.9, torch 9.9"
+        ),
+    ):
+        slots.measure(job(Path()))
+
+
+def test_too_much_is_refused_with_what_there_is(opened: Opened) -> None:
+    with pytest.raises(ClusterError, match=r"needs 1000 CPUs, which no node has \(.*1 CPUs, 0 GPUs.*; ask for less"):
+        opened(cpus_per_slot=1000).__enter__()
+
+
+@pytest.mark.parametrize(("cpus", "gpus"), [(0, 0.0), (1, -0.5), (1, 1.5)])
+def test_an_absurd_need_is_refused(cpus: int, gpus: float) -> None:
+    with pytest.raises(ClusterError, match=r"at least 1 CPU|from 0 to 1, not"):
+        Need(cpus=cpus, gpus=gpus)
+
+
+def test_places_are_counted_by_what_is_scarcer() -> None:
+    node = Node(name="a", host="a", cpus=5, gpus=2)
+
+    assert [node.places(Need(cpus=cpus, gpus=gpus)) for cpus, gpus in [(1, 0), (2, 0), (1, 0.1), (1, 0.5), (1, 1)]] == [
+        5, 2, 5, 4, 2,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:{closed}", "nowhere.invalid:6379", "nonsense", "ray://127.0.0.1:10001"])
+def test_a_cluster_that_does_not_answer_is_named(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray")
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        place = address.format(closed=free.getsockname()[1])
+        start = time.monotonic()
+
+        with pytest.raises(ClusterError, match=re.escape(place)), connected(place):
+            pass
+
+    assert time.monotonic() - start < 30
+
+
+def test_a_server_that_is_no_ray_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray")
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    monkeypatch.setattr(connection, "KNOCK", 0.5)
+    with socket.create_server(("0.0.0.0", 0)) as silent:
+        place = f"127.0.0.1:{silent.getsockname()[1]}"
+
+        with pytest.raises(ClusterError, match=f"no Ray cluster answers at {place} .timed out"), connected(place):
+            pass
+
+
+def test_without_ray_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+
+    with pytest.raises(ClusterError, match=r"pip install 'cifar-search\[ray\]'"), connected(None):
+        pass
+
+
+def test_a_ray_without_tokens_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray")
+    monkeypatch.setattr("ray.__version__", "2.51.2")
+
+    with pytest.raises(ClusterError, match=r"2.52 or newer, .* not 2.51.2"), connected(None):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("address", "mode", "told"),
+    [("10.0.0.7:6379", "", True), ("10.0.0.7:6379", "token", False), ("127.0.0.1:6379", "", False)],
+)
+def test_a_cluster_for_everybody_is_told(address: str, mode: str, told: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_AUTH_MODE", mode)
+    ray = SimpleNamespace(get_runtime_context=lambda: SimpleNamespace(gcs_address=address))
+
+    said = " ".join(connection.notes(ray))
+
+    assert (f"{address} runs the code of whoever reaches it; RAY_AUTH_MODE=token" in said) == told == bool(said)
+
+
+@pytest.mark.slow
+def test_a_training_gives_the_same_bits_on_a_node_as_at_home(cluster: Cluster, tmp_path: Path) -> None:
+    split, log = tmp_path / "split.npz", tmp_path / "slots.log"
+    stratified(synthetic.training().labels, validation=200, seed=0).save(split)
+    setting = Setting(source=SOURCE, split=split, device="cpu", threads=1, precision=survey("cpu").precision)
+    cluster.add()
+
+    with Slots([setting], log=log) as slots:
+        at_home = trained(slots, tmp_path / "at home")
+    with cluster_slots(SOURCE, split=split, log=log, address=cluster.address, slots=2, gpus_per_slot=0) as on_nodes:
+        assert on_nodes.measure(job(tmp_path, epochs=None, shelf=None)) > 0
+        assert len({one.about.node for one in on_nodes._handles.values() if one.about}) == 2
+        away = trained(on_nodes, tmp_path / "away")
+
+    assert len(at_home) == 2 * (EPOCHS + 1)
+    assert away == at_home
+
+
+def trained(slots: AnySlots, folder: Path) -> list[object]:
+    """All that two trainings say of themselves, without the time that it took, and their weights."""
+    jobs = [job(folder, name=name, seed=seed, shelf=folder / name) for seed, name in enumerate("ab")]
+    said: list[tuple[Job, Event]] = sorted(run_all(slots, jobs), key=lambda told: told[0].name)
+    results = [replace(event, seconds=0.0) for _, event in said if isinstance(event, EpochResult)]
+    states = [unpack(CheckpointStore(folder / one.name).final(), identity=identity(one)) for one in jobs]
+    weights = [{name: tensor.tolist() for name, tensor in state["network"].items()} for state in states]
+    return [*results, *weights]

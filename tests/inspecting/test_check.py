@@ -1,0 +1,290 @@
+"""Checking a space: what it says of draws, sizes, groups and mistakes of design, and the commands that show it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.search_space.group_decomposed import _GroupDecomposedSearchSpace
+
+from search import cli
+from search.inspecting.check import check
+from search.planning.catalogue import MEASURES, families, load
+from spaces import Space, shipped_spaces
+from spaces.loader import parse_space
+
+SMALL = """\
+description: Tiny networks.
+family: cnn
+architecture: {stages: 2, width: {ordered: [4, 8]}, depth: 1, hidden_layers: 0, pool: 4}
+recipe: {learning_rate: {float: [0.5, 8.0], log: true}}
+"""
+
+
+def space(text: str) -> Space:
+    return parse_space(text, name="t", source="t.yaml", families=families(), measures=MEASURES)
+
+
+def messages(text: str, *, draws: int = 20) -> list[tuple[str, str]]:
+    return [(finding.level, finding.message) for finding in check(space(text), draws=draws).findings]
+
+
+def test_a_good_space_is_clean_and_its_sizes_are_those_of_its_networks() -> None:
+    checked = check(space(SMALL), draws=20)
+    assert (checked.draws, checked.infeasible, checked.impossible, checked.commonest) == (20, 0, 0, None)
+    assert checked.findings == ()
+    parameters = checked.sizes["parameters"]  # convolution, its bias, batch norm; twice; then 10 classes of 4 pixels
+    assert parameters.smallest == (27 * 4 + 12) + (36 * 4 + 12) + 10 * (4 * 4 + 1)
+    assert parameters.largest == (27 * 8 + 24) + (72 * 8 + 24) + 10 * (4 * 8 + 1)
+    assert parameters.median in (parameters.smallest, parameters.largest)
+    assert checked.sizes["flops"].maximum is None
+
+
+def test_the_same_space_is_always_found_the_same() -> None:
+    assert check(space(SMALL), draws=10) == check(space(SMALL), draws=10)
+
+
+@pytest.mark.parametrize(
+    ("limit", "level", "words"),
+    [
+        (100, "error", "none of the draws may be trained: 100% are over the limit of parameters; narrow the ranges"),
+        (700, "error", " of the draws may not be trained: "),
+        (1000, "warning", " of the draws may not be trained: "),
+        (2000, "", ""),
+    ],
+)
+def test_draws_over_a_limit_are_counted_by_the_limit(limit: int, level: str, words: str) -> None:
+    text = SMALL.replace("[4, 8]", "[4, 6, 8]")  # 446, 767 and 1,178 parameters
+    checked = check(space(f"{text}constraints: {{parameters: {{max: {limit}}}}}\n"), draws=40)
+    assert checked.over.get("parameters", 0) == checked.infeasible
+    assert checked.sizes["parameters"].maximum == limit
+    assert [finding.level for finding in checked.findings] == ([level] if level else [])
+    assert all(words in finding.message for finding in checked.findings)
+
+
+def test_a_draw_may_be_over_several_limits() -> None:
+    checked = check(space(SMALL + "constraints: {parameters: {max: 1}, flops: {max: 1}}\n"), draws=5)
+    assert (checked.infeasible, checked.over) == (5, {"parameters": 5, "flops": 5})
+
+
+def test_networks_that_cannot_be_are_counted_with_the_commonest_reason() -> None:
+    text = SMALL.replace("stages: 2", "stages: 3")  # 32 -> 8 -> 2 pixels: the third pooling has none left
+    checked = check(space(text), draws=5)
+    assert (checked.impossible, checked.infeasible, checked.over, checked.sizes) == (5, 5, {}, {})
+    assert "pooling of stage 3" in str(checked.commonest)
+    (found,) = checked.errors
+    assert "none of the draws may be trained: 100% make no network, most often: " in found.message
+
+
+def test_values_that_miss_an_entry_make_no_network() -> None:
+    checked = check(space(SMALL.replace("width: {ordered: [4, 8]}", "width: {1: 4, 3: 4}")), draws=3)
+    assert checked.impossible == 3
+    assert "architecture.width.2 is missing before architecture.width.3" in str(checked.commonest)
+
+
+def test_a_baseline_that_may_not_be_trained_is_an_error() -> None:
+    text = SMALL.replace("[4, 8]", "[4, 5, 6, 7, 8, 9, 60]")
+    limits = "constraints: {parameters: {max: 30000}}\n"
+    baselines = "baselines: {small: {architecture.width: 4, recipe.learning_rate: 1}}\n"
+    assert messages(text + limits + baselines) == []
+    ((level, message),) = messages(text + limits + baselines.replace("width: 4", "width: 60"))
+    assert (level, message.split(":")[0]) == ("error", "baseline small may not be trained")
+    assert "over the limit of the space: parameters " in message
+
+
+CONDITIONAL = """\
+description: Layers that come and go.
+family: mlp
+architecture:
+  hidden_layers: {integer: [0, 2]}
+  hidden:
+    1: {integer: [4, 8], when: {architecture.hidden_layers: [1, 2]}}
+    2: {integer: [4, 8], when: {architecture.hidden_layers: 2}}
+recipe:
+  optimizer: {choice: [sgd, adamw]}
+  momentum: {float: [0.8, 0.9], when: {recipe.optimizer: sgd}}
+  mixup: {float: [0, 1], when: {recipe.optimizer: sgd}}
+"""
+
+
+def test_parameters_that_are_there_together_form_a_group() -> None:
+    groups = check(space(CONDITIONAL), draws=60).groups
+    assert [group.parameters for group in groups] == [
+        ("architecture.hidden_layers", "recipe.optimizer"),
+        ("architecture.hidden.1",),
+        ("recipe.momentum", "recipe.mixup"),
+        ("architecture.hidden.2",),
+    ]
+    assert groups[0].share == 1
+    assert groups[1].share == pytest.approx(2 / 3, abs=0.2)
+
+
+def test_the_groups_are_those_that_optuna_finds() -> None:
+    drawn = space(CONDITIONAL)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    for _ in range(40):
+        trial = study.ask()
+        drawn.suggest(trial)
+        study.tell(trial, 0.0)
+    theirs = _GroupDecomposedSearchSpace().calculate(study).search_spaces
+    ours = check(drawn, draws=40).groups
+    assert {frozenset(part) for part in theirs} == {frozenset(group.parameters) for group in ours}
+
+
+def test_a_parameter_that_is_hardly_ever_there_is_named() -> None:
+    text = """\
+description: d
+family: mlp
+architecture: {hidden_layers: 0}
+recipe:
+  batch_size: {integer: [1, 1000]}
+  mixup: {float: [0, 1], when: {recipe.batch_size: 1}}
+"""
+    rare = ("warning", "hardly ever sampled, in 0.0% of the draws: recipe.mixup; loosen the condition")
+    assert messages(text) == [rare]
+    assert messages(text.replace("1000", "2")) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "better"),
+    [
+        ("batch_size", "[16, 32, 48]", "{integer: [16, 48], step: 16}"),
+        ("batch_size", "[66, 64, 65]", "{integer: [64, 66]}"),
+        ("batch_size", "[128, 64, 32]", "{ordered: [32, 64, 128]}"),
+        ("learning_rate", "[0.5, 1, 2]", "{ordered: [0.5, 1, 2]}"),
+        ("mixup", "[0.1, 0.2, 0.30]", "{ordered: [0.1, 0.2, 0.3]}"),
+        ("batch_size", "[16, 32]", None),
+        ("flip", "[none, random, alternating]", None),
+        ("averaging", "[false, true]", None),
+    ],
+)
+def test_a_choice_of_numbers_is_told_how_to_be_written(name: str, options: str, better: str | None) -> None:
+    text = SMALL.replace("recipe: {", f"recipe: {{{name}: {{choice: {options}}}, extra: ")
+    text = text.replace(", extra: learning_rate: {float: [0.5, 8.0], log: true}", "")
+    found = messages(text, draws=10)
+    if better is None:
+        assert found == []
+    else:
+        assert found == [
+            ("warning", f"recipe.{name} is a choice of numbers, whose order a sampler cannot see; write {better}")
+        ]
+        assert messages(text.replace(f"{{choice: {options}}}", better), draws=10) == []
+
+
+def test_a_parameter_that_never_changes_the_candidate_is_named() -> None:
+    entries = "width: {1: 4, 2: {integer: [4, 8]}, 3: {integer: [4, 8]}}"
+    text = SMALL.replace("width: {ordered: [4, 8]}", entries)
+    name, message = messages(text)[0]
+    assert (name, message) == (
+        "warning",
+        "architecture.width.3 never changes the candidate; leave it out, or give it a `when`",
+    )
+    assert len(messages(text)) == 1
+    assert messages(text.replace("stages: 2", "stages: {integer: [2, 3]}").replace("pool: 4", "pool: 2")) == []
+
+
+def test_a_choice_of_one_option_never_changes_the_candidate() -> None:
+    text = SMALL.replace("recipe: {", "recipe: {flip: {choice: [none]}, ")
+    assert messages(text) == [("warning", "recipe.flip never changes the candidate; leave it out, or give it a `when`")]
+
+
+def test_a_parameter_matters_by_what_it_brings_with_it() -> None:
+    assert not any("never changes" in message for _, message in messages(CONDITIONAL, draws=40))
+
+
+Call = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """`cifar-search spaces` with these words, in this process: exit code, output, errors."""
+    monkeypatch.setenv("COLUMNS", "160")
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["cifar-search", "spaces", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        code = ended.value.code
+        return (code if isinstance(code, int) else 0, *capsys.readouterr())
+
+    return call
+
+
+def test_spaces_are_listed_with_what_varies_in_them(call: Call) -> None:
+    code, output, _ = call()
+    assert code == 0
+    (line,) = [line for line in output.splitlines() if line.split()[:1] == ["smoke"]]
+    assert line.split()[1:5] == ["cnn", "6", "2", "epochs"]
+    assert load("smoke").description in line
+
+
+def test_a_space_is_shown_with_ranges_conditions_limits_and_baselines(call: Call, tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    limits = "constraints: {flops: {max: 40e6}}\n"
+    values = "{hidden_layers: 1, hidden.1: 4}, recipe: {optimizer: sgd, momentum: 0.85, mixup: 0}"
+    path.write_text(f"{CONDITIONAL}{limits}baselines: {{plain: {{architecture: {values}}}}}\n")
+    code, output, _ = call("show", path)
+    lines = [" ".join(line.split()) for line in output.splitlines()]
+    assert code == 0
+    assert "architecture.family fixed mlp" in lines
+    assert "architecture.hidden.1 integer 4 .. 8 when architecture.hidden_layers is 1 or 2" in lines
+    assert "limit: flops at most 40,000,000" in lines
+    assert any(
+        line.startswith("baseline plain: architecture.hidden_layers 1, architecture.hidden.1 4, ") for line in lines
+    )
+
+
+def test_checking_ends_with_0_for_warnings_and_2_for_errors(call: Call, tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(SMALL)
+    code, output, _ = call("check", path, "--draws", 5)
+    assert (code, output.splitlines()[-1]) == (0, "no findings")
+    path.write_text(SMALL.replace("recipe: {", "recipe: {flip: {choice: [none]}, "))
+    code, output, _ = call("check", path, "--draws", 5)
+    assert (code, output.splitlines()[-1].split(":")[0]) == (0, "warning")
+    path.write_text(SMALL + "constraints: {flops: {max: 1}}\n")
+    code, output, _ = call("check", path, "--draws", 5)
+    assert (code, output.splitlines()[-1].split(":")[0]) == (2, "error")
+
+
+def test_a_check_is_json_on_demand(call: Call, tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(CONDITIONAL + "constraints: {flops: {max: 1}}\n")
+    code, output, errors = call("check", path, "--draws", 20, "--json")
+    found = json.loads(output)
+    assert (code, errors) == (2, "")
+    assert (found["space"], found["draws"], found["over"]) == ("mine", 20, {"flops": 20})
+    assert found["groups"][0] == {"parameters": ["architecture.hidden_layers", "recipe.optimizer"], "share": 1.0}
+    assert found["findings"][0]["level"] == "error"
+
+
+def test_a_wrong_file_tells_every_mistake_and_ends_with_2(call: Call, tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(SMALL.replace("stages", "stagse").replace("learning_rate", "lerning_rate"))
+    for command in ("show", "check"):
+        code, output, errors = call(command, path)
+        assert (code, output) == (2, "")
+        assert f"{path}:3: architecture.stagse" in errors
+        assert f"{path}:4: recipe.lerning_rate" in errors
+
+
+def test_what_is_shipped_for_a_first_look_is_clean() -> None:
+    assert check(load("smoke"), draws=40).findings == ()
+
+
+@pytest.mark.slow  # needs quiet cores
+@pytest.mark.parametrize("name", shipped_spaces())
+def test_every_shipped_file_is_clean_in_less_than_15_seconds(name: str) -> None:
+    start = time.monotonic()
+    program = Path(sys.executable).with_name("cifar-search")
+    done = subprocess.run([program, "spaces", "check", name], capture_output=True, text=True, check=True)
+    print(f"{name}: {time.monotonic() - start:.1f} s")
+    assert done.stdout.endswith("no findings\n")
+    assert time.monotonic() - start < 15

@@ -1,0 +1,295 @@
+"""A report must be complete, say what it rests on, own up to a second opening, and never be half written."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+from rich.console import Console
+
+from search.console.decision import report_table
+from search.deciding.recommendation import Claim
+from search.reporting import report as writing
+from search.reporting.page import page
+from search.reporting.report import Confirmed, Epoch, OpenedTest, Report, as_json, write_report
+
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+FILES = {"report.md", "report.json", "history.csv", "losses.png", "confusion.png", "per_class.png"}
+
+
+def epochs(phase: Any, trial: int, seed: int, *, length: int = 6) -> list[Epoch]:
+    """A training that looks like one; a retraining has no validation."""
+    on_all = phase == "retraining"
+    return [
+        Epoch(
+            phase=phase,
+            trial=trial,
+            seed=seed,
+            epoch=epoch,
+            epochs=length,
+            train_loss=0.5 + 1.6 / epoch + 0.01 * seed,
+            train_accuracy=0.9 - 0.5 / epoch,
+            validation_loss=None if on_all else 0.55 + 1.4 / epoch,
+            validation_accuracy=None if on_all else 0.92 - 0.45 / epoch - 0.002 * trial,
+            learning_rate=0.1 / epoch,
+            seconds=21.25,
+        )
+        for epoch in range(1, length + 1)
+    ]
+
+
+def opened(*, seeds: tuple[int, ...] = (11, 12)) -> OpenedTest:
+    """1,000 images a class and seed; cats are taken for dogs."""
+    one = np.full((10, 10), 5) + np.diag(np.full(10, 950))
+    one[3, 5], one[3, 3] = 105, 855
+    return OpenedTest(
+        correct=(9450,) * len(seeds),
+        correct_with_views=tuple(range(9500, 9500 + 20 * len(seeds), 20)),
+        n=10_000,
+        seeds=seeds,
+        confusion=one * len(seeds),
+        classes=CLASSES,
+    )
+
+
+def example(**changes: Any) -> Report:
+    history = [
+        *epochs("search", 0, 100, length=3),
+        *epochs("confirmation", 7, 1),
+        *epochs("confirmation", 7, 2),
+        *epochs("confirmation", 4, 1),
+        *epochs("confirmation", 4, 2),
+        *epochs("retraining", 7, 11),
+        *epochs("retraining", 7, 12),
+    ]
+    given: dict[str, Any] = {
+        "study": "fast",
+        "device": "cpu, 2 threads",
+        "data": "CIFAR-10 in a folder",
+        "official": True,
+        "candidate": {"architecture": {"family": "fast", "width": (32, 64, 64)}, "recipe": {"learning_rate": 0.01}},
+        "parameters": 154_000,
+        "flops": 34_000_000,
+        "validation_accuracy": 0.9012,
+        "confirmation": (
+            Confirmed(trial=7, accuracies=(0.900, 0.9024), flops=34_000_000, chosen=True),
+            Confirmed(trial=4, accuracies=(0.894, 0.897), flops=30_000_000, chosen=False),
+        ),
+        "test": opened(),
+        "claims": (Claim("Detectocorp", 0.7),),
+        "openings": ("2026-03-01T10:00:00+00:00",),
+        "seconds": 1040.5,
+        "trials": {"complete": 31, "pruned": 18, "failed": 1},
+        "provenance": {"torch": "2.10.0", "split": "sha256:ab12", "command": "cifar-search best --retrain | tee <log>"},
+        "history": tuple(history),
+    }
+    return Report(**{**given, **changes})
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("study") / "report"
+    write_report(example(), folder)
+    return folder
+
+
+def test_generated_images_are_called_a_rehearsal_and_real_ones_are_not() -> None:
+    rehearsal = page(example(data="generated images (not CIFAR-10)", official=False))
+
+    assert "Warning: generated images" in rehearsal
+    assert "must not be signed" in rehearsal
+    assert "must not be signed" not in page(example())
+
+
+def test_all_files_are_written_and_nothing_else(written: Path) -> None:
+    assert {file.name for file in written.iterdir()} == FILES
+
+
+def test_report_json_holds_what_was_promised(written: Path) -> None:
+    found = json.loads((written / "report.json").read_text(encoding="utf-8"))
+    for key, kind in {
+        "study": str, "device": str, "candidate": dict, "parameters": int, "flops": int, "validation_accuracy": float,
+        "test": dict, "claims": list, "verdict": str, "test_openings": int, "seconds": float, "provenance": dict,
+    }.items():  # fmt: skip
+        assert type(found[key]) is kind, key
+    assert found["unit"] == "fraction"
+    assert found["test"]["accuracy"] == 0.945
+    assert found["test"]["n"] == 10_000
+    assert found["test"]["seeds"] == [11, 12]
+    assert found["test"]["corrects"] == [9450, 9450]
+    low, high = found["test"]["interval"]
+    assert 0 < low < 0.945 < high < 1
+    [claim] = found["claims"]
+    assert (claim["name"], claim["accuracy"], claim["verdict"]) == ("Detectocorp", 0.7, "build")
+    assert (found["verdict"], found["test_openings"]) == ("build", 1)
+    assert found["per_class"][3] == {"name": "cat", "accuracy": 0.855, "n": 1000}
+    assert np.shape(found["confusion"]) == (10, 10)
+    assert found["confirmation"][0]["mean"] == pytest.approx(0.9012)
+    assert found["published"][-1]["parameters"] == 557_000_000
+
+
+def test_the_accuracy_with_views_stands_on_lines_of_its_own(written: Path) -> None:
+    found = json.loads((written / "report.json").read_text(encoding="utf-8"))
+    assert found["test_accuracy_with_views"] == 0.951
+    assert found["test_accuracies_with_views"] == [0.95, 0.952]
+    text = (written / "report.md").read_text(encoding="utf-8")
+    console = Console(width=120, record=True)
+    console.print(report_table(example()))
+    for shown in (text, console.export_text()):
+        assert len(re.findall("95.10 %", shown)) == 1
+        assert "test-time views" in next(line for line in shown.splitlines() if "95.10 %" in line)
+        assert "The verdict rests on the plain accuracy" in shown
+        assert "airbench" in shown
+
+
+def test_nothing_rests_on_the_accuracy_with_views() -> None:
+    claims = (Claim("Vendor", 0.951),)
+    poor, rich = (
+        as_json(example(test=replace(opened(), correct_with_views=(count, count)), claims=claims))
+        for count in (0, 10_000)
+    )
+    own = {"test_accuracy_with_views", "test_accuracies_with_views"}
+    assert {key for key in poor if poor[key] != rich[key]} == own
+    assert poor["verdict"] == "buy"
+
+
+def test_every_file_of_the_report_tells_the_same_numbers(written: Path) -> None:
+    text = (written / "report.md").read_text(encoding="utf-8")
+    assert text.startswith("# Build in-house: 94.50 % on the test images\n\n**Verdict: build.**")
+    for heading in (
+        "How does it compare to Detectocorp?",
+        "How does it compare to the far more advanced solutions in the literature?",
+        "What was done to get the accuracy?",
+        "Is it necessary to improve it, and what work would that be?",
+        "What would change it",
+        "What this benchmark cannot show",
+    ):
+        assert f"\n### {heading}\n" in text
+    assert "The weakest class is cat (85.50 %)" in text
+    assert "cat is taken for dog in 10.50 % of its images (105)" in text
+    assert "| GPipe, AmoebaNet-B (Huang et al.) | 2018 | 99 % | 557.0 M | ImageNet |" in text
+    assert "31 complete, 18 pruned, 1 failed" in text
+    assert "It has been opened once: 2026-03-01T10:00:00+00:00." in text
+    assert "17 min 20 s" in text
+    assert not re.search(r"\bnan\b", text, re.IGNORECASE)
+
+
+def test_every_picture_that_the_page_shows_is_a_real_one(written: Path) -> None:
+    text = (written / "report.md").read_text(encoding="utf-8")
+    for name in ("losses.png", "confusion.png", "per_class.png"):
+        assert f"]({name})" in text
+        height, width, _ = imread(written / name).shape
+        assert 300 < height < 3000
+        assert 400 < width < 3000
+        assert imread(written / name)[..., :3].std() > 0.05  # something is drawn
+
+
+def test_history_csv_gives_back_every_epoch_exactly(written: Path) -> None:
+    kinds = {"phase": str, "trial": int, "seed": int, "epoch": int, "epochs": int}
+    with (written / "history.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    back = [
+        Epoch(**{name: kinds.get(name, float)(cell) if cell else None for name, cell in row.items()})  # type: ignore[arg-type]
+        for row in rows
+    ]
+    assert tuple(back) == example().history
+    assert list(rows[0]) == [field.name for field in fields(Epoch)]
+
+
+def test_a_second_opening_is_shown_as_such(tmp_path: Path) -> None:
+    twice = ("2026-03-01T10:00:00+00:00", "2026-03-02T09:30:00+00:00")
+    write_report(example(openings=twice), tmp_path)
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "Warning: the test set was opened 2 times** (2026-03-01T10:00:00+00:00, 2026-03-02T09:30:00+00:00)" in text
+    assert "| test set opened | 2 x |" in text
+    found = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert found["test_openings"] == 2
+    assert found["test_opened_at"] == list(twice)
+
+
+@pytest.mark.parametrize(("percent", "title"), [(94.4, "Cannot tell"), (99.0, "Buy"), (70.0, "Build in-house")])
+def test_the_title_is_the_verdict(percent: float, title: str) -> None:
+    assert writing.page(example(claims=(Claim("Vendor", percent / 100),))).startswith(f"# {title}: 94.50 %")
+
+
+def test_an_interrupted_report_leaves_the_old_one_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_report(example(), tmp_path)
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+
+    def full_disk(*_: object) -> Path:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(writing, "_write_text", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        write_report(example(study="other"), tmp_path)
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_names_cannot_break_the_page_or_a_picture(tmp_path: Path) -> None:
+    claims = (Claim("A|B <script> $x_1$ `q`", 0.7), Claim("C$", 0.8))
+    write_report(example(claims=claims, study="a | b"), tmp_path)
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "<script>" not in text
+    assert "| study | a \\| b |" in text
+    assert "best --retrain \\| tee &lt;log>" in text
+
+
+def test_the_smallest_job_makes_a_report_too(tmp_path: Path) -> None:
+    perfect = OpenedTest(
+        correct=(20,), correct_with_views=(20,), n=20, seeds=(0,), confusion=np.diag([10, 10]), classes=("cat", "dog")
+    )
+    small = example(test=perfect, confirmation=(), history=tuple(epochs("retraining", 0, 0, length=1)), trials={})
+    write_report(small, tmp_path)
+    assert as_json(small)["test"]["interval"][1] == 1.0
+    write_report(replace(small, history=()), tmp_path)
+
+
+@pytest.mark.parametrize("field", ["train_loss", "validation_accuracy", "learning_rate", "seconds"])
+def test_a_number_that_is_none_is_refused(field: str) -> None:
+    good = asdict(epochs("search", 3, 1)[0])
+    with pytest.raises(
+        ValueError, match=rf"{field} must be finite or None, not nan \(search, trial 3, seed 1, epoch 1\)"
+    ):
+        Epoch(**{**good, field: float("nan")})
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"correct": (9450, 9451)}, "stated are"),
+        ({"correct": (9450,)}, "one count per different seed"),
+        ({"seeds": (1, 1)}, "one count per different seed"),
+        ({"correct_with_views": (9450,)}, "correct_with_views holds one count of 0 to 10000 per seed"),
+        ({"correct_with_views": (9450, 10_001)}, "correct_with_views holds one count of 0 to 10000 per seed"),
+        ({"n": 9_999}, "stated are"),
+        ({"classes": CLASSES[:9]}, "9 x 9 integers"),
+        ({"confusion": np.zeros((10, 10), dtype=int)}, "every class needs"),
+        ({"confusion": np.full((10, 10), 0.5)}, "10 x 10 integers"),
+    ],
+)
+def test_a_test_whose_numbers_contradict_each_other_is_refused(changes: dict[str, Any], says: str) -> None:
+    good = opened()
+    given = {field.name: getattr(good, field.name) for field in fields(good)}
+    with pytest.raises(ValueError, match=says):
+        OpenedTest(**{**given, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"openings": ()}, "without an opening"),
+        ({"validation_accuracy": 90.12}, "between 0 and 1"),
+        ({"seconds": float("nan")}, "seconds must be finite"),
+        ({"confirmation": (Confirmed(trial=1, accuracies=(0.9,), flops=1, chosen=False),)}, "exactly one"),
+    ],
+)
+def test_a_report_checks_itself(changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        example(**changes)

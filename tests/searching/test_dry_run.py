@@ -1,0 +1,91 @@
+"""A dry run forecasts what a start would do, and leaves everything as it was."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from search.console.dry_run import lines
+from search.planning.forecast import Forecast
+from search.planning.trial_length import fitted
+from search.searching.dry_run import DryRun, rehearse
+from search.searching.setup import Opening, Search
+from search.slots.machine import DeviceError
+from studies import StudyError
+
+pytestmark = pytest.mark.usefixtures("images")
+
+
+def ask(folder: Path, **changes: Any) -> Search:
+    search = Search(trials=4, space="smoke", data="synthetic", folder=folder, device="cpu", slots=1)
+    return replace(search, **changes)
+
+
+def dry(search: Search) -> DryRun:
+    return rehearse(search, retraining=900.0, work="stub:work")
+
+
+def files(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_dry_run_of_a_new_study_forecasts_and_makes_nothing(tmp_path: Path) -> None:
+    found = dry(ask(tmp_path / "runs"))
+
+    assert list(tmp_path.iterdir()) == []
+    assert (found.remaining, found.slots, found.epochs, found.images) == (4, 1, 2, 1800)
+    assert found.images_per_second == 1e6
+    assert found.seconds > 0
+    assert found.share_of_epochs < 1
+    assert {"seconds", "share_of_epochs", "disk_mb", "remaining", "slots"} <= found.as_json().keys()
+    said = "\n".join(lines(found))
+    assert "epochs: 8 in 4 trials, of which pruning leaves about" in said
+    assert "then up to about 15 min for `cifar-search best --retrain`" in said
+
+
+def test_a_dry_run_of_a_known_study_counts_what_is_left_and_refuses_what_a_start_would(tmp_path: Path) -> None:
+    opening = Opening.of(ask(tmp_path, images=100, epochs=1))
+    with opening.study(opening.manifest()[0]) as study:
+        asked = study.ask(opening.space.suggest)
+        assert asked
+        study.report(asked.number, epoch=1, accuracy=0.5)
+        study.complete(asked.number)
+    before = files(tmp_path)
+
+    found = dry(ask(tmp_path))
+
+    assert (found.finished, found.remaining, found.epochs, found.images) == (1, 3, 1, 100)
+    for changes in ({"images": 200}, {"images": 1800}, {"epochs": 3}):
+        with pytest.raises(StudyError, match=rf"{next(iter(changes))}: .* -> "):
+            dry(ask(tmp_path, **changes))
+    assert files(tmp_path) == before
+
+
+def test_a_start_says_how_its_networks_were_compiled(tmp_path: Path) -> None:
+    opening = Opening.of(ask(tmp_path, compile="default", epochs=1))
+    with opening.study(opening.manifest()[0]) as study:
+        assert study.history().starts[0]["compile"] == "default"
+    with pytest.raises(DeviceError, match="reduce-overhead works by CUDA graphs, and this is a CPU"):
+        dry(ask(tmp_path, compile="reduce-overhead"))
+
+
+@pytest.mark.parametrize("count", [9, 1801])
+def test_images_that_cannot_be_are_refused_before_anything_is_made(tmp_path: Path, count: int) -> None:
+    with pytest.raises(StudyError, match="from 10, one of each class, to 1,800, not"):
+        Opening.of(ask(tmp_path / "runs", images=count)).manifest()
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_with_the_images_given_only_the_epochs_are_shortened(tmp_path: Path) -> None:
+    opening = Opening.of(ask(tmp_path / "runs", images=900, minutes=1e-6))
+    opening = replace(opening, space=replace(opening.space, length=None))
+    slow = Forecast(images_per_second=1, flops=1, mean_flops=1, images=1800, whole=1800, pruning=False, learning=False)
+
+    chosen, note = fitted(opening, opening.draft()[0], slow)
+
+    assert (chosen.epochs, chosen.images) == (1, 900)
+    assert note.startswith("trials of 1 epoch, not 8 epochs")

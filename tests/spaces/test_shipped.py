@@ -1,0 +1,114 @@
+"""Every shipped space: it loads, its baselines may be trained, and so may nearly all of its draws."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from random import Random
+
+import pytest
+import torch
+
+import spaces
+from search.candidate import Transfer, Value, from_values
+from search.data import synthetic
+from search.data.split import stratified
+from search.data.store import store
+from search.networks.blocks import NetworkError
+from search.networks.build import build
+from search.planning.catalogue import load
+from search.planning.feasibility import Feasibility, examine
+from search.training.train import begin, train
+from spaces import Space
+
+FILES = sorted(Path(str(spaces.__file__)).parent.glob("*.yaml"))
+DRAWS = 20  # of each space; `cifar-search spaces check` draws a thousand
+NAMES = [file.stem for file in FILES if file.stem != "baselines"]
+REFUSALS = ("(W - F + 2P)/S + 1", "no way leads from node 0 of the cell to node 3")
+
+each_space = pytest.mark.parametrize("name", NAMES)
+
+
+@cache
+def draws(name: str) -> list[Feasibility]:
+    space = load(name)
+    return [examine(space, space.sample(Random(seed))) for seed in range(DRAWS)]
+
+
+def sampled(space: Space, count: int) -> list[dict[str, Value]]:
+    return [space.sample(Random(seed)) for seed in range(count)]
+
+
+def test_every_space_file_is_shipped_under_its_name() -> None:
+    assert spaces.shipped_spaces() == NAMES
+    assert {"cell", "cnn", "fast", "mlp", "residual", "smoke", "transfer"} <= set(NAMES)
+
+
+@each_space
+def test_a_space_says_what_it_is_and_how_long_to_train(name: str) -> None:
+    space = load(name)
+    assert space.name == name
+    assert space.description
+    assert space.length is not None
+    assert 1 <= space.length.trial <= space.length.retrain
+    assert load(name).fingerprint == space.fingerprint
+
+
+@each_space
+def test_its_baselines_may_be_trained(name: str) -> None:
+    space = load(name)
+    assert space.baselines
+    for baseline in space.baselines:
+        assert space.check(baseline.values) == []
+        assert examine(space, baseline.values).problem == ""
+
+
+@each_space
+def test_its_draws_build_or_are_refused_with_a_sentence(name: str) -> None:
+    space = load(name)
+    for values in sampled(space, 5):
+        assert space.check(values) == []
+        try:
+            network = build(from_values(values).architecture, seed=0, device="meta")
+        except NetworkError as error:
+            assert any(sentence in str(error) for sentence in REFUSALS)  # noqa: PT017 - either is right
+        else:
+            assert all(weights.is_meta for weights in network.parameters())
+
+
+@each_space
+def test_nearly_all_of_its_draws_are_feasible(name: str) -> None:
+    refused = [drawn.problem for drawn in draws(name) if drawn.problem]
+    assert len(refused) <= 0.2 * DRAWS, refused
+
+
+@each_space
+def test_a_refusal_names_the_measure_or_the_arithmetic(name: str) -> None:
+    for drawn in draws(name):
+        over = any(violation > 0 for violation in drawn.violations.values())
+        assert over == drawn.problem.startswith("over the limit of the space: ")
+        assert drawn.candidate is not None or any(sentence in drawn.problem for sentence in REFUSALS)
+
+
+@each_space
+def test_its_draws_differ(name: str) -> None:
+    assert len({drawn.candidate for drawn in draws(name)}) > DRAWS / 2
+
+
+@each_space
+def test_a_draw_trains_two_steps_and_stays_finite(name: str) -> None:
+    images = synthetic.training(60)
+    split = stratified(images.labels, validation=20, seed=0)
+    few = store(images, split=split, device=torch.device("cpu"))
+    candidate = next(drawn.candidate for drawn in draws(name) if drawn.candidate and not drawn.problem)
+    architecture = candidate.architecture
+    if isinstance(architecture, Transfer):  # no download, and the smallest pictures
+        architecture = replace(architecture, backbone="mobilenet_v3_large", weights="none", input_size=32)
+    network = build(architecture, seed=0)
+    training = begin(network, recipe=candidate.recipe, store=few, epochs=2, seed=0, precision="float32")
+    results = [result for result in train(training) if result]
+    numbers = [loss for result in results for loss in (result.train_loss, result.validation_loss)]
+    assert all(loss is not None and math.isfinite(loss) for loss in numbers)
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in network.state_dict().values())

@@ -1,0 +1,342 @@
+"""Training: it learns, ends where it says, repeats bit for bit, and owns up to a loss that is no number."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from search.candidate import Architecture, Candidate, Cnn, Fast, Recipe
+from search.data import synthetic
+from search.data.augmentation import Targets
+from search.data.cifar10 import Images
+from search.data.split import stratified
+from search.data.store import Store, normalise, store
+from search.measuring import throughput
+from search.networks.blocks import Whitening
+from search.networks.build import build
+from search.training import train as training
+from search.training.averaging import Averaging
+from search.training.evaluate import Evaluation, evaluate
+from search.training.precision import Precision
+from search.training.result import EpochResult
+from search.training.step import cross_entropy
+from search.training.train import DivergedError, begin, train
+
+CNN: Architecture = Cnn(stages=2, width=(4, 8), pool=3, hidden_layers=0, dropout=0.1)
+FAST: Architecture = Fast(stages=2, width=(4, 8), depth=(1, 1), kernel=(3, 3), dropout=0.1)
+PLAIN = Recipe(batch_size=50, flip="none", translate=0, label_smoothing=0.0, averaging=False)
+EVERYTHING = Recipe(batch_size=50, mixup=0.4, cutmix=1.0, cutout=4, rotation=10.0, brightness=0.1)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def data_of(count: int, *, validation: int) -> Store:
+    images = synthetic.training(count)
+    return store(images, split=stratified(images.labels, validation=validation, seed=0), device=torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def small() -> Store:
+    """200 images to train on, 100 to validate."""
+    return data_of(300, validation=100)
+
+
+def trained(
+    architecture: Architecture, recipe: Recipe, data: Store, *, epochs: int = 2, seed: int = 0, **other: Any
+) -> tuple[nn.Module, list[EpochResult]]:
+    network = build(architecture, seed=seed)
+    return network, list(results_of(network, recipe, data, epochs=epochs, seed=seed, **other))
+
+
+def results_of(
+    network: nn.Module, recipe: Recipe, data: Store, *, epochs: int, seed: int, precision: Precision = "float32"
+) -> Iterator[EpochResult]:
+    training = begin(network, recipe=recipe, store=data, epochs=epochs, seed=seed, precision=precision)
+    return (result for result in train(training) if result is not None)
+
+
+def begun(architecture: Architecture, recipe: Recipe, data: Store, *, epochs: int = 2) -> training.Training:
+    network = build(architecture, seed=0)
+    return begin(network, recipe=recipe, store=data, epochs=epochs, seed=0, precision="float32")
+
+
+def weights_of(network: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in network.state_dict().items()}
+
+
+def equal(one: nn.Module | dict[str, Tensor], two: nn.Module) -> bool:
+    first = weights_of(one) if isinstance(one, nn.Module) else one
+    return all(torch.equal(first[name], tensor) for name, tensor in two.state_dict().items())
+
+
+def test_two_epochs_learn_the_generated_images_well_above_chance() -> None:
+    _, results = trained(CNN, Recipe(batch_size=50), data_of(2000, validation=400))
+    assert results[-1].train_loss < results[0].train_loss < math.log(10)
+    assert results[-1].validation_accuracy is not None
+    assert results[-1].validation_accuracy > 0.6
+
+
+def test_a_result_after_each_epoch_and_the_schedule_ends_with_the_last(small: Store) -> None:
+    network, results = trained(CNN, Recipe(batch_size=30), small, epochs=3)
+    assert [(result.epoch, result.epochs) for result in results] == [(1, 3), (2, 3), (3, 3)]
+    assert results[0].learning_rate > results[1].learning_rate > results[2].learning_rate == 0
+    assert all(0 <= result.train_accuracy <= 1 and result.seconds > 0 for result in results)
+    counts = {int(module.num_batches_tracked) for module in network.modules() if isinstance(module, nn.BatchNorm2d)}
+    assert counts == {18}, "six whole batches of thirty in each epoch; twenty images wait for the next shuffle"
+
+
+@pytest.mark.parametrize("architecture", [CNN, FAST], ids=["cnn", "fast"])
+def test_validation_is_of_the_network_as_it_is_handed_over(architecture: Architecture, small: Store) -> None:
+    assert small.validation is not None
+    network = build(architecture, seed=0)
+    recipe = Recipe(batch_size=60, mixup=0.5)  # three steps in an epoch: the average is not fresh at the end
+    for result in results_of(network, recipe, small, epochs=3, seed=0):
+        again = evaluate(network, small.validation, store=small, precision="float32")
+        assert (result.validation_accuracy, result.validation_loss) == (again.accuracy, again.loss)
+
+
+def test_the_validation_images_have_no_influence(small: Store) -> None:
+    assert small.validation is not None
+    other = Images(small.validation.pixels.flip(0), small.validation.labels.roll(3))
+    network, results = trained(FAST, EVERYTHING, small)
+    for store_ in (replace(small, validation=other), replace(small, validation=None)):
+        again, others = trained(FAST, EVERYTHING, store_)
+        assert equal(network, again)
+        assert others[-1].train_loss == results[-1].train_loss
+    assert others[-1].validation_accuracy is others[-1].validation_loss is None
+
+
+def test_training_leaves_the_images_as_they_were(small: Store) -> None:
+    before = small.training.pixels.clone()
+    trained(CNN, EVERYTHING, small, epochs=1)
+    assert torch.equal(small.training.pixels, before)
+
+
+def test_the_first_step_is_that_of_a_bare_loop(small: Store) -> None:
+    recipe = replace(PLAIN, batch_size=200, optimizer="sgd", momentum=0.0, weight_decay=0.0, warmup=0.0)
+    architecture = replace(CNN, dropout=0.0)
+    network, results = trained(architecture, recipe, small, epochs=1)
+    bare = build(architecture, seed=0)
+    logits = bare(normalise(small.training.pixels, small.mean, small.std))
+    loss = F.cross_entropy(logits, small.training.labels)
+    loss.backward()  # type: ignore[no-untyped-call]
+    rate = recipe.learning_rate * 200 / 1024 / 2  # momentum 0 enlarges a step by 1 + 1
+    assert results[0].train_loss == pytest.approx(loss.item(), rel=1e-5)
+    assert results[0].train_accuracy == pytest.approx(float((logits.argmax(1) == small.training.labels).float().mean()))
+    for after, before in zip(network.parameters(), bare.parameters(), strict=True):
+        assert before.grad is not None
+        assert torch.allclose(after, before - rate * before.grad, atol=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("architecture", [CNN, FAST], ids=["cnn", "fast"])
+def test_the_same_seed_gives_the_same_weights_bit_for_bit_whatever_ran_before(
+    architecture: Architecture, precision: Precision, small: Store
+) -> None:
+    one, first = trained(architecture, EVERYTHING, small, seed=5, precision=precision)
+    other, _ = trained(architecture, EVERYTHING, small, seed=6, precision=precision)
+    torch.rand(7)  # a caller that draws from the global generator
+    two, second = trained(architecture, EVERYTHING, small, seed=5, precision=precision)
+    assert equal(one, two)
+    assert not equal(one, other)
+    assert [replace(result, seconds=0) for result in first] == [replace(result, seconds=0) for result in second]
+    assert {tensor.dtype for tensor in one.parameters()} == {torch.float32}
+
+
+def test_the_seed_of_training_counts_even_with_equal_first_weights(small: Store) -> None:
+    networks = [build(FAST, seed=0) for _ in range(2)]
+    for seed, network in enumerate(networks):
+        list(results_of(network, PLAIN, small, epochs=1, seed=seed))
+    assert not equal(*networks)
+
+
+def test_the_stem_is_fitted_to_the_training_images_and_stays(small: Store) -> None:
+    network, _ = trained(FAST, Recipe(batch_size=50, weight_decay=1.0), small)
+    expected = Whitening()
+    expected.fit(normalise(small.training.pixels, small.mean, small.std))
+    assert torch.equal(network.get_submodule("stem").weight, expected.weight)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "rmsprop", "muon"])
+def test_every_optimiser_learns_at_the_default_learning_rate(name: Any, small: Store) -> None:
+    _, results = trained(CNN, replace(PLAIN, batch_size=20, optimizer=name), small, epochs=3)
+    assert results[-1].train_loss < 0.9 * results[0].train_loss
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        EVERYTHING,
+        replace(EVERYTHING, optimizer="adamw", schedule="one_cycle"),
+        replace(PLAIN, momentum=0.0),
+        replace(PLAIN, optimizer="muon", momentum=0.0, schedule="one_cycle", l1=1e-4, clip=1.0),
+        replace(PLAIN, optimizer="rmsprop", momentum=0.0, schedule="plateau"),
+    ],
+)
+def test_every_kind_of_recipe_trains(recipe: Recipe, small: Store) -> None:
+    network, results = trained(FAST, recipe, small)
+    assert all(math.isfinite(result.train_loss) for result in results)
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in network.state_dict().values())
+
+
+def test_a_batch_larger_than_the_training_part_is_all_of_it(small: Store) -> None:
+    network, _ = trained(CNN, replace(PLAIN, batch_size=4096), small)
+    assert int(network.get_buffer("features.1.num_batches_tracked")) == 2
+
+
+@pytest.mark.parametrize("layer", ["features.0.weight", "head.1.weight"])
+def test_l1_makes_the_weights_sparser(layer: str, small: Store) -> None:
+    def tiny(l1: float) -> float:
+        """Share of the weights below a twentieth of the largest."""
+        network, _ = trained(CNN, replace(PLAIN, batch_size=20, l1=l1, weight_decay=0.0), small)
+        sizes = network.get_parameter(layer).detach().abs()
+        return float((sizes < 0.05 * sizes.max()).float().mean())
+
+    assert tiny(0.05) > 2 * tiny(0.0)
+
+
+def test_clipping_bounds_the_gradient_of_all_weights_with_that_of_l1(small: Store) -> None:
+    for clip in (0.0, 0.01):
+        run = begun(CNN, replace(PLAIN, clip=clip, l1=0.5), small)
+        next(train(run))
+        norms = [weights.grad.norm() for weights in run.network.parameters() if weights.grad is not None]
+        total = float(torch.stack(norms).norm())
+        assert total == pytest.approx(0.01, rel=1e-3) if clip else total > 0.5
+
+
+def test_while_the_head_goes_first_the_backbone_does_not_change(small: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def backbone(network: nn.Module) -> list[nn.Parameter]:
+        return list(network.get_submodule("features").parameters())
+
+    monkeypatch.setattr("search.training.optimizer.backbone_parameters", backbone)
+    recipe = Recipe(batch_size=50, head_first=0.5, backbone_scale=0.1, weight_decay=1.0, l1=0.01, clip=1.0)
+    run = begun(CNN, recipe, small, epochs=4)  # 16 steps, with averages after the 5th and the 10th
+    first = [weights.clone() for weights in backbone(run.network)]
+    head = run.network.get_parameter("head.1.weight").clone()
+    steps = (result for result in train(run) if result is None)
+    for step in range(1, 17):
+        next(steps)
+        resting = all(map(torch.equal, first, backbone(run.network)))
+        assert resting == (step <= 8), step
+        assert (backbone(run.network)[0] in run.optimizer.state) != resting, "no momentum is built up"
+    assert not torch.equal(run.network.get_parameter("head.1.weight"), head)
+
+
+def test_a_plateau_of_the_training_loss_lowers_the_learning_rate(small: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = replace(PLAIN, schedule="plateau", warmup=0.0, patience=0, drop=0.1)
+    stuck = replace(recipe, learning_rate=1e-30)  # no step is large enough to change the loss
+    data = replace(small, validation=None)
+    run = begin(
+        nn.Sequential(nn.Flatten(), nn.Linear(3072, 10)),
+        recipe=stuck,
+        store=data,
+        epochs=4,
+        seed=0,
+        precision="float32",
+    )
+    monkeypatch.setattr(training, "cross_entropy", lambda logits, *_, **__: logits.sum() * 0 + 2.0)
+    found = [result.learning_rate for result in train(run) if result is not None]
+    assert [rate / found[0] for rate in found] == pytest.approx([1, 0.1, 0.01, 0.001])
+
+
+def test_an_absurd_learning_rate_is_said_to_diverge(small: Store) -> None:
+    bare = Cnn(stages=1, width=(4,), pool=4, batch_norm=False, hidden=(8,))
+    recipe = Recipe(batch_size=10, decoupled=False, learning_rate=1000.0)
+    with pytest.raises(DivergedError, match=r"the training loss is (nan|inf) in epoch 1"):
+        trained(bare, recipe, small, epochs=2)
+
+
+LOGITS = torch.tensor([[2.0, 0.0, -1.0], [0.5, 1.5, 0.0]])
+
+
+def surprise(row: int, label: int, smoothing: float = 0.0) -> float:
+    """Cross entropy of one row of LOGITS, by its definition."""
+    exponentials = [math.exp(logit) for logit in LOGITS[row].tolist()]
+    losses = [-math.log(share / sum(exponentials)) for share in exponentials]
+    return (1 - smoothing) * losses[label] + smoothing * sum(losses) / len(losses)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_the_loss_of_mixed_images_weighs_both_labels(smoothing: float) -> None:
+    targets = Targets(torch.tensor([0, 2]), torch.tensor([1, 0]), torch.tensor([0.75, 0.1]))
+    first = 0.75 * surprise(0, 0, smoothing) + 0.25 * surprise(0, 1, smoothing)
+    second = 0.1 * surprise(1, 2, smoothing) + 0.9 * surprise(1, 0, smoothing)
+    loss = cross_entropy(LOGITS, targets, smoothing=smoothing)
+    assert float(loss) == pytest.approx((first + second) / 2)
+    alone = cross_entropy(LOGITS, Targets(targets.labels), smoothing=smoothing)
+    assert float(alone) == pytest.approx((surprise(0, 0, smoothing) + surprise(1, 2, smoothing)) / 2)
+    whole = Targets(targets.labels, targets.other, torch.ones(2))
+    assert float(cross_entropy(LOGITS, whole, smoothing=smoothing)) == pytest.approx(float(alone))
+
+
+@pytest.mark.parametrize(("steps", "last"), [(10, 0.95**5), (485, 0.95**5), (4850, 1 - (1 - 0.95**5) / 10)])
+def test_the_average_follows_freely_at_first_and_holds_on_near_the_end(steps: int, last: float) -> None:
+    network = nn.BatchNorm1d(1)
+    averaging = Averaging(network, steps=steps)
+    expected = 1.0  # both a learned weight and the running variance start there
+    for progress, decay in ((0.0, 0.0), (0.5, last / 8), (1.0, last)):
+        for tensor in (network.weight.data, network.running_var):
+            assert tensor is not None
+            tensor.add_(8)
+        averaging.update(progress=progress)
+        expected = decay * expected + (1 - decay) * (expected + 8)
+        assert [network.weight.item(), network.get_buffer("running_var").item()] == pytest.approx([expected] * 2)
+
+
+def test_after_training_the_network_is_the_average(small: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Averaging] = []
+
+    class Watched(Averaging):
+        def __init__(self, network: nn.Module, *, steps: int) -> None:
+            super().__init__(network, steps=steps)
+            made.append(self)
+
+    monkeypatch.setattr(training, "Averaging", Watched)
+    network, _ = trained(FAST, Recipe(batch_size=60), small, epochs=4)  # twelve steps, the last average after the last
+    floating = [tensor for tensor in network.state_dict().values() if tensor.is_floating_point()]
+    assert all(map(torch.equal, floating, made[0].average))
+    bare, _ = trained(FAST, Recipe(batch_size=60, averaging=False), small, epochs=4)
+    assert not equal(network, bare)
+
+
+def test_a_training_of_fewer_steps_than_an_average_waits_for_still_trains(small: Store) -> None:
+    network, _ = trained(CNN, Recipe(batch_size=100), small, epochs=2)
+    weights = [built.get_parameter("features.0.weight") for built in (network, build(CNN, seed=0))]
+    assert not torch.equal(*weights)
+
+
+@pytest.mark.parametrize("batch_size", [50, 4096])
+def test_the_speed_is_measured_on_whole_batches_without_validation(
+    small: Store, monkeypatch: pytest.MonkeyPatch, batch_size: int
+) -> None:
+    monkeypatch.setattr(throughput, "SECONDS", 0.01)
+    monkeypatch.setattr(throughput, "MOMENT", 0.01)
+    candidate = Candidate(architecture=FAST, recipe=Recipe(batch_size=batch_size, mixup=0.2))
+    before = small.training.pixels.clone()
+    assert throughput.images_per_second(candidate, store=small, precision="float32") > 0
+    found = throughput.compare(candidate, store=small, precision="float32", rounds=1)
+    assert found.images_per_second == pytest.approx(found.share_of_bare_loop * found.bare_images_per_second)
+    assert 0 < found.share_of_bare_loop < 2
+    assert torch.equal(small.training.pixels, before)
+
+
+def test_a_network_that_breaks_in_its_last_step_has_diverged(small: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> Evaluation:
+        return Evaluation(correct=10, n=100, loss=float("nan"))
+
+    monkeypatch.setattr(training, "evaluate", broken)
+    with pytest.raises(DivergedError, match="validation loss is nan after epoch 1"):
+        trained(CNN, Recipe(batch_size=100), small, epochs=1)
