@@ -19,8 +19,9 @@ from malice import malicious
 from safetensors.torch import load_file
 
 from search.candidate import Candidate, Cnn, Fast, Recipe
+from search.files import Point
 from search.slots import job_runner as work
-from search.slots.checkpoint_store import CheckpointStore, Point
+from search.slots.checkpoint_store import CheckpointStore
 from search.slots.job import Began, Event, Failed, Finished, Job, Left, Unsaved
 from search.slots.job_runner import Bench, Checkpoints, identity, run_job
 from search.training import checkpoint
