@@ -6,30 +6,39 @@ import socket
 from collections.abc import Sequence
 from pathlib import Path
 
-import optuna
 from optuna.artifacts import FileSystemArtifactStore, upload_artifact
+from optuna.storages import RDBStorage
 
+from search.text import percent
 from studies import StudyError
-from studies.storage import open_storage, opened
+from studies.history import TrialRecord, load_study
+from studies.storage import opened
 
 ARTIFACTS = "artifacts"  # folder of pictures and reports, inside the folder of runs
 LOOPBACK = "127.0.0.1"  # the dashboard has no authentication: whoever reaches it may delete studies
 
 
-def publish(name: str, *, storage: str, runs: Path, note: str, files: Sequence[Path]) -> None:
-    """Set the study's note and attach files to it; pictures are shown below the note's text."""
+def publish(name: str, *, storage: RDBStorage, runs: Path, note: str, files: Sequence[Path]) -> None:
+    """Sets the study's note and attaches files to it; pictures are shown below the note's text."""
     from optuna_dashboard import save_note
     from optuna_dashboard.artifact import get_artifact_path
 
-    store = _store(runs)
-    with opened(storage) as database:
-        study = optuna.load_study(study_name=name, storage=database)
-        links = []
-        for file in files:
-            identity = upload_artifact(artifact_store=store, file_path=str(file), study_or_trial=study)
-            path = get_artifact_path(study, identity)
-            links.append(f"![{file.stem}]({path})" if file.suffix == ".png" else f"[{file.name}]({path})")
-        save_note(study, "\n\n".join([note, *links]))
+    store, study = _store(runs), load_study(name, storage=storage)
+    links = []
+    for file in files:
+        artifact = upload_artifact(artifact_store=store, file_path=str(file), study_or_trial=study)
+        path = get_artifact_path(study, artifact)
+        links.append(f"![{file.stem}]({path})" if file.suffix == ".png" else f"[{file.name}]({path})")
+    save_note(study, "\n\n".join([note, *links]))
+
+
+def best_note(best: TrialRecord) -> str:
+    """A study's note while it is searched, in Markdown."""
+    return (
+        f"**Best so far: trial {best.number}**, {percent(best.accuracy)} on the validation images, "
+        f"{best.attributes['parameters']:,.0f} parameters.\n\n"
+        "The best of many is partly the luckiest of many: `cifar-search best --retrain` confirms and tests it."
+    )
 
 
 def check_servable(storage: str, *, port: int) -> None:
@@ -43,11 +52,12 @@ def check_servable(storage: str, *, port: int) -> None:
 
 
 def serve(*, storage: str, runs: Path, port: int) -> None:
-    """Run optuna-dashboard on the loopback address until interrupted. Raises StorageError, StudyError."""
+    """Runs optuna-dashboard on the loopback address until interrupted. Raises StorageError, StudyError."""
     from optuna_dashboard import run_server
 
     check_servable(storage, port=port)
-    run_server(open_storage(storage), host=LOOPBACK, port=port, artifact_store=_store(runs))
+    with opened(storage) as database:
+        run_server(database, host=LOOPBACK, port=port, artifact_store=_store(runs))
 
 
 def _store(runs: Path) -> FileSystemArtifactStore:

@@ -3,54 +3,65 @@
 from __future__ import annotations
 
 import re
-import sqlite3
-
-import sqlalchemy
-
-from studies.engine import WAIT
+from typing import Any
 
 _PASSES = re.compile(
     "08"  # no connection, or a lost one
     "|53"  # the server has too little memory, disk or connections
-    "|57"  # it starts, stops, or ended the statement
-    "|40"  # it chose this transaction to fail, so that another could go on
-    "|55P03|25P03"  # a lock was not to be had in time; the transaction had paused for too long
-    "|25006"  # it has become a standby: another one takes over
-)  # of an SQLSTATE, its beginning
+    "|57"  # the server starts, stops, or ended the statement
+    "|40"  # the server chose this transaction to fail, so that another could go on
+    "|55P03|25P03"  # a lock was not free in time; the transaction paused for too long
+    "|25006"  # the server has become a standby: another one takes over
+)  # the beginning of an SQLSTATE
 
 _STAYS = re.compile(r"authentication|password|does not exist|pg_hba|permission|denied|certificate|unsupported|invalid")
 
-_STEPS = {
+_NEXT_STEPS = {
     "SQLITE_FULL": "free some space on the disk, then run the same command again",
     "SQLITE_IOERR": "see what is wrong with the disk, then run the same command again",
     "SQLITE_READONLY": "let this user write the file and its folder, then run the same command again",
     "SQLITE_CANTOPEN": "see whether the file was moved or may not be read, or name another with --storage",
-    "SQLITE_BUSY": f"end the process that has kept it locked for {WAIT:.0f} seconds (a dashboard?)",
+    "SQLITE_BUSY": "end the process that keeps it locked (a dashboard?)",
     "SQLITE_CORRUPT": "restore the file from a copy, or name another with --storage",
     "SQLITE_NOTADB": "name another with --storage",
 }
 
 
-def is_outage(error: sqlalchemy.exc.DBAPIError) -> bool:
-    """Whether a server does not answer for now, so that the same call may succeed later."""
-    if isinstance(error.orig, sqlite3.Error):
-        return False
-    if error.connection_invalidated or isinstance(error, sqlalchemy.exc.InterfaceError):
+def database_error(error: BaseException) -> Any:
+    """SQLAlchemy's error behind an exception, through whatever Optuna made of it; None where there is none."""
+    seen: BaseException | None = error
+    while seen is not None and not (type(seen).__module__ == "sqlalchemy.exc" and hasattr(seen, "orig")):
+        seen = seen.__cause__ or seen.__context__
+    return seen
+
+
+def is_outage(error: Any) -> bool:
+    """Whether the same call may succeed later: the server does not answer, or another process writes just now."""
+    sqlite_name = getattr(error.orig, "sqlite_errorname", "")
+    if sqlite_name:
+        return bool(sqlite_name.startswith("SQLITE_BUSY"))
+    if getattr(error, "connection_invalidated", False) or type(error).__name__ == "InterfaceError":
         return True
     code = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
     if code:
         return bool(_PASSES.match(code))
     # Where no connection came about there is no code, only a sentence.
-    return isinstance(error, sqlalchemy.exc.OperationalError) and not _STAYS.search(str(error.orig))
+    return type(error).__name__ == "OperationalError" and not _STAYS.search(str(error.orig))
 
 
-def cause(error: sqlalchemy.exc.DBAPIError) -> str:
-    """What went wrong, and the next step where there is a known one."""
+def has_no_tables(error: Any) -> bool:
+    """Whether the database is there and Optuna never stored anything in it."""
+    code = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
+    return code == "42P01" or "no such table" in str(error.orig)
+
+
+def cause(error: Any) -> str:
+    """What went wrong, and the next step where one is known."""
     text = " ".join(str(error.orig).split()) or type(error.orig).__name__
     name = getattr(error.orig, "sqlite_errorname", "")
-    step = next((step for start, step in _STEPS.items() if name.startswith(start)), None)
-    if is_outage(error):
+    step = next((step for start, step in _NEXT_STEPS.items() if name.startswith(start)), None)
+    if step is None and is_outage(error):
         step = "the same command goes on when it does"
-    elif not name and _STAYS.search(text):
+    elif step is None and _STAYS.search(text):
         step = "see the user, the password and the database in its URL"
     return f"{text}; {step}" if step else text

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from typing import Any
 
-from sqlalchemy import Connection, insert
+from optuna.storages import RDBStorage
 
-from studies.history import find_study, study_attributes
-from studies.storage import opened, reading, transaction
-from studies.tables import STUDY_ATTRIBUTES
-from studies.turn import lock_study
+from studies.history import load_study
+from studies.storage import opened
 
 _PREFIX = "test_opening_"  # study attribute: test_opening_0001, ...
 
@@ -29,34 +27,31 @@ class Opening:
 
 
 def record_opening(
-    name: str, *, storage: str, candidate_trial: int, weights_sha256: Sequence[str], seeds: Sequence[int]
+    name: str, *, storage: RDBStorage, candidate_trial: int, weights_sha256: Sequence[str], seeds: Sequence[int]
 ) -> Opening:
-    """Adds a line to the ledger of a study; to be called before the test images are read. Raises StudyError."""
-    time = datetime.now(UTC).isoformat(timespec="seconds")
-    with opened(storage) as database, transaction(database) as connection:
-        study_id = find_study(name, connection=connection)
-        lock_study(connection, name)  # two openings at once get a number each
-        opening = Opening(
-            number=len(_openings(connection, study_id)) + 1,
-            time=time,
-            candidate_trial=candidate_trial,
-            weights_sha256=tuple(weights_sha256),
-            seeds=tuple(seeds),
-        )
-        # Optuna can only set an attribute, which would overwrite; the table itself refuses a second row of one key.
-        row = {"study_id": study_id, "key": f"{_PREFIX}{opening.number:04d}", "value_json": json.dumps(asdict(opening))}
-        connection.execute(insert(STUDY_ATTRIBUTES).values(row))
-        return opening
+    """Adds a line to the ledger of a study, before the test images are read. Raises StudyError.
+
+    `storage` comes from `storage.owned`, so that no other process adds a line at the same time.
+    """
+    study = load_study(name, storage=storage)
+    opening = Opening(
+        number=len(_openings(study.user_attrs)) + 1,
+        time=datetime.now(UTC).isoformat(timespec="seconds"),
+        candidate_trial=candidate_trial,
+        weights_sha256=tuple(weights_sha256),
+        seeds=tuple(seeds),
+    )
+    study.set_user_attr(f"{_PREFIX}{opening.number:04d}", asdict(opening))
+    return opening
 
 
 def openings(name: str, *, storage: str) -> tuple[Opening, ...]:
     """The ledger of a study, oldest first. Raises StudyError, StorageError."""
-    with reading(storage) as connection:
-        return _openings(connection, find_study(name, connection=connection))
+    with opened(storage, read_only=True) as database:
+        return _openings(load_study(name, storage=database).user_attrs)
 
 
-def _openings(connection: Connection, study_id: int) -> tuple[Opening, ...]:
-    attributes = study_attributes(connection, study_id)
+def _openings(attributes: Mapping[str, Any]) -> tuple[Opening, ...]:
     lines = [value for key, value in sorted(attributes.items()) if key.startswith(_PREFIX)]
     return tuple(
         Opening(**{**line, "weights_sha256": tuple(line["weights_sha256"]), "seeds": tuple(line["seeds"])})

@@ -1,41 +1,151 @@
-"""One supervisor for one study on one machine: a lock that ends with the process that holds it."""
+"""The lock of a study: one process at a time owns it, and the lock ends with that process."""
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
+import re
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from studies import StudyError
 
+NETWORK_FILE_SYSTEMS = {
+    "afs", "beegfs", "ceph", "cifs", "glusterfs", "gpfs", "lustre", "ncpfs", "nfs", "nfs4", "orangefs", "pvfs2", "smb3",
+    "smbfs", "fuse.ceph-fuse", "fuse.gcsfuse", "fuse.glusterfs", "fuse.rclone", "fuse.s3fs", "fuse.sshfs",
+}  # fmt: skip
+"""File locks on them are missing or late, so SQLite loses transactions.
+
+9p and virtiofs are not in the list: to a container or a virtual machine they may be its own disk.
+"""
+
+MOUNTS = Path("/proc/self/mountinfo")  # Linux only; elsewhere the kind of a file system stays unknown
+
 
 class LockedError(StudyError):
-    """Another process holds the lock: which one, and what to do."""
+    """Another process owns the study: the sentence says which one, and what to do."""
 
 
 @contextmanager
-def lock(path: Path, *, shared: bool = False) -> Iterator[None]:
-    """Holds the lock file until the block ends or the process dies, however it dies. Raises LockedError.
+def file_lock(path: Path, *, owned: str) -> Iterator[None]:
+    """Holds a lock file until the block ends or the process dies. Raises LockedError; `owned` says what it protects.
 
-    `shared` lets in others that share it, and keeps out who wants it alone.
-
-    A forked child shares the lock; one that is spawned does not.
+    A forked child shares the lock; a spawned one does not.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
     try:
         try:
-            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
-            raise LockedError(
-                f"process {holder} already works on this study (it holds {path}): "
-                "wait until it ends, stop it, or name another study with --study"
-            ) from None
+            owner = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
+            raise locked(f"process {owner}", owned=owned, lock=str(path)) from None
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()}\n".encode())
         yield
     finally:
-        os.close(descriptor)  # the file stays: removing it would let two processes hold two files of one name
+        os.close(descriptor)  # the file stays: if it were removed, two processes could hold two files of one name
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process holds this lock file now; a file that was only left behind is not locked."""
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+    return False
+
+
+def sqlite_lock_file(database: Path, study: str) -> Path:
+    """The lock file of a study in a SQLite file. It lies beside the file, whichever folder of runs is used."""
+    database = database.resolve()
+    return database.with_name(f"{database.name}.{study}.lock")
+
+
+def locked(owner: str, *, owned: str, lock: str) -> LockedError:
+    """The error for a lock that somebody else holds."""
+    return LockedError(
+        f"{owner} already works on {owned} (it holds {lock}): wait until it ends, stop it, or name another with --study"
+    )
+
+
+@dataclass(frozen=True)
+class ServerLock:
+    """An advisory lock of PostgreSQL or MySQL, taken on each new connection before anything is written through it.
+
+    The engine keeps a single connection, so the connection that writes always holds the lock: after a reconnect the
+    lock is taken again first. The server ends it together with the connection.
+    """
+
+    backend: str  # postgresql or mysql
+    study: str
+
+    def connected(self, connection: Any, _record: object) -> None:
+        """SQLAlchemy calls this with each new connection of the driver. Raises LockedError."""
+        cursor = connection.cursor()
+        try:
+            cursor.execute(*self._take)
+            if cursor.fetchone()[0] in (True, 1):
+                connection.commit()
+                return
+            cursor.execute(*self._owner)
+            row = cursor.fetchone()
+        finally:
+            cursor.close()
+        connection.close()
+        raise locked(
+            str(row[0]) if row else "another process",
+            owned=f"study {self.study!r}",
+            lock="the study's lock in the database",
+        )
+
+    @property
+    def _key(self) -> int:
+        """63 bits, from the study's name. Advisory locks are separate for each database of a server."""
+        return int.from_bytes(hashlib.sha256(f"cifar-search study {self.study}".encode()).digest()[:8]) >> 1
+
+    @property
+    def _take(self) -> tuple[str, tuple[object, ...]]:
+        if self.backend == "mysql":
+            return "SELECT GET_LOCK(%s, 0)", (str(self._key),)
+        return "SELECT pg_try_advisory_lock(%s)", (self._key,)
+
+    @property
+    def _owner(self) -> tuple[str, tuple[object, ...]]:
+        if self.backend == "mysql":
+            return "SELECT CONCAT('connection ', IS_USED_LOCK(%s))", (str(self._key),)
+        statement = (
+            "SELECT application_name FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory' "
+            "AND granted AND classid::bigint = %s AND objid::bigint = %s"
+        )
+        return statement, (self._key >> 32, self._key & 0xFFFFFFFF)
+
+
+def process_name() -> str:
+    """This process as a server shows it to others, and as `locked` shows it to a person."""
+    return f"process {os.getpid()} on {socket.gethostname()} (cifar-search)"[:63]  # PostgreSQL keeps 63 bytes
+
+
+def network_file_system(folder: Path, *, mounts: str | None = None) -> str | None:
+    """The kind of the network file system that an existing folder lies on; None for a local or an unknown one."""
+    if mounts is None:
+        mounts = MOUNTS.read_text(encoding="utf-8", errors="replace") if MOUNTS.exists() else ""
+    folder = folder.resolve()
+    kind, depth = "", -1
+    for line in mounts.splitlines():
+        left, _, right = line.partition(" - ")
+        # Blanks and backslashes are written as octal numbers there.
+        place = Path(re.sub(r"\\(\d{3})", lambda match: chr(int(match[1], 8)), left.split()[4]))
+        # Of two mounts on one place the later one is seen.
+        if (place == folder or place in folder.parents) and len(place.parts) >= depth:
+            kind, depth = right.split()[0], len(place.parts)
+    return kind if kind in NETWORK_FILE_SYSTEMS else None

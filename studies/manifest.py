@@ -9,7 +9,8 @@ from typing import Any
 
 from studies import StudyError
 
-ATTRIBUTE = "manifest"  # where the study keeps it
+FORMAT = 2  # of the record of a study; 1 is that of the versions before there was a number
+ATTRIBUTE = "manifest"  # study attribute
 
 Differences = Callable[[dict[str, Any], dict[str, Any]], list[str]]
 """Readable lines from an old and a new space in canonical form."""
@@ -19,17 +20,18 @@ Differences = Callable[[dict[str, Any], dict[str, Any]], list[str]]
 class Manifest:
     """The identity of a study; only `versions` and `retrain_epochs` may change while it grows."""
 
+    format: int = FORMAT
     space_name: str
     space: dict[str, Any]  # canonical form
     space_fingerprint: str
     split_fingerprint: str
     data_fingerprint: str
     seed: int
-    epochs: int  # length of a whole trial
-    images: int | None = None  # training images of a trial, where a slow machine was given only a part of them
-    retrain_epochs: int  # length of the final training, unless asked otherwise
+    epochs: int  # of a whole trial
+    images: int | None = None  # training images of a trial; None: the whole training part
+    retrain_epochs: int  # of the final training, unless asked otherwise
     metric: str = "validation accuracy"
-    cost: str | None = None  # a second objective to make small: a number that is noted of every trial
+    cost: str | None = None  # a second objective, minimised: a number that is measured for every trial
     versions: dict[str, str]  # package -> version
 
     def __post_init__(self) -> None:
@@ -41,7 +43,7 @@ class Manifest:
         return self._derived(trial, size=8) >> 1
 
     def seed_of_start(self, start: int) -> int:
-        """The sampler's seed, 32 bits, its own at each start: Optuna keeps no sampler, and one seed draws the same."""
+        """The sampler's seed of a start, 32 bits. Optuna stores no sampler, and one seed would draw the same again."""
         return self._derived(start, size=4)
 
     def _derived(self, index: int, *, size: int) -> int:
@@ -53,17 +55,27 @@ class Manifest:
 
 
 def stored_manifest(attributes: Mapping[str, Any], *, study: str) -> Manifest:
-    """The manifest among a study's attributes. Raises StudyError when something else made the study."""
+    """The manifest among a study's attributes, also of an older format. Raises StudyError for a foreign study."""
     try:
-        return Manifest(**attributes[ATTRIBUTE])
+        return Manifest(**{"format": 1, **attributes[ATTRIBUTE]})
     except (KeyError, TypeError):
         raise StudyError(
             f"study {study!r} was not made by this version of cifar-search; name another with --study OTHER"
         ) from None
 
 
+def check_format(manifest: Manifest, *, study: str, command: str) -> None:
+    """Raises StudyError where a study's record is of another format than this version writes."""
+    if manifest.format != FORMAT:
+        raise StudyError(
+            f"study {study!r} has a record of format {manifest.format}, and `{command}` needs format {FORMAT}: "
+            "status, best, explain and spaces advise read it; search again with --study OTHER"
+        )
+
+
 def check_same(old: Manifest, new: Manifest, *, study: str, differences: Differences) -> tuple[str, ...]:
     """Refuses to continue another study, all differences at once; returns notes on changed versions."""
+    check_format(old, study=study, command="cifar-search run")
     lines = []
     if old.space_fingerprint != new.space_fingerprint:
         shown = differences(old.space, new.space)

@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from typing import Any
+from urllib.parse import quote, unquote
 
-import sqlalchemy
+import optuna
+from optuna.storages import RDBStorage
 
-from studies import StudyError, engine
-from studies import database_errors as outage
-from studies.filesystem import network_filesystem
-
-if TYPE_CHECKING:  # who only reads can do without Optuna, which takes a while to import
-    from studies.quick import QuickStorage
+from studies import StudyError, database_errors
+from studies.lock import (
+    LockedError,
+    ServerLock,
+    file_lock,
+    is_locked,
+    network_file_system,
+    process_name,
+    sqlite_lock_file,
+)
 
 VARIABLE = "CIFAR_SEARCH_STORAGE"  # environment: a storage URL that no process list shows
+
+WAIT = 60.0  # seconds that SQLite waits for another process to end its transaction
+CONNECT = 10  # seconds to reach a server
+STATEMENT = 30  # seconds that a server may work on one statement
+IDLE = 60  # seconds that a process may pause inside a transaction
+ALIVE = {"idle": 10, "interval": 10, "count": 3}  # both ends notice a silent loss of the other after 40 seconds
+FIRST_STARTS = 5  # tries, for two programs may make the tables at the same moment
 
 _PACKAGES = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}  # by import name
 _FORMS = "give --storage sqlite:///runs/studies.db or postgresql://USER@HOST/DATABASE"
@@ -33,17 +45,16 @@ class StorageError(StudyError):
 
 
 class UnreachableError(StorageError):
-    """The server does not answer for now: the same call may be made again until it does."""
+    """The database does not answer now: the same call may be made again until it does."""
+
+
+class EmptyStorageError(StorageError):
+    """The database is not there yet, or holds no study of any kind."""
 
 
 def storage_url(folder: Path, storage: str | None) -> str:
-    """The storage that was asked for, here or by the environment, or else the default one in the folder of runs."""
-    return storage or os.environ.get(VARIABLE) or f"sqlite:///{folder / 'studies.db'}"
-
-
-def shareable(url: str) -> bool:
-    """Whether supervisors of several machines may work on one study there; elsewhere a lock file keeps them apart."""
-    return url.startswith("postgresql")
+    """The storage that was asked for, by argument or environment, or else the default one in the folder of runs."""
+    return storage or os.environ.get(VARIABLE) or f"sqlite:///{quote(str(folder / 'studies.db'))}"
 
 
 def masked(url: str) -> str:
@@ -60,202 +71,214 @@ def warn_of_password(url: str) -> str | None:
 
 
 @contextmanager
-def told(url: str) -> Iterator[None]:
-    """Turns an error of the database into a StorageError, an outage of its server into an UnreachableError.
+def opened(url: str, *, read_only: bool = False) -> Iterator[RDBStorage]:
+    """The storage at a URL, until the block ends. SQLite's file and folder are made unless `read_only`.
 
-    The one place where this happens; any other error passes.
+    Errors of the database that the block raises become StorageError, outages UnreachableError.
     """
+    with translated(url):
+        yield from _open(url, read_only=read_only, server_lock=None)
+
+
+@contextmanager
+def owned(url: str, *, study: str) -> Iterator[RDBStorage]:
+    """The storage at a URL while this process owns a study there. Raises LockedError, StorageError."""
+    backend = backend_of(url)
+    with translated(url):
+        if backend == "sqlite":
+            with file_lock(_made_sqlite_lock(url, study), owned=f"study {study!r}"):
+                yield from _open(url, read_only=False, server_lock=None)
+        else:
+            with opened(url):
+                pass  # makes the tables: the connection that holds the lock is the only one of its engine
+            yield from _open(url, read_only=False, server_lock=ServerLock(backend, study))
+
+
+def is_owned(url: str, *, study: str) -> bool:
+    """Whether a process works on the study at this moment. Raises StorageError."""
+    if (file := sqlite_file(url)) is not None:
+        return is_locked(sqlite_lock_file(file, study))
+    try:
+        with owned(url, study=study):
+            return False
+    except LockedError:
+        return True
+
+
+def backend_of(url: str) -> str:
+    """`sqlite`, `postgresql`, ... Raises StorageError where the text is no URL of a storage."""
+    scheme, separator, _ = url.partition("://")
+    if not separator:
+        hint = f"write --storage sqlite:///{url}" if Path(url).suffix in {".db", ".sqlite", ".sqlite3"} else _FORMS
+        raise StorageError(f"a storage is a URL, not {masked(url)!r}; {hint}")
+    return scheme.partition("+")[0]
+
+
+def sqlite_file(url: str) -> Path | None:
+    """The file of a SQLite URL; None for another database. Raises StorageError where the URL names no file."""
+    if backend_of(url) != "sqlite":
+        return None
+    name = unquote(url.partition("://")[2].partition("?")[0].removeprefix("/"))
+    if not name or name == ":memory:" or name.startswith("file:"):
+        raise StorageError(f"{masked(url)} names no file, so the study would be lost at the end; {_FORMS}")
+    return Path(name)
+
+
+@contextmanager
+def translated(url: str) -> Iterator[None]:
+    """Turns every error of a database into a StorageError; the one place where this happens. Other errors pass."""
     try:
         yield
     except StudyError:
         raise
-    except Exception as error:
-        found = _of_database(error)
-        if found is None:
-            raise
-        text = f"{masked(url)}: {_without_password(outage.cause(found), url)}"
-        if outage.is_outage(found):
-            raise UnreachableError(f"the storage does not answer: {text}") from None
-        raise StorageError(f"cannot use the storage {text}") from None
-
-
-def open_storage(url: str, *, read_only: bool = False) -> QuickStorage:
-    """The storage at an Optuna RDB URL; SQLite's file and folder are made unless `read_only`. Raises StorageError."""
-    import optuna
-
-    from studies.quick import QuickStorage
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    parsed = _parsed(url)
-    # Optuna runs str.format over the URL: a brace in a password must be doubled to survive it.
-    template = url.replace("{", "{{").replace("}", "}}")
-    line = engine.Line()
-    with told(url), _opening(url), _first_start(parsed, read_only=read_only):
-        settings = _settings(parsed, read_only=read_only, line=line)
-        storage = QuickStorage(template, settings, line=line, skip_table_creation=read_only)
-        if parsed.get_backend_name() == "sqlite":
-            engine.settle_sqlite(storage.engine, read_only=read_only)
-    return storage
-
-
-@contextmanager
-def opened(url: str, *, read_only: bool = False) -> Iterator[QuickStorage]:
-    """As open_storage, and closed at the end; what the database raises meanwhile is told."""
-    with told(url):
-        storage = open_storage(url, read_only=read_only)
-        try:
-            yield storage
-        finally:
-            close(storage)
-
-
-@contextmanager
-def reading(url: str) -> Iterator[sqlalchemy.Connection]:
-    """A transaction that only reads, without Optuna. Raises StorageError."""
-    parsed, line = _parsed(url), engine.Line()
-    with _opening(url):
-        source = sqlalchemy.create_engine(parsed, **_settings(parsed, read_only=True, line=line))
-    if parsed.get_backend_name() == "sqlite":
-        engine.settle_sqlite(source, read_only=True)
-    try:
-        with told(url), source.connect() as connection, line.bounded(), connection.begin():
-            yield connection
-    finally:
-        source.dispose()
-
-
-@contextmanager
-def transaction(storage: QuickStorage, *, read_only: bool = False) -> Iterator[sqlalchemy.Connection]:
-    """One transaction for all that Optuna and its caller do in the block: all of it is kept, or nothing.
-
-    Optuna commits after every single value; here its sessions join the block's transaction. Raises StorageError.
-    """
-    source = storage.engine.execution_options(**{engine.READ_ONLY: read_only})
-    url = str(storage.url)
-    with told(url), storage.line.bounded(), source.connect() as connection, connection.begin() as begun:
-        with _first_failure(storage.engine):
-            storage.remove_session()
-            storage.scoped_session.configure(bind=connection)
-            try:
-                yield connection
-            finally:
-                storage.remove_session()
-                storage.scoped_session.configure(bind=storage.engine)
-        begun.commit()  # here, since it raises where Optuna swallowed an error that undid the transaction
-
-
-def close(storage: QuickStorage) -> None:
-    """Closes every connection to the database."""
-    storage.remove_session()
-    storage.engine.dispose()
-
-
-def _parsed(url: str) -> sqlalchemy.URL:
-    if "://" not in url:
-        hint = f"write --storage sqlite:///{url}" if Path(url).suffix in {".db", ".sqlite", ".sqlite3"} else _FORMS
-        raise StorageError(f"a storage is a URL, not {masked(url)!r}; {hint}")
-    try:
-        return sqlalchemy.make_url(url)
-    except (sqlalchemy.exc.ArgumentError, ValueError):
-        raise StorageError(f"{masked(url)!r} is no storage URL; {_FORMS}") from None
-
-
-def _settings(parsed: sqlalchemy.URL, *, read_only: bool, line: engine.Line) -> dict[str, Any]:
-    kind = parsed.get_backend_name()
-    if kind == "sqlite":
-        return engine.sqlite(_sqlite_file(parsed, read_only=read_only))
-    return engine.postgresql(parsed, line=line) if kind == "postgresql" else {"pool_pre_ping": True}
-
-
-def _sqlite_file(parsed: sqlalchemy.URL, *, read_only: bool) -> Path:
-    name = parsed.database or ""
-    if not name or name == ":memory:" or name.startswith("file:"):
-        raise StorageError(f"{masked(str(parsed))} names no file, so the study would be lost at the end; {_FORMS}")
-    path = Path(name)
-    if read_only and not path.is_file():
-        raise StorageError(f"there is no database at {path}; `cifar-search run` makes it, --storage names another")
-    if not read_only:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        kind = network_filesystem(path.parent)
-        if kind is not None:
-            raise StorageError(
-                f"SQLite is not safe on a network file system, and {path.parent} is one ({kind}); "
-                "put --runs on a local disk, or share the study with --storage postgresql://USER@HOST/DATABASE"
-            )
-        path.touch()
-    return path
-
-
-@contextmanager
-def _first_start(parsed: sqlalchemy.URL, *, read_only: bool) -> Iterator[None]:
-    # Optuna looks for its tables and makes them in separate transactions: two first starts at once would collide.
-    if read_only or parsed.get_backend_name() not in {"sqlite", "postgresql"}:
-        yield
-    elif parsed.get_backend_name() == "sqlite":
-        descriptor = os.open(_sqlite_file(parsed, read_only=False).parent, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
-    else:
-        server = sqlalchemy.create_engine(parsed, **engine.postgresql(parsed, line=engine.Line()))
-        try:
-            with server.begin() as connection:
-                connection.execute(sqlalchemy.select(sqlalchemy.func.pg_advisory_xact_lock(engine.KEY)))
-                yield
-        finally:
-            server.dispose()
-
-
-@contextmanager
-def _opening(url: str) -> Iterator[None]:
-    try:
-        yield
     except ImportError as error:
-        raise StorageError(f"{masked(url)} needs a database driver: {_install(error)}") from None
-    except sqlalchemy.exc.ArgumentError:
-        raise StorageError(f"{masked(url)} names a database that is not known; {_FORMS}") from None
-    except (OSError, RuntimeError) as error:  # Runtime: Optuna finds tables of another version
+        module = getattr(error if error.name else error.__cause__, "name", None) or "the driver of this database"
+        package = _PACKAGES.get(module, module)
+        text = f"{masked(url)} needs a database driver: {module} is not installed; pip install {package}"
+        raise StorageError(text) from None
+    except Exception as error:
+        if error_of_database := _storage_error(error, url):
+            raise error_of_database from None
+        if type(error).__name__ in ("ArgumentError", "NoSuchModuleError"):  # SQLAlchemy's, for a URL
+            raise StorageError(f"{masked(url)} names a database that is not known; {_FORMS}") from None
+        raise
+
+
+def _storage_error(error: Exception, url: str) -> StorageError | None:
+    found = database_errors.database_error(error)
+    if found is None:
+        return None
+    text = f"{masked(url)}: {_without_password(database_errors.cause(found), url)}"
+    if database_errors.has_no_tables(found):
+        return EmptyStorageError(f"{masked(url)} holds no study yet; `cifar-search run` starts one")
+    if database_errors.is_outage(found):
+        return UnreachableError(f"the storage does not answer: {text}")
+    return StorageError(f"cannot use the storage {text}")
+
+
+def _open(url: str, *, read_only: bool, server_lock: ServerLock | None) -> Iterator[RDBStorage]:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    file, tables = sqlite_file(url), not (read_only or server_lock)
+    try:
+        if file is None:
+            # Optuna runs str.format over the URL: a brace in a password must be doubled to survive it.
+            template = url.replace("{", "{{").replace("}", "}}")
+            storage = _connect(template, _server_settings(backend_of(url), server_lock), tables=tables)
+        else:
+            storage = _connect(_sqlite_uri(file, read_only=read_only), _SQLITE_SETTINGS, tables=tables)
+    except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: tables of another version; ValueError: a port
+        raise StorageError(f"cannot open the storage {masked(url)}: {error}") from None
+    try:
+        yield storage
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+def _connect(url: str, settings: dict[str, Any], *, tables: bool) -> RDBStorage:
+    """Optuna's storage. Where another program makes the tables at the same moment, the next try finds them."""
+    for attempt in range(1, FIRST_STARTS + 1):
+        try:
+            return _constructed(url, settings, tables=tables)
+        except Exception as error:
+            if not tables or attempt == FIRST_STARTS or not re.search("already exists|duplicate|UNIQUE", str(error)):
+                raise
+            time.sleep(0.2 * attempt)
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _constructed(url: str, settings: dict[str, Any], *, tables: bool) -> RDBStorage:
+    """Where Optuna's constructor fails, nobody else can close the connections that it made."""
+    connections: list[Any] = []
+    constructing = True
+
+    def connected(connection: Any, _record: object) -> None:
+        if constructing:
+            connections.append(connection)
+
+    events = [*settings.get("pool_events", ()), (connected, "connect")]
+    try:
+        # The check of the tables' version needs two connections, and whoever makes the tables has done it.
+        return RDBStorage(
+            url,
+            {**settings, "pool_events": events},
+            skip_compatibility_check=not tables,
+            skip_table_creation=not tables,
+        )
+    except BaseException:
+        for connection in connections:
+            with suppress(Exception):
+                connection.close()
+        raise
+    finally:
+        constructing = False
+        connections.clear()
+
+
+# No connection to a file is kept: one that is would go on writing to a file that was moved away.
+_SQLITE_SETTINGS = {"pool_recycle": 0, "connect_args": {"timeout": WAIT}}
+
+
+def _sqlite_uri(file: Path, *, read_only: bool) -> str:
+    """The file as SQLAlchemy and SQLite read it. A file that is gone is missed, not made anew."""
+    if read_only and not file.is_file():
+        raise EmptyStorageError(f"there is no database at {file}; `cifar-search run` makes it, --storage names another")
+    if not read_only:
+        _check_local(file)
+        file.touch()
+    mode = "ro" if read_only else "rw"
+    return f"sqlite:///file:{quote(quote(str(file)))}?mode={mode}&uri=true"  # each of them decodes the name once
+
+
+def _made_sqlite_lock(url: str, study: str) -> Path:
+    file = sqlite_file(url)
+    assert file is not None, "only SQLite has a lock file"
+    try:
+        _check_local(file)
+        return sqlite_lock_file(file, study)
+    except OSError as error:
         raise StorageError(f"cannot open the storage {masked(url)}: {error}") from None
 
 
-@contextmanager
-def _first_failure(source: sqlalchemy.Engine) -> Iterator[None]:
-    """Raises the database's first error in place of what Optuna made of it: wrapped, tried again, or tripped over."""
-    failures: list[BaseException] = []
-
-    def note(context: sqlalchemy.ExceptionContext) -> None:
-        failures.append(context.sqlalchemy_exception or context.original_exception)
-
-    sqlalchemy.event.listen(source, "handle_error", note)
-    try:
-        yield
-    except StudyError:
-        raise
-    except Exception:
-        if failures:
-            raise failures[0] from None
-        raise
-    finally:
-        sqlalchemy.event.remove(source, "handle_error", note)
+def _check_local(file: Path) -> None:
+    """Make the folder of a SQLite file. Raises StorageError where its locks do not work."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    kind = network_file_system(file.parent)
+    if kind is not None:
+        raise StorageError(
+            f"SQLite is not safe on a network file system, and {file.parent} is one ({kind}); "
+            "put --runs on a local disk, or keep the study in --storage postgresql://USER@HOST/DATABASE"
+        )
 
 
-def _of_database(error: BaseException) -> sqlalchemy.exc.DBAPIError | None:
-    found: BaseException | None = error
-    while found is not None and not isinstance(found, sqlalchemy.exc.DBAPIError):
-        found = found.__cause__
-    return found
-
-
-def _install(error: ImportError) -> str:
-    missing = error if error.name else error.__cause__  # Optuna wraps the error that names the module
-    module = getattr(missing, "name", None) or "the one for this database"
-    return f"{module} is not installed; pip install {_PACKAGES.get(module, module)}"
+def _server_settings(backend: str, lock: ServerLock | None) -> dict[str, Any]:
+    """What SQLAlchemy needs to reach a server so that nothing waits for ever."""
+    settings: dict[str, Any] = {"pool_pre_ping": True}
+    if lock is not None:  # the one connection holds the lock
+        settings |= {"pool_events": [(lock.connected, "connect")], "pool_size": 1, "max_overflow": 0}
+    if backend != "postgresql":
+        return settings
+    server = {
+        "statement_timeout": f"{STATEMENT}s",
+        "lock_timeout": f"{STATEMENT - 5}s",  # earlier, since it names the reason
+        "idle_in_transaction_session_timeout": f"{IDLE}s",
+        # The server has to notice too that a machine is gone, or its lock would stay for two hours.
+        **{f"tcp_keepalives_{name}": seconds for name, seconds in ALIVE.items()},
+    }
+    return settings | {
+        "connect_args": {
+            "connect_timeout": CONNECT,
+            "keepalives": 1,
+            **{f"keepalives_{name}": seconds for name, seconds in ALIVE.items()},
+            "tcp_user_timeout": 1000 * STATEMENT,  # milliseconds; keep-alives do not speak while an answer is due
+            "options": " ".join(f"-c {name}={value}" for name, value in server.items()),
+            "application_name": process_name(),
+        }
+    }
 
 
 def _without_password(text: str, url: str) -> str:
-    password = sqlalchemy.make_url(url).password
-    for spelling in {str(password), quote(str(password), safe="")} if password else ():
+    password = re.search(r"(?s)://[^:/?#]*:(.*)@", url)
+    for spelling in {password[1], unquote(password[1]), quote(unquote(password[1]), safe="")} if password else ():
         text = text.replace(spelling, "***")
     return text

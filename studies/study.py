@@ -1,30 +1,43 @@
-"""A study in which a supervisor takes part: it asks for trials, reports their epochs, and tells how they ended."""
+"""A study that this process owns: it asks for trials, reports their epochs, and tells how they ended."""
 
 from __future__ import annotations
 
 import math
 import re
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Self
+from typing import Any
 
 import optuna
-from optuna.trial import Trial, TrialState
+from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
+from optuna.storages import RDBStorage
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from studies import StudyError
-from studies.held import Held
-from studies.held import TakenError as TakenError  # the study's users know it from here
-from studies.history import CARRIED, History, Loss, Outcome, Reader, State, study_attributes
-from studies.manifest import Differences, Manifest
+from studies.dashboard import best_note
+from studies.history import (
+    CARRIED,
+    MOST_RETRIES,
+    PLANNED,
+    START,
+    History,
+    Loss,
+    Outcome,
+    TrialRecord,
+    history_of,
+    load_study,
+    record_of,
+)
+from studies.manifest import ATTRIBUTE, Differences, Manifest, check_same, stored_manifest
 from studies.pruners import make_pruner
 from studies.samplers import make_sampler
-from studies.seat import Seat
-from studies.storage import close, open_storage, told
-from studies.turn import begun
-from studies.warm_start import Carry
+from studies.storage import translated
+from studies.warm_start import Carry, carry_over
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -32,7 +45,9 @@ Value = str | int | float | bool
 Suggest = Callable[[Trial], Mapping[str, Value]]
 """Draws one candidate's flat values from Optuna's trial, the fixed ones included."""
 
-_BASELINES = "baselines"  # study attribute: their names, set with them in the queue
+
+class EndedElsewhereError(StudyError):
+    """A trial that another program ended while it was trained here, such as by the dashboard's button."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +63,7 @@ class Asked:
 
 
 def check_name(name: str) -> None:
-    """A name that is safe as a folder's. Raises StudyError."""
+    """Raises StudyError for a name that is not safe as a folder's."""
     if not NAME.fullmatch(name):
         raise StudyError(f"a study's name is 1 to 64 letters, digits, '.', '_', '-', no sign first, not {name!r}")
 
@@ -56,7 +71,8 @@ def check_name(name: str) -> None:
 def open_study(
     name: str,
     *,
-    storage: str,
+    storage: RDBStorage,
+    url: str,
     sampler: str,
     pruner: str,
     trials: int,
@@ -66,128 +82,165 @@ def open_study(
     provenance: Mapping[str, str] = {},
     carry: Carry | None = None,
 ) -> Study:
-    """Creates the study or goes on with it, `trials` being the total. Raises StudyError, StorageError.
+    """Creates the study or goes on with it; `trials` is the total. Raises StudyError, StorageError.
 
-    The caller holds the run's lock file. In PostgreSQL supervisors of other machines may take part at the same time;
-    in any other database each running trial belongs to a dead process and is made to wait again.
+    `storage` comes from `storage.owned`: no other process works on the study.
     """
     check_name(name)
     draw = partial(make_sampler, sampler, trials=trials, conditional=conditional)
-    first, chosen = draw(seed=0), make_pruner(pruner, trials=trials, epochs=manifest.epochs, cost=manifest.cost)
-    database = open_storage(storage)
-    try:
-        with told(storage):
-            inner = optuna.create_study(
-                study_name=name, storage=database, sampler=first, pruner=chosen, load_if_exists=True,
-                directions=["maximize", "minimize"] if manifest.cost else ["maximize"],
-            )  # fmt: skip
-            reader = Reader(name, study_id=database.get_study_id_from_name(name))
-            sys.audit("cifar_search.study.created", name)
-        seat = Seat(inner, storage=database, reader=reader)
-        with seat.turn() as connection:
-            notes = seat.identify(connection, manifest=manifest, differences=differences)
-            notes += seat.carry_over(connection, carry, cost=manifest.cost) if carry else ()
-            start = seat.record_start(connection, trials=trials, provenance=provenance)
-            # A study of the same seed has had the seeds of the first starts, and perhaps those draws are carried over.
-            inner.sampler = draw(seed=manifest.seed_of_start(start + seat.carried(connection)))
-            recovered = seat.take_back(connection)
-        return Study(seat, trials=trials, manifest=manifest, notes=notes, recovered=recovered)
-    except BaseException:
-        close(database)
-        raise
+    chosen = make_pruner(pruner, trials=trials, epochs=manifest.epochs, cost=manifest.cost)
+    inner = optuna.create_study(
+        study_name=name,
+        storage=storage,
+        sampler=draw(seed=0),
+        pruner=chosen,
+        load_if_exists=True,
+        directions=["maximize", "minimize"] if manifest.cost else ["maximize"],
+    )
+    sys.audit("cifar_search.study.created", name)
+    notes = _identify(inner, manifest=manifest, differences=differences)
+    notes += carry_over(carry, cost=manifest.cost, study=inner) if carry else ()
+    start = sum(key.startswith(START) for key in inner.user_attrs) + 1
+    inner.set_user_attr(f"{START}{start:04d}", {**provenance, "trials": str(trials)})
+    inner.set_user_attr(PLANNED, trials)
+    # A study of the same seed has used the seeds of the first starts, and its trials may be carried over.
+    carried = sum(CARRIED in trial.user_attrs for trial in inner.get_trials(deepcopy=False))
+    inner.sampler = draw(seed=manifest.seed_of_start(start + carried))
+    study = Study(inner, storage=storage, url=url, trials=trials, manifest=manifest, start=start, notes=notes)
+    study.recovered = study.recover()
+    return study
+
+
+def _identify(study: optuna.Study, *, manifest: Manifest, differences: Differences) -> tuple[str, ...]:
+    """Makes a new study what the manifest says, or checks that it is that already. Raises StudyError."""
+    # Empty and without a manifest: new, or left by a start that was killed right here.
+    directions = [StudyDirection.MAXIMIZE] + [StudyDirection.MINIMIZE] * (manifest.cost is not None)
+    new = study.directions == directions and not study.get_trials(deepcopy=False)
+    if ATTRIBUTE in study.user_attrs or not new:
+        stored = stored_manifest(study.user_attrs, study=study.study_name)
+        return check_same(stored, manifest, study=study.study_name, differences=differences)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        study.set_metric_names([manifest.metric, *([manifest.cost] if manifest.cost else [])])
+    study.set_user_attr(ATTRIBUTE, manifest.as_dict())
+    return ()
+
+
+def put_back_running(name: str, *, storage: RDBStorage) -> tuple[int, ...]:
+    """Lets every running trial of a study wait again; `storage` is owned. Returns their numbers. Raises StudyError."""
+    study = load_study(name, storage=storage)
+    study_id = storage.get_study_id_from_name(name)
+    numbers = [trial.number for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))]
+    for number in numbers:
+        trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, number)
+        storage.set_trial_state_values(trial_id, state=TrialState.WAITING)
+    return tuple(numbers)
 
 
 class Study:
-    """Asks and tells; made by open_study, closed by `with`.
+    """Asks and tells. Made by `open_study`.
 
-    Each method is one transaction, done or not done, and may be called again after an UnreachableError.
+    Each method may be called again after an UnreachableError: what is stored already is not stored twice.
     """
 
     def __init__(
-        self, seat: Seat, *, trials: int, manifest: Manifest, notes: Sequence[str], recovered: tuple[int, ...]
+        self,
+        study: optuna.Study,
+        *,
+        storage: RDBStorage,
+        url: str,
+        trials: int,
+        manifest: Manifest,
+        start: int,
+        notes: Sequence[str],
     ) -> None:
-        self.name = seat.reader.name
+        self.name = study.study_name
         self.trials = trials  # in total: finished, running and waiting
         self.manifest = manifest
         self.notes = tuple(notes)  # what may change since the study was created, and did
-        self.recovered = recovered  # numbers of the trials that dead supervisors left, waiting again
-        self._seat = seat
-        self._asked: dict[int, Asked] = {}
-        self._noted: dict[int, dict[str, float]] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._seat.leave()
+        self.recovered: tuple[int, ...] = ()  # trials that an earlier process left running: they wait again
+        self._study, self._storage, self._url = study, storage, url
+        self._start = start
+        self._study_id = storage.get_study_id_from_name(study.study_name)
+        self._running: dict[int, Trial] = {}
+        self._attempts: dict[int, int] = {}
 
     def enqueue(self, baselines: Sequence[tuple[str, Mapping[str, Value]]]) -> None:
-        """Queues the named values to be tried first, once in a study's life and as far as its trials reach.
+        """Queues the named values to be tried first: each once, and as far as the study's trials reach.
 
         The values are those of the parameters that vary, no others. What was carried over is not tried again.
         """
-        seat = self._seat
-        with seat.turn() as connection:
-            if _BASELINES in study_attributes(connection, seat.reader.study_id):
-                return
-            free = max(0, self.trials - sum(not trial.carried for trial in seat.reader.trials(connection)))
-            carried = [trial.params for trial in seat.study.get_trials(deepcopy=False) if CARRIED in trial.user_attrs]
-            new = [(name, values) for name, values in baselines if dict(values) not in carried]
-            for name, values in new[:free]:
-                seat.study.enqueue_trial(dict(values), user_attrs={"baseline": name})
-            seat.study.set_user_attr(_BASELINES, [name for name, _ in baselines])
+        with self._stored():
+            trials = self._study.get_trials(deepcopy=False)
+            queued = {trial.user_attrs.get("baseline") for trial in trials}
+            carried = [trial.params for trial in trials if CARRIED in trial.user_attrs]
+            new = [(name, dict(values)) for name, values in baselines if name not in queued]
+            free = max(0, self.trials - (len(trials) - len(carried)))
+            for name, values in [(name, values) for name, values in new if values not in carried][:free]:
+                self._study.enqueue_trial(values, user_attrs={"baseline": name})
 
     def ask(self, suggest: Suggest) -> Asked | None:
-        """The next trial: one that waits, or else a new one; None while there is nothing to hand out.
+        """The next trial: one that waits, or else a new one; None when the study has its trials.
 
-        Trials of supervisors that have died meanwhile wait again, and are handed out here.
+        A trial whose values the space does not have is failed by name, and the next one is asked for.
         """
-        with self._seat.turn() as connection:
-            self.recovered += self._seat.take_back(connection)
-            if begun(connection, self._seat.reader.study_id) >= self.trials:
+        with self._stored():
+            self.recover()
+            trials = self._study.get_trials(deepcopy=False)
+            begun = sum(trial.state != TrialState.WAITING and CARRIED not in trial.user_attrs for trial in trials)
+            if begun >= self.trials:
                 return None
-            trial = self._seat.study.ask()
+            trial = self._study.ask()
             sys.audit("cifar_search.study.asked", trial.number)
-            attributes = trial.user_attrs
-            earlier = trial.storage.get_trial(trial._trial_id).intermediate_values
+            number, earlier = trial.number, record_of(self._frozen(trial.number))
+            try:
+                values = dict(suggest(trial))
+            except ValueError as error:
+                self.fail(number, outcome="infeasible", message=f"its values are not in the space: {error}")
+                return self.ask(suggest)
             asked = Asked(
-                number=trial.number,
-                values=dict(suggest(trial)),
-                baseline=attributes.get("baseline"),
-                seed=self.manifest.seed_of(trial.number),
-                attempt=attributes.get("asked", {}).get("attempt", 0) + 1,
-                reported=max(earlier, default=0),
+                number=number,
+                values=values,
+                baseline=earlier.baseline,
+                seed=self.manifest.seed_of(number),
+                attempt=earlier.attempts + 1,
+                reported=max(dict(earlier.epochs), default=0),
             )
-            whose = {"owner": self._seat.owner.uuid, "place": self._seat.owner.host}
-            kept = {"values": asked.values, "seed": asked.seed, "attempt": asked.attempt, **whose}
-            trial.set_user_attr("asked", kept)  # one attribute, since each is a row to write and to read
-        self._asked[asked.number] = asked
-        self._noted.pop(asked.number, None)  # what was noted of an attempt that another supervisor took over
-        self._seat.mine.add(asked.number)
-        sys.audit("cifar_search.study.owned", asked.number)
+            # One attribute, since each is a row to write and to read.
+            kept = {"values": values, "seed": asked.seed, "attempt": asked.attempt, "start": self._start}
+            trial.set_user_attr("asked", kept)
+        # Only now: a trial whose answer was lost on the way is not known here, and `recover` lets it wait again.
+        self._running[number], self._attempts[number] = trial, asked.attempt
+        sys.audit("cifar_search.study.owned", number)
         return asked
 
+    def recover(self) -> tuple[int, ...]:
+        """Lets every running trial wait again that this process does not run; returns their numbers.
+
+        An earlier process left it so, or the answer to `ask` was lost.
+        """
+        with self._stored():
+            trials = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+            lost = [trial for trial in trials if trial.number not in self._running]
+            for trial in lost:
+                self._retry_or_fail(trial.number, record_of(trial).losses)
+        return tuple(trial.number for trial in lost)
+
     def report(self, number: int, *, epoch: int, accuracy: float, **measured: float | None) -> bool:
-        """Keeps the validation accuracy after an epoch, counted from 1, and says whether to prune the trial.
+        """Stores the validation accuracy after an epoch, counted from 1, and says whether to prune the trial.
 
-        An epoch that is stored already gets the same answer again. Never prunes after the last epoch, where nothing is
-        left to save. Whatever else was measured joins the trial's curve.
+        Never prunes after the last epoch, where nothing is left to save. Whatever else was measured joins the curve.
         """
-        row = {"epoch": epoch, "validation_accuracy": accuracy, **measured}
-        noted = self._noted.get(number, {})
-        with self._seat.held(number) as trial:
-            prune = trial.report(row, epoch=epoch, accuracy=accuracy, last=self.manifest.epochs, **noted)
-        self._noted.pop(number, None)
-        sys.audit("cifar_search.study.reported", number)
-        return prune
-
-    def note(self, number: int, **numbers: float) -> None:
-        """Keeps numbers of a running trial (parameters, flops, ...); they are stored with what is told of it next.
-
-        A NaN or an infinity is left out.
-        """
-        finite = {name: value for name, value in numbers.items() if math.isfinite(value)}
-        self._noted[number] = self._noted.get(number, {}) | finite
+        with self._stored():
+            trial = self._unfinished(number)
+            if epoch not in trial.intermediate_values:
+                sys.audit("cifar_search.study.reporting", number)
+                row = {"epoch": epoch, "validation_accuracy": accuracy, **measured}
+                curve = [row for row in trial.user_attrs.get("curve", ()) if row["epoch"] != epoch]
+                self._keep(number, curve=[*curve, row])
+                self._storage.set_trial_intermediate_value(self._id(number), epoch, accuracy)
+                sys.audit("cifar_search.study.reported", number)
+            return epoch < self.manifest.epochs and self._study.pruner.prune(self._study, self._frozen(number))
 
     def complete(
         self,
@@ -201,94 +254,161 @@ class Study:
 
         `checkpoint` is the SHA-256 of the final one. Raises StudyError where the last epoch was not reported.
         """
-        self.note(number, **numbers)
-        kept = {"checkpoint": checkpoint} if checkpoint else {}
-        with self._ending(number) as (trial, noted):
-            accuracy = dict(trial.record.epochs).get(self.manifest.epochs, math.nan)
+        with self._stored():
+            epochs = dict(record_of(self._frozen(number)).epochs)
+            accuracy = epochs.get(self.manifest.epochs, math.nan)
             if not math.isfinite(accuracy):
                 raise StudyError(
                     f"a complete trial has a finite accuracy after epoch {self.manifest.epochs}, "
-                    f"and trial {number} of study {self.name!r} reported {dict(trial.record.epochs)}: report it first"
+                    f"and trial {number} of study {self.name!r} reported {epochs}: report it first"
                 )
-            costs = [noted[self.manifest.cost]] if self.manifest.cost else []
-            trial.end(TrialState.COMPLETE, [accuracy, *costs], violations=violations, **kept, **noted)
+            costs = [numbers[self.manifest.cost]] if self.manifest.cost else []
+            kept = {"checkpoint": checkpoint} if checkpoint else {}
+            self._end(number, TrialState.COMPLETE, [accuracy, *costs], violations=violations, **kept, **numbers)
 
-    def prune(self, number: int, *, violations: Mapping[str, float] | None = None) -> None:
+    def prune(self, number: int, *, violations: Mapping[str, float] | None = None, **numbers: float) -> None:
         """Ends a trial that `report` said to prune."""
-        with self._ending(number) as (trial, noted):
-            trial.end(TrialState.PRUNED, violations=violations, **noted)
+        with self._stored():
+            self._end(number, TrialState.PRUNED, None, violations=violations, **numbers)
 
     def fail(
-        self, number: int, *, outcome: Outcome, message: str, violations: Mapping[str, float] | None = None
+        self,
+        number: int,
+        *,
+        outcome: Outcome,
+        message: str,
+        violations: Mapping[str, float] | None = None,
+        **numbers: float,
     ) -> None:
-        """Ends a trial that could not be finished, so that the sampler learns to keep away.
+        """Ends a trial that could not be finished, as a violated constraint, so that the sampler learns to avoid it.
 
         `violations` say by how much, relative to the limit; without a positive one the outcome itself counts as 1.
         """
-        with self._ending(number) as (trial, noted):
-            trial.fail(outcome=outcome, message=message, violations=violations, **noted)
+        violations = dict(violations or {})
+        if all(value <= 0 for value in violations.values()):
+            violations[outcome] = 1.0
+        with self._stored():
+            told: dict[str, Any] = {"outcome": outcome, "message": message}
+            self._end(number, TrialState.PRUNED, None, violations=violations, **told, **numbers)
 
     def lose(self, number: int, *, outcome: Outcome, message: str) -> bool:
-        """Says that a slot died, hung or took too long: the trial waits again, or fails at its third loss (False)."""
-        loss = Loss(attempt=self._asked[number].attempt, outcome=outcome, message=message)
-        with self._ending(number) as (trial, noted):
-            return trial.lose(loss, **noted)
+        """Counts a slot that died, hung or took too long: the trial waits again, or fails at its third loss (False)."""
+        with self._stored():
+            record = record_of(self._frozen(number))
+            if record.state == "running":
+                attempt = self._attempts[number]
+                losses = [loss for loss in record.losses if loss.attempt != attempt]
+                losses.append(Loss(attempt=attempt, outcome=outcome, message=message))
+                self._keep(number, losses=[asdict(loss) for loss in losses])
+                sys.audit("cifar_search.study.losing", number)
+                self._retry_or_fail(number, losses)
+                record = record_of(self._frozen(number))
+        self._forget(number)
+        return not record.finished
 
     def put_back(self, number: int) -> None:
         """Makes a running trial wait again, through no fault of its own: the next ask returns it as it was."""
-        with self._ending(number) as (trial, _):
-            trial.put_back()
+        with self._stored():
+            self._wait(number)
+        self._forget(number)
 
-    def beat(self) -> None:
-        """Shows the other supervisors that this one lives, and looks at theirs; to be called often."""
-        self._seat.beat()
-
-    def annotate(self, markdown: str) -> None:
-        """Sets the study's note in the dashboard."""
+    def show_best(self, best: TrialRecord) -> None:
+        """Sets the study's note in the dashboard, which does not know limits: its best trial within them."""
         from optuna_dashboard import save_note
 
-        with self._seat.turn():
-            save_note(self._seat.study, markdown)
+        with self._stored():
+            save_note(self._study, best_note(best))
 
     def history(self) -> History:
         """The trials as plain data, as they stand now."""
-        return self._seat.history()
-
-    @property
-    def counts(self) -> dict[State, int]:
-        """Number of trials in each state."""
-        return self.history().counts
-
-    @property
-    def finished(self) -> int:
-        """Trials that are complete, pruned or failed."""
-        return self.history().finished
+        with self._stored():
+            return history_of(self._study)
 
     @property
     def remaining(self) -> int:
         """How many more trials may be asked for; those that wait are among them."""
-        counts = self.counts
+        counts = self.history().counts
         return max(0, self.trials - sum(counts.values()) + counts["waiting"])
 
     @property
     def done(self) -> bool:
         """All trials are finished."""
-        return self.finished >= self.trials
+        return self.history().finished >= self.trials
 
-    @property
-    def others(self) -> tuple[int, ...]:
-        """Numbers of the trials that other supervisors run; when one dies, `ask` hands its trials out here."""
-        trials = self.history().trials
-        return tuple(
-            trial.number for trial in trials if trial.state == "running" and trial.owner != self._seat.owner.uuid
-        )
+    def _retry_or_fail(self, number: int, losses: Sequence[Loss]) -> None:
+        """Lets a trial wait again, unless its slots were lost too often."""
+        if len(losses) <= MOST_RETRIES:
+            self._wait(number)
+            return
+        last = losses[-1]
+        self.fail(number, outcome=last.outcome, message=f"{last.outcome} {len(losses)} times: {last.message}")
+
+    def _wait(self, number: int) -> None:
+        if self._frozen(number).state == TrialState.RUNNING:
+            sys.audit("cifar_search.study.putting_back", number)
+            # By the storage, since a study cannot: the trial keeps its number, and with it its seed.
+            self._storage.set_trial_state_values(self._id(number), state=TrialState.WAITING)
+
+    def _end(
+        self,
+        number: int,
+        state: TrialState,
+        values: Sequence[float] | None,
+        *,
+        violations: Mapping[str, float] | None,
+        **attributes: Any,
+    ) -> None:
+        if self._frozen(number).state != state:  # else the answer to an earlier call was lost
+            self._unfinished(number)
+            finite = {key: value for key, value in attributes.items() if value == value and value != math.inf}
+            self._keep(number, **finite)
+            self._constrain(number, violations or {})
+            sys.audit("cifar_search.study.telling", number)
+            self._study.tell(number, values, state=state)
+        self._forget(number)
+        sys.audit("cifar_search.study.told", number)
+
+    def _constrain(self, number: int, violations: Mapping[str, float]) -> None:
+        trial = self._running.get(number) or Trial(self._study, self._id(number))
+        for name, value in violations.items():
+            if name not in trial.constraints:
+                trial.set_constraint(name, value)
+
+    def _unfinished(self, number: int) -> FrozenTrial:
+        trial = self._frozen(number)
+        if trial.state.is_finished():
+            self._forget(number)
+            raise EndedElsewhereError(
+                f"trial {number} was ended as {trial.state.name} by another program, such as the dashboard; "
+                "what was measured here since is not stored"
+            )
+        return trial
+
+    def _keep(self, number: int, **attributes: Any) -> None:
+        for key, value in attributes.items():
+            self._storage.set_trial_user_attr(self._id(number), key, value)
+
+    def _frozen(self, number: int) -> FrozenTrial:
+        return self._storage.get_trial(self._id(number))
+
+    def _id(self, number: int) -> int:
+        return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
+
+    def _forget(self, number: int) -> None:
+        self._running.pop(number, None)
+        self._attempts.pop(number, None)
 
     @contextmanager
-    def _ending(self, number: int) -> Iterator[tuple[Held, dict[str, float]]]:
-        """A trial that this process has no more to do with afterwards, and what was noted of it."""
-        with self._seat.held(number) as trial:
-            yield trial, self._noted.get(number, {})
-        self._asked.pop(number, None)
-        self._seat.mine.discard(number)
-        self._noted.pop(number, None)
-        sys.audit("cifar_search.study.told", number)
+    def _stored(self) -> Iterator[None]:
+        """Turns errors of the database into StorageErrors, and says where another program interfered."""
+        with translated(self._url):
+            try:
+                yield
+            except UpdateFinishedTrialError as error:
+                raise EndedElsewhereError(f"another program ended a trial just now ({error})") from None
+            except KeyError:
+                if self.name in [study.study_name for study in self._storage.get_all_studies()]:
+                    raise
+                raise StudyError(
+                    f"study {self.name!r} was deleted meanwhile: `cifar-search run` starts it anew"
+                ) from None

@@ -1,26 +1,23 @@
-"""Trials of another study that a new one starts with: they teach it, and do not count in it."""
+"""Trials of another study that a new one starts with: the sampler learns from them, and they do not count."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sqlalchemy import Connection
+import optuna
+from optuna.trial import FixedTrial, FrozenTrial, TrialState, create_trial
 
 from studies import StudyError
-from studies.history import CARRIED, Reader, TrialRecord, find_study, study_attributes, study_names
+from studies.history import CARRIED, TrialRecord, load_study
 from studies.manifest import Manifest
-from studies.storage import reading
-
-if TYPE_CHECKING:  # who only asks where trials came from can do without Optuna, which takes a while to import
-    import optuna
-    from optuna.trial import FrozenTrial
+from studies.storage import opened
 
 SAME = ("data_fingerprint", "split_fingerprint", "epochs", "images", "retrain_epochs", "metric")
 
-_FROM = "carried_from"  # study attribute: the study whose trials it was given
+_FROM = "carried_from"  # study attribute: the study whose trials it was given, set when all of them are there
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +25,7 @@ class Carried:
     """A complete or pruned trial of another study, in the terms of the new one."""
 
     record: TrialRecord  # as it ended there
-    stored: Mapping[str, Any]  # what Optuna keeps of its values
+    stored: Mapping[str, Any]  # what Optuna stores of its values
     violations: Mapping[str, float]  # of the new study's limits
 
 
@@ -43,7 +40,7 @@ class Carry:
 
 
 def check_alike(old: Manifest, new: Manifest, *, study: str) -> None:
-    """Raises StudyError where no number of the old study could stand beside one of the new."""
+    """Raises StudyError where no number of the old study is comparable with one of the new."""
     pairs = [(name, getattr(old, name), getattr(new, name)) for name in SAME]
     lines = [f"{name.removesuffix('_fingerprint')}: {then} -> {now}" for name, then, now in pairs if then != now]
     if lines:
@@ -55,64 +52,66 @@ def check_alike(old: Manifest, new: Manifest, *, study: str) -> None:
 
 
 def carried_from(name: str, *, storage: str) -> str | None:
-    """The study whose trials this one was given; None where it was given none, or is not there. Raises StorageError."""
-    if name not in study_names(storage):
-        return None
-    with reading(storage) as connection:
-        attributes = study_attributes(connection, find_study(name, connection=connection))
-        return attributes.get(_FROM)
+    """The study whose trials this one was given; None where it was given none. Raises StudyError, StorageError."""
+    with opened(storage, read_only=True) as database:
+        source: str | None = load_study(name, storage=database).user_attrs.get(_FROM)
+        return source
 
 
-def carry_over(
-    carry: Carry, *, cost: str | None, study: optuna.Study, reader: Reader, connection: Connection
-) -> tuple[str, ...]:
-    """In a turn: adds the trials to a study that has none yet, once in its life; returns what to say.
+def carry_over(carry: Carry, *, cost: str | None, study: optuna.Study) -> tuple[str, ...]:
+    """Adds the trials to a study that has none of its own yet, once in its life; returns what to say.
 
-    `cost` is the study's second objective, a number of every complete trial. Raises StudyError.
+    `cost` is the study's second objective, a number of every complete trial. A call that was cut off is completed by
+    the next. Raises StudyError.
     """
-    known = study_attributes(connection, reader.study_id).get(_FROM)
-    if known == carry.study:
+    given = study.user_attrs.get(_FROM)
+    if given == carry.study:
         return ()
-    if known or reader.trials(connection):
-        given = f"was given those of {known!r}" if known else "has trials of its own"
+    trials = study.get_trials(deepcopy=False)
+    added = {trial.user_attrs.get(CARRIED) for trial in trials}
+    if given or None in added:
+        given = f"was given those of {given!r}" if given else "has trials of its own"
         raise StudyError(
-            f"trials are carried over when a study is created, and {reader.name!r} {given}; "
+            f"trials are carried over when a study is created, and {study.study_name!r} {given}; "
             "leave --carry-over out, or start another study with --study OTHER"
         )
     for trial in carry.trials:
-        study.add_trial(_added(trial, carry=carry, cost=cost))
+        if _source(trial.record, carry) not in added:
+            study.add_trial(_frozen(trial, carry=carry, cost=cost))
     study.set_user_attr(_FROM, carry.study)
     return (f"{len(carry.trials)} of {carry.most} trials of study {carry.study} are carried over",)
 
 
-def _added(trial: Carried, *, carry: Carry, cost: str | None) -> FrozenTrial:
-    from optuna.trial import FixedTrial, TrialState, create_trial
+def _source(record: TrialRecord, carry: Carry) -> str:
+    return record.carried or f"{carry.study} trial {record.number}"
 
+
+def _frozen(trial: Carried, *, carry: Carry, cost: str | None) -> FrozenTrial:
     record, drawn = trial.record, FixedTrial(dict(trial.stored))
     values = dict(carry.suggest(drawn))
-    kept = {"baseline": record.baseline, "outcome": record.outcome, "message": record.message, "stop": record.stop}
-    added = create_trial(
+    kept = {"baseline": record.baseline, "outcome": record.outcome, "message": record.message}
+    frozen = create_trial(
         state=TrialState.COMPLETE if record.state == "complete" else TrialState.PRUNED,
-        values=_told(record, cost=cost),
+        values=_values(record, cost=cost),
         params=drawn.params,
         distributions=drawn.distributions,
         intermediate_values=dict(record.epochs),
         constraints=dict(trial.violations),
         user_attrs={
-            CARRIED: record.carried or f"{carry.study} trial {record.number}",
+            CARRIED: _source(record, carry),
             "asked": {"values": values, "seed": record.seed},
             "curve": list(record.curve),
             **record.attributes,
             **{name: value for name, value in kept.items() if value is not None},
         },
     )
-    if record.started is not None and record.seconds is not None:  # Optuna keeps local times without their zone
-        added.datetime_start = record.started.replace(tzinfo=None)
-        added.datetime_complete = added.datetime_start + timedelta(seconds=record.seconds)
-    return added
+    if record.started is not None and record.seconds is not None:  # Optuna stores local times without their zone
+        frozen.datetime_start = record.started.replace(tzinfo=None)
+        frozen.datetime_complete = frozen.datetime_start + timedelta(seconds=record.seconds)
+    return frozen
 
 
-def _told(record: TrialRecord, *, cost: str | None) -> Sequence[float] | None:
+def _values(record: TrialRecord, *, cost: str | None) -> Sequence[float] | None:
     """What Optuna is told of a trial's end; of a pruned one it keeps no second value."""
     if record.accuracy is None or (cost and record.state == "pruned"):
         return None

@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,7 +19,7 @@ import optuna
 from studies.audit import violations_of
 from studies.history import History, read_history
 from studies.manifest import Manifest
-from studies.storage import opened
+from studies.storage import opened, owned
 from studies.study import Asked, Study, open_study
 
 ROOT = Path(__file__).parents[1]
@@ -35,7 +36,7 @@ MANIFEST = Manifest(
 )
 SHA256 = "ab" * 32
 
-Start = Callable[..., Study]
+Start = Callable[..., AbstractContextManager[Study]]
 
 
 @cache
@@ -51,18 +52,23 @@ def database(folder: Path) -> str:
 
 
 def starter(url: str) -> Start:
-    """Opens studies at a storage URL."""
+    """Owns and opens studies at a storage URL."""
 
-    def start(name: str = "tiny", *, trials: int = 20, manifest: Manifest = MANIFEST, **options: Any) -> Study:
-        return open_study(
-            name,
-            storage=url,
-            trials=trials,
-            manifest=manifest,
-            conditional=False,
-            differences=lambda old, new: [f"rate: {old['rate']} -> {new['rate']}"],
-            **{"sampler": "random", "pruner": "none", **options},
-        )
+    @contextmanager
+    def start(
+        name: str = "tiny", *, trials: int = 20, manifest: Manifest = MANIFEST, **options: Any
+    ) -> Iterator[Study]:
+        with owned(url, study=name) as storage:
+            yield open_study(
+                name,
+                storage=storage,
+                url=url,
+                trials=trials,
+                manifest=manifest,
+                conditional=False,
+                differences=lambda old, new: [f"rate: {old['rate']} -> {new['rate']}"],
+                **{"sampler": "random", "pruner": "none", **options},
+            )
 
     return start
 
@@ -79,7 +85,7 @@ def ask(study: Study) -> Asked:
 
 
 def finish(study: Study, asked: Asked) -> None:
-    """The whole life of a trial; what is stored of it already is told again."""
+    """The whole life of a trial; what is stored of it already is reported again."""
     for epoch in range(1, study.manifest.epochs + 1):
         if study.report(asked.number, epoch=epoch, accuracy=float(asked.values["rate"])):
             return study.prune(asked.number)
@@ -95,7 +101,7 @@ def run(study: Study) -> None:
 def check(url: str, *, name: str = "tiny") -> History:
     """The records are true, and nothing is left running."""
     history = read_history(name, storage=url)
-    assert violations_of(history, living=lambda _: False) == []
+    assert violations_of(history, searching=False) == []
     return history
 
 

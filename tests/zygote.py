@@ -18,19 +18,15 @@ import stub
 import search.cli
 import search.console.watch
 from search.data import synthetic
-from search.planning import catalogue as known
-from search.planning import feasibility as examine
-from search.planning import trial_length as fitting
-from search.searching import dispatcher as desk
-from search.searching import supervisor
-from search.slots import slot_state as stint
-from studies import owner
+from search.planning import catalogue, feasibility, trial_length
+from search.searching import dispatcher, supervisor
+from search.slots import slot_state
 
 
 def main() -> None:
-    smoke = known.load("smoke")
-    examine.examine(smoke, smoke.sample(Random(0)))  # the first time takes seconds
-    fitting.MEAN_DRAWS = 4  # for a forecast that is of no use here
+    smoke = catalogue.load("smoke")
+    feasibility.examine(smoke, smoke.sample(Random(0)))  # the first time takes seconds
+    trial_length.MEAN_DRAWS = 4  # for a forecast that is of no use here
     images = synthetic.training()
     synthetic.training = lambda: images
     supervisor.run = partial(supervisor.run, work="stub:work")  # type: ignore[assignment]
@@ -52,12 +48,9 @@ def main() -> None:
         os.environ.update(environment)
         stub.crash_at_named_point()
         if patience := environment.get("STUB_PATIENCE"):
-            desk.patience = lambda _: float(patience)
+            dispatcher.patience = lambda _: float(patience)
         if absence := environment.get("STUB_ABSENCE"):
-            stint.ABSENCE = float(absence)
-        if grace := environment.get("OWNER_GRACE"):  # as if each start were on a machine of its own
-            owner.GRACE, owner.BEAT = float(grace), float(grace) / 5
-            owner._boot = partial(str, os.getpid())
+            slot_state.ABSENCE = float(absence)
         sys.argv = ["cifar-search", *arguments]
         try:
             search.cli.main()

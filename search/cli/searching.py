@@ -25,7 +25,7 @@ from search.cli.app import (
 )
 
 if TYPE_CHECKING:
-    from search.searching.setup import Search
+    from search.searching.request import Search
 
 
 @app.command()
@@ -52,7 +52,6 @@ def run(
     gpus_per_slot: Annotated[float | None, typer.Option(help="With --ray: share of a GPU, such as 0.5.")] = None,
     timeout: Annotated[str | None, typer.Option(help="Stop after so long: 90s, 30m, 2h.")] = None,
     trial_timeout: Annotated[str | None, typer.Option(help="Give a trial up after so long.")] = None,
-    mps: Annotated[bool, typer.Option("--mps", help="Let slots share a GPU through NVIDIA's MPS.")] = False,
     compile: Compile = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Measure and forecast, and train nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="With --dry-run: print JSON.")] = False,
@@ -60,13 +59,13 @@ def run(
     """Search: start a study, or go on with it until it has its trials."""
     from search.console.watch import watch
     from search.searching import supervisor
-    from search.searching.setup import Search, seconds
+    from search.searching.request import Search
     from search.slots.machine import compile_mode, slots_of
 
     search = Search(
         trials=trials, space=space, study=study, folder=runs, storage=storage, data=data, sampler=sampler,
         pruner=pruner, slots=slots_of(slots), epochs=epochs, images=images, minutes=minutes, seed=seed, device=device,
-        mps=mps, compile=compile_mode(compile),
+        compile=compile_mode(compile),
         cost=cost, enqueue=tuple(enqueue or ()), carry_over=carry_over, ray=ray, cpus_per_slot=cpus_per_slot,
         gpus_per_slot=gpus_per_slot,
         timeout=seconds(timeout, "--timeout"), trial_timeout=seconds(trial_timeout, "--trial-timeout"),
@@ -81,10 +80,23 @@ def run(
         raise typer.Exit(128 + closed.signal)
 
 
+def seconds(text: str | None, option: str) -> float | None:
+    import re
+
+    from search.errors import UsageError
+
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
+    if found is None:
+        raise UsageError(f"{option} is a time such as 90s, 30m or 2h, not {text!r}")
+    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
+
+
 def _rehearse(search: Search, *, dry_run: bool, as_json: bool) -> None:
     from search.console.dry_run import lines
     from search.deciding.decide import Question
-    from search.searching.dry_run import rehearse
+    from search.searching.dry_run import dry_run as rehearse
 
     if not dry_run:
         raise typer.BadParameter("--json is for --dry-run; `cifar-search status --json` shows a search")

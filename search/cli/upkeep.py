@@ -68,7 +68,7 @@ def doctor(
     if as_json:
         print_json({**ledger.as_json(), "done": done})
     else:
-        from search.console.ledger import ledger_text
+        from search.console.ledger import diagnosis_text as ledger_text
 
         console().print(ledger_text(ledger, done=done), soft_wrap=True)
     if ledger.findings:
@@ -88,7 +88,7 @@ def reproduce(
 ) -> None:
     """Train a trial again from its record alone, and compare every epoch."""
     from search.console.ledger import follow
-    from search.inspecting.reproduce import Request
+    from search.inspecting.reproduce import ReproduceRequest as Request
     from search.inspecting.reproduce import reproduce as again
 
     request = Request(trial=trial, study=study, folder=runs, storage=storage, data=data, device=device, keep=keep)

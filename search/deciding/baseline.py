@@ -28,7 +28,7 @@ from search.slots.pool import Slots
 from search.slots.slot_state import SlotError, run_all
 from search.training.result import EpochResult
 from spaces.baselines import Published, find_baseline
-from studies.lock import lock
+from studies.lock import file_lock
 
 FOLDER = "baselines"  # in the folder of runs
 OPENINGS = "openings.jsonl"  # there: a line for each opening of the test set
@@ -136,7 +136,7 @@ def rerun(question: Rerun) -> Iterator[Step]:
     machine, source = survey(question.device, slots=1), find_source(question.data)
     folder = question.folder / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    with lock(folder / "lock"):
+    with file_lock(folder / "lock", owned="the baselines"):
         split = _split(source, folder=folder, seed=question.seed)
         parts = splits.load(split)
         job = Job(

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from search.deciding.evidence import Confirmed
-from search.inspecting.reproduce import seed_spread
+from search.measuring.seed_spread import seed_spread
 
 
 def choose(found: Sequence[tuple[int, Sequence[float], int]], *, images: int) -> tuple[Confirmed, ...]:

@@ -24,8 +24,7 @@ from search.text import percent
 from studies.dashboard import publish
 from studies.history import read_history
 from studies.ledger import openings, record_opening
-from studies.lock import lock
-from studies.storage import storage_url
+from studies.storage import owned, storage_url
 
 if TYPE_CHECKING:
     from search.training.compiling import Mode
@@ -99,7 +98,7 @@ def decide(question: Question) -> Iterator[Step]:
         confirm_seeds=question.confirm_seeds,
         seeds=question.seeds,
     )
-    with lock(folder / "retrain.lock"):
+    with owned(url, study=question.study) as database:
         trainings = Trainings(
             history=history, plan=plan, machine=machine, source=source, folder=folder, compile=question.compile
         )
@@ -118,7 +117,7 @@ def decide(question: Question) -> Iterator[Step]:
         # The choice is frozen and the weights are on disk: only now may the test set be opened, and the ledger first.
         record_opening(
             question.study,
-            storage=url,
+            storage=database,
             candidate_trial=winner.number,
             weights_sha256=[row.sha256 for row in retrained],
             seeds=[row.seed for row in retrained],
@@ -151,7 +150,7 @@ def decide(question: Question) -> Iterator[Step]:
         _move(retrained, folder / "report")
         publish(
             question.study,
-            storage=url,
+            storage=database,
             runs=question.folder,
             note=_note(report, folder / "report"),
             files=[file for file in files if file.suffix in (".png", ".md")],

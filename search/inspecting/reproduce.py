@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -13,9 +13,11 @@ from typing import Any, Literal
 from search.candidate import from_values
 from search.data.sources import find_source
 from search.data.split import load
-from search.inspecting.doctor import checkpoints_of
 from search.inspecting.status import read_status
+from search.measuring.seed_spread import seed_spread
+from search.options import argument, option
 from search.searching.provenance import Difference, check_data, differences_of, provenance, start_of
+from search.searching.study_folder import StudyFolder
 from search.slots.checkpoint_store import CheckpointStore
 from search.slots.job import Event, Failed, Finished, Job, Setting, Unsaved
 from search.slots.machine import DeviceError, Machine, survey
@@ -25,29 +27,28 @@ from search.slots.slot_state import SlotError
 from search.training.result import EpochResult
 from studies import StudyError
 from studies.history import History, TrialRecord
+from studies.manifest import check_format
 
-SEED_SPREAD = 0.0015  # standard deviation of the accuracy between seeds on 10,000 images; it shrinks with the root of
-SPREAD_IMAGES = 10_000  # the images (arXiv 2304.01910; 0.12 to 0.16 points in published series of 100 to 2,000 runs)
-BAND = 3  # standard deviations
+BAND = 3  # standard deviations between seeds
 
-Verdict = Literal["equal", "within the band", "outside the band", "different"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """What a person asks for; the command line's options and their defaults."""
-
-    trial: int
-    study: str | None = None
-    folder: Path = Path("runs")
-    storage: str | None = None
-    data: str | None = None
-    device: str | None = None  # the record's unless given
-    keep: bool = False  # put the final checkpoint on the trial's shelf, if it is the one that was there
+Reproducibility = Literal["equal", "within the band", "outside the band", "different"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Prepared:
+class ReproduceRequest:
+    """Which trial to train again, and where."""
+
+    trial: int = argument(0, "Number of the trial.")
+    study: str | None = option(None, "Name of the study.")
+    folder: Path = option(Path("runs"), "Folder for all that is left behind.")
+    storage: str | None = option(None, "Optuna storage URL.  [default: sqlite in the folder of runs]")
+    data: str | None = option(None, "Folder of CIFAR-10, or `synthetic`.  [default: CIFAR_SEARCH_DATA]")
+    device: str | None = option(None, "cuda or cpu.  [default: the record's]")
+    keep: bool = option(False, "Keep the weights if they are the lost ones.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReproductionStart:
     """What will be trained again, and on what."""
 
     study: str
@@ -58,36 +59,41 @@ class Prepared:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured:
+class EpochNumbers:
     """The numbers of an epoch that are compared; None where one was not stored."""
 
     train_loss: float | None
     validation_loss: float | None
     validation_accuracy: float | None
 
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> EpochNumbers:
+        """Those of a stored or a measured epoch, by name."""
+        return cls(**{field.name: row.get(field.name) for field in fields(cls)})
+
 
 @dataclass(frozen=True, kw_only=True)
-class Compared:
+class ComparedEpoch:
     """One epoch, as it was stored and as it is now."""
 
     epoch: int
-    then: Measured
-    now: Measured
+    then: EpochNumbers
+    now: EpochNumbers
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reproduced:
+class Reproduction:
     """The verdict on a trial; accuracies are shares of 1."""
 
     study: str
     trial: int
-    verdict: Verdict
+    verdict: Reproducibility
     reason: str
     differences: tuple[Difference, ...]
-    epochs: tuple[Compared, ...]
+    epochs: tuple[ComparedEpoch, ...]
     band: float  # of the validation accuracy after the last epoch
     same_checkpoint: bool | None  # None where the record has none
-    kept: bool | None  # whether the final checkpoint was put on its shelf; None where nobody asked for it
+    kept: bool | None = None  # whether the trial has its final checkpoint again; None where nobody asked for it
 
     @property
     def confirmed(self) -> bool:
@@ -99,57 +105,53 @@ class Reproduced:
         return {"unit": "fraction", **asdict(self)}
 
 
-Step = Prepared | Compared | Reproduced
+ReproductionStep = ReproductionStart | ComparedEpoch | Reproduction
 
 
-def reproduce(request: Request, *, work: str = TRAINING) -> Iterator[Step]:
-    """Train a trial again on one slot, as far as it went, and compare every epoch.
+def reproduce(request: ReproduceRequest, *, work: str = TRAINING) -> Iterator[ReproductionStep]:
+    """Trains a trial again on one slot, as far as it went, and compares every epoch.
 
     Raises StudyError, StorageError, DataError, DeviceError, SlotError, and InterruptedSearch at a signal.
     """
     history = read_status(request.folder, storage=request.storage, study=request.study).history
-    record = find_record(history, request.trial)
-    folder = request.folder / history.study
+    check_format(history.manifest, study=history.study, command="cifar-search reproduce")
+    record, folder = find_record(history, request.trial), StudyFolder(request.folder, history.study)
     then = start_of(record, starts=history.starts)
     generated = find_source("synthetic")
-    drawn = then.get("data") == generated.title and request.data is None
-    split, source = folder / "split.npz", generated if drawn else find_source(request.data)
-    check_data(history.manifest, study=history.study, source=source, split=split)
+    source = generated if request.data is None and then.get("data") == generated.title else find_source(request.data)
+    check_data(history.manifest, study=history.study, source=source, split=folder.split)
     machine = _machine(record, then, device=request.device)
     now = provenance(machine, source=source, manifest=history.manifest)
     differences = differences_of(record, then=then, now=now, starts=history.starts)
-    yield Prepared(
+    yield ReproductionStart(
+        study=history.study, trial=record.number, machine=machine.title, data=source.title, differences=differences
+    )
+    images = len(load(folder.split).validation)
+    (setting,) = machine.settings(source, split=folder.split)
+    with TemporaryDirectory(prefix="cifar-search-") as place:
+        store = CheckpointStore(Path(place))
+        job = _job(history, record, store=store.folder)
+        with closing(_events(job, setting, log=folder.reproduce_log, work=work)) as events:
+            epochs, end = yield from compare_epochs(record, events)
+        same_checkpoint = None
+        if record.checkpoint and isinstance(end, Finished):
+            same_checkpoint = end.checkpoint_sha256 == record.checkpoint
+        band = BAND * math.sqrt(2) * seed_spread(min(images, history.manifest.images or images))
+        exact = machine.kind == "cpu" and not differences
+        verdict, reason = judge(record, epochs, end, same_checkpoint=same_checkpoint, band=band, exact=exact)
+        if request.keep and same_checkpoint:
+            folder.checkpoints(record.number).finish(store.final())
+    yield Reproduction(
         study=history.study,
         trial=record.number,
-        machine=machine.title,
-        data=source.title,
+        verdict=verdict,
+        reason=reason,
         differences=differences,
+        epochs=tuple(epochs),
+        band=band,
+        same_checkpoint=same_checkpoint,
+        kept=same_checkpoint is True if request.keep else None,
     )
-    images = len(load(split).validation)
-    (setting,) = machine.settings(source, split=split)
-    with TemporaryDirectory(prefix="cifar-search-") as place:
-        shelf = CheckpointStore(Path(place))
-        job = _job(history, record, shelf=shelf.folder)
-        again = Again(record=record)
-        with closing(_events(job, setting, log=folder / "reproduce.log", work=work)) as events:
-            for event in events:
-                yield from again.take(event)
-                if again.done:
-                    break
-        judged = again.judged(
-            study=history.study,
-            differences=differences,
-            band=BAND * math.sqrt(2) * seed_spread(min(images, history.manifest.images or images)),
-            exact=machine.kind == "cpu" and not differences,
-        )
-        if request.keep and judged.same_checkpoint:
-            checkpoints_of(folder, record.number).finish(shelf.final())
-    yield replace(judged, kept=judged.same_checkpoint is True) if request.keep else judged
-
-
-def seed_spread(images: int) -> float:
-    """Standard deviation of a training's accuracy on so many images when only its seed changes, as a fraction."""
-    return SEED_SPREAD * math.sqrt(SPREAD_IMAGES / images)
 
 
 def find_record(history: History, number: int) -> TrialRecord:
@@ -166,76 +168,57 @@ def find_record(history: History, number: int) -> TrialRecord:
     return record
 
 
-@dataclass(kw_only=True)
-class Again:
-    """A trial while it is trained again."""
+def compare_epochs(
+    record: TrialRecord, events: Iterable[Event]
+) -> Generator[ComparedEpoch, None, tuple[list[ComparedEpoch], Finished | Failed | None]]:
+    """The epochs beside the stored ones, and the training's end; a pruned trial only as far as its record goes."""
+    epochs: list[ComparedEpoch] = []
+    to_the_end = record.state == "complete" or record.outcome == "diverged"
+    for event in events:
+        if isinstance(event, Finished | Failed):
+            return epochs, event
+        if isinstance(event, Unsaved):
+            raise SlotError(event.message)
+        if isinstance(event, EpochResult):
+            row = next((row for row in record.curve if row["epoch"] == event.epoch), {})
+            before, after = EpochNumbers.of(row), EpochNumbers.of(vars(event))
+            epochs.append(ComparedEpoch(epoch=event.epoch, then=before, now=after))
+            yield epochs[-1]
+            if len(epochs) > len(record.curve) or (not to_the_end and len(epochs) == len(record.curve)):
+                break
+    return epochs, None
 
-    record: TrialRecord
-    epochs: list[Compared] = field(default_factory=list)
-    end: Finished | Failed | None = None
 
-    @property
-    def done(self) -> bool:
-        """As far as the record goes."""
-        if self.end is not None or len(self.epochs) > len(self.record.curve):
-            return True
-        whole = self.record.state == "complete" or self.record.outcome == "diverged"
-        return not whole and len(self.epochs) == len(self.record.curve)
-
-    def take(self, event: Event) -> Iterator[Compared]:
-        """An epoch is compared; the end is kept. Raises SlotError."""
-        match event:
-            case EpochResult():
-                row = next((row for row in self.record.curve if row["epoch"] == event.epoch), {})
-                self.epochs.append(Compared(epoch=event.epoch, then=_measured(row), now=_measured(vars(event))))
-                yield self.epochs[-1]
-            case Finished() | Failed():
-                self.end = event
-            case Unsaved():
-                raise SlotError(event.message)
-
-    def judged(self, *, study: str, differences: tuple[Difference, ...], band: float, exact: bool) -> Reproduced:
-        """The verdict; `exact` where nothing that is known excuses another number."""
-        same_checkpoint = None
-        if self.record.checkpoint and isinstance(self.end, Finished):
-            same_checkpoint = self.end.checkpoint_sha256 == self.record.checkpoint
-        verdict, reason = self._verdict(same_checkpoint, band=band, exact=exact)
-        return Reproduced(
-            study=study,
-            trial=self.record.number,
-            verdict=verdict,
-            reason=reason,
-            differences=differences,
-            epochs=tuple(self.epochs),
-            band=band,
-            same_checkpoint=same_checkpoint,
-            kept=None,
+def judge(
+    record: TrialRecord,
+    epochs: list[ComparedEpoch],
+    end: Finished | Failed | None,
+    *,
+    same_checkpoint: bool | None,
+    band: float,
+    exact: bool,
+) -> tuple[Reproducibility, str]:
+    """The verdict and its reason; `exact` where no difference between then and now excuses another number."""
+    count, stored = len(epochs), len(record.curve)
+    # How each training ended, in words that are equal where it ended the same way.
+    before = f"diverged ({record.message})" if record.outcome == "diverged" else "ended"
+    after = f"{end.outcome} ({end.message})" if isinstance(end, Failed) else "ended"
+    if before != after or count != stored:
+        reason = f"then {before} after {stored} epochs, now {after} after {count}"
+        return ("different" if exact else "outside the band"), reason
+    first = next((row for row in epochs if row.then != row.now), None)
+    if first is None and same_checkpoint is not False:
+        weights = ", and so is the final checkpoint" if same_checkpoint else ""
+        return "equal", f"every number of {count} epochs is the same to the last bit{weights}"
+    if exact:
+        where = f"epoch {first.epoch}" if first else "the final checkpoint"
+        return "different", (
+            f"the numbers part in {where}, though nothing differs that could explain it: "
+            "the record was changed, or the machine computes wrongly"
         )
-
-    def _verdict(self, same_checkpoint: bool | None, *, band: float, exact: bool) -> tuple[Verdict, str]:
-        count, stored = len(self.epochs), len(self.record.curve)
-        first = next((row for row in self.epochs if row.then != row.now), None)
-        if self._ending(now=False) != self._ending(now=True) or count != stored:
-            reason = f"then {self._ending(now=False)} after {stored} epochs, now {self._ending(now=True)} after {count}"
-            return ("different" if exact else "outside the band"), reason
-        if first is None and same_checkpoint is not False:
-            weights = ", and so is the final checkpoint" if same_checkpoint else ""
-            return "equal", f"every number of {count} epochs is the same to the last bit{weights}"
-        if exact:
-            where = f"epoch {first.epoch}" if first else "the final checkpoint"
-            return "different", (
-                f"the numbers part in {where}, though nothing differs that could explain it: "
-                "the record was changed, or the machine computes wrongly"
-            )
-        then, now = (row.validation_accuracy or 0.0 for row in (self.epochs[-1].then, self.epochs[-1].now))
-        reason = f"{100 * abs(now - then):.2f} points apart in the end, where {100 * band:.2f} are usual"
-        return ("within the band" if abs(now - then) <= band else "outside the band"), reason
-
-    def _ending(self, *, now: bool) -> str:
-        """How the training ended, in words that are the same where it ended the same way."""
-        if now:
-            return f"{self.end.outcome} ({self.end.message})" if isinstance(self.end, Failed) else "ended"
-        return f"diverged ({self.record.message})" if self.record.outcome == "diverged" else "ended"
+    then, now = (row.validation_accuracy or 0.0 for row in (epochs[-1].then, epochs[-1].now))
+    reason = f"{100 * abs(now - then):.2f} points apart in the end, where {100 * band:.2f} are usual"
+    return ("within the band" if abs(now - then) <= band else "outside the band"), reason
 
 
 def _events(job: Job, setting: Setting, *, log: Path, work: str) -> Generator[Event, None, None]:
@@ -246,7 +229,7 @@ def _events(job: Job, setting: Setting, *, log: Path, work: str) -> Generator[Ev
             raise InterruptedSearch(flag.signal)
 
 
-def _job(history: History, record: TrialRecord, *, shelf: Path) -> Job:
+def _job(history: History, record: TrialRecord, *, store: Path) -> Job:
     assert record.seed is not None, "a trial that was trained has a seed"
     return Job(
         name=f"trial {record.number}",
@@ -255,7 +238,7 @@ def _job(history: History, record: TrialRecord, *, shelf: Path) -> Job:
         seed=record.seed,
         epochs=history.manifest.epochs,
         images=history.manifest.images,
-        shelf=shelf,
+        shelf=store,
         patience=math.inf,  # somebody waits for it, and nobody knows how long an epoch takes here
     )
 
@@ -274,7 +257,3 @@ def _machine(record: TrialRecord, then: Mapping[str, str], *, device: str | None
         ) from None
     precision: Any = then.get("precision", machine.precision)
     return replace(machine, threads=int(then.get("threads", machine.threads)), precision=precision)
-
-
-def _measured(row: Mapping[str, Any]) -> Measured:
-    return Measured(**{name.name: row.get(name.name) for name in fields(Measured)})

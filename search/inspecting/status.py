@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from studies import StudyError
-from studies.history import History, TrialRecord, read_history, study_names
+from studies.history import History, TrialRecord, latest_study, read_history
 from studies.storage import masked, storage_url
 
 
@@ -86,18 +85,9 @@ def best_trial(history: History) -> TrialRecord:
 
 
 def read_status(folder: Path, *, storage: str | None = None, study: str | None = None) -> Status:
-    """The study of that name, or else the one that was worked on last. Raises StudyError, StorageError."""
+    """The study of that name, or else the one that was started last. Raises StudyError, StorageError."""
     url = storage_url(folder, storage)
-    if study is not None:
-        return Status(history=read_history(study, storage=url), storage=masked(url))
-    histories = []
-    for name in study_names(url):
-        with suppress(StudyError):  # of another program, or of a start that was killed at once
-            histories.append(read_history(name, storage=url))
-    if not histories:
+    name = study or latest_study(url)
+    if name is None:
         raise StudyError(f"{masked(url)} holds no study yet; `cifar-search run` starts one")
-    return Status(history=max(histories, key=_last_start), storage=masked(url))
-
-
-def _last_start(history: History) -> float:
-    return max((trial.started.timestamp() for trial in history.trials if trial.started), default=0.0)
+    return Status(history=read_history(name, storage=url), storage=masked(url))

@@ -19,7 +19,7 @@ def work(images: int, *, whole: int) -> float:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Length:
+class TrialLength:
     """What a whole trial trains on."""
 
     epochs: int
@@ -51,7 +51,7 @@ class Forecast:
         flops = self.mean_flops * (GROWTH if self.learning else 1.0)
         return trials * epochs * self.share(epochs=epochs) * self.epoch_seconds(flops, slots=1)
 
-    def fit(self, *, trials: int, epochs: int, within: float, fewer_images: bool = True) -> Length:
+    def fit(self, *, trials: int, epochs: int, within: float, fewer_images: bool = True) -> TrialLength:
         """`epochs` on all images, or what fits into so many seconds.
 
         First the epochs are halved, but there are never fewer than pruning needs; then fewer images are taken, down to
@@ -62,6 +62,6 @@ class Forecast:
             epochs = max(fewest, epochs // 2)
         seconds = self.seconds(trials=trials, epochs=epochs)
         if not fewer_images or seconds <= within:
-            return Length(epochs=epochs, images=self.images)
+            return TrialLength(epochs=epochs, images=self.images)
         affordable = work(self.images, whole=self.whole) * within / seconds - work(0, whole=self.whole)
-        return Length(epochs=epochs, images=int(max(SMALLEST_SHARE * self.images, affordable)))
+        return TrialLength(epochs=epochs, images=int(max(SMALLEST_SHARE * self.images, affordable)))

@@ -1,4 +1,4 @@
-"""The supervisor's work on an open study: trials out to the slots, events in from them."""
+"""Hands the trials of a study to the slots, and takes in what the slots say."""
 
 from __future__ import annotations
 
@@ -6,112 +6,111 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TypeVar
 
 from search.candidate import Candidate
-from search.inspecting.doctor import checkpoints_of
 from search.planning.catalogue import LATENCY
 from search.planning.feasibility import Feasibility, examine
 from search.planning.forecast import Forecast
 from search.searching.progress import Ended, Progressed, Resumed, Retried, Silent, Started, Update, Waited
+from search.searching.study_folder import StudyFolder
 from search.slots.job import Began, Event, Failed, Finished, Job, Left, Lost, Unsaved, patience
 from search.slots.signals import StopFlag
 from search.slots.slot_state import AnySlots
 from search.training.result import EpochResult
 from spaces import Space
 from studies import StudyError
-from studies.history import TrialRecord
 from studies.storage import StorageError, UnreachableError
-from studies.study import Asked, Study, TakenError
+from studies.study import Asked, EndedElsewhereError, Study
 
 TICK = 0.5  # seconds between two looks at the clock and the signals
 LEAVE = 7.0  # seconds that the slots get to keep what they have done
-OUTAGE = 600.0  # seconds that a database may be silent before the search gives up
+OUTAGE = 600.0  # seconds that a database may be away before the search gives up
 
 T = TypeVar("T")
 
-
 Numbers = dict[str, float]
-"""What is known of a running trial: of its network, its latency, its pace; told at its end."""
+"""What is known of a running trial: of its network, its latency, its pace. Stored at its end."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dispatcher:
-    """Whatever it asks of the study may be asked again: while the database is silent, it is."""
+    """Retries each call of the study while the database is unreachable; the slots wait meanwhile."""
 
     study: Study
     slots: AnySlots
     space: Space
     forecast: Forecast
-    folder: Path  # of the study
+    folder: StudyFolder
     flag: StopFlag
     trial_timeout: float | None = None  # seconds
     running: dict[int, Numbers] = field(default_factory=dict)  # by trial number
 
     def hand_out(self) -> Iterator[Update]:
-        """Give every idle slot a trial, as far as the study has any left."""
+        """Gives every idle slot a trial, as far as the study has any left."""
         while self.slots.idle and self.flag.signal is None:
-            asked = yield from self._surely(lambda: self.study.ask(self.space.suggest))
+            asked = yield from self._retried(lambda: self.study.ask(self.space.suggest))
             if asked is None:
                 return
-            examined = examine(self.space, asked.values)
-            if examined.candidate is None or examined.problem:
-                yield from self._refuse(asked, examined)
+            feasibility = examine(self.space, asked.values)
+            if feasibility.candidate is None or feasibility.problem:
+                yield from self._refuse(asked, feasibility)
                 continue
             slot = self.slots.idle[0]
-            self.slots.start(slot, self._job(asked, examined.candidate, examined.numbers["flops"]))
-            self.running[asked.number] = examined.numbers
-            yield Started(number=asked.number, slot=slot, title=title(examined.candidate, asked.baseline))
+            self.slots.start(slot, self._job(asked, feasibility.candidate, feasibility.numbers["flops"]))
+            self.running[asked.number] = feasibility.numbers
+            yield Started(number=asked.number, slot=slot, title=title(feasibility.candidate, asked.baseline))
 
     def collect(self) -> Iterator[Update]:
-        """Take what the slots say; a moment of silence is an update too."""
+        """Takes what the slots say; a moment without a word is an update too."""
         events = self.slots.events(timeout=TICK)
         for slot, job, event in events:
             try:
                 yield from self._take(slot, job.number, event)
-            except TakenError as error:  # another supervisor thought this one dead
+            except EndedElsewhereError:
                 self.running.pop(job.number, None)
                 if isinstance(event, EpochResult):
                     self.slots.stop(slot)
-                yield Retried(number=job.number, message=str(error))
-        yield from self._surely(self.study.beat)
+                yield from self._ended(job.number)
         if not events:
             yield Waited()
 
     def leave(self) -> Generator[Update, None, tuple[int, ...]]:
-        """Let every trial keep what it has done and wait for the next start; returns their numbers.
+        """Lets every trial keep what it has done and wait for the next start; returns their numbers.
 
-        That the database is silent keeps no slot from keeping what it has done.
+        Slots keep what they have done even while the database is away.
         """
         numbers = tuple(self.running)
         for slot in self.slots.busy:
             self.slots.leave(slot)
         deadline = time.monotonic() + LEAVE
-        silent = False
+        reachable = True
         while self.slots.busy and time.monotonic() < deadline:
+            if not reachable:
+                self.slots.events(timeout=TICK)  # it does not reach the study: the next start repairs it
+                continue
             try:
                 yield from self.collect()
             except UnreachableError:
-                silent = True
-                break
-        while self.slots.busy and time.monotonic() < deadline:
-            self.slots.events(timeout=TICK)  # what they say now does not reach the study; the next start repairs it
-        if silent:
+                reachable = False
+        if not reachable:
             self.running.clear()
         self.abandon()
         return numbers
 
     def abandon(self) -> None:
-        """The same without a word to the slots, where an error ends the search; the next start repairs what fails."""
+        """Lets the trials wait again without a word to the slots, where an error ends the search.
+
+        What fails here, the next start repairs.
+        """
         for number in tuple(self.running):
             with suppress(StudyError):
                 self.study.put_back(number)
             del self.running[number]
 
     def done(self) -> Generator[Update, None, bool]:
-        """Whether every trial of the study is finished, those of other supervisors too."""
-        return (yield from self._surely(lambda: self.study.done))
+        """Whether every trial of the study is finished."""
+        return (yield from self._retried(lambda: self.study.done))
 
     def _take(self, slot: int, number: int, event: Event) -> Iterator[Update]:
         match event:
@@ -120,66 +119,66 @@ class Dispatcher:
                 if event.epoch or event.step or event.rejected:
                     yield Resumed(number=number, epoch=event.epoch, rejected=event.rejected)
             case EpochResult():
-                prune = yield from self._surely(lambda: self._report(number, event))
+                prune = yield from self._retried(lambda: self._report(number, event))
                 yield Progressed(number=number, result=event)
                 if not prune:
                     self.slots.go_on(slot)
                     return
                 self.slots.stop(slot)
-                yield from self._end(number, lambda trial: self._prune(number, trial))
+                yield from self._end(number, self._prune)
             case Finished():
-                yield from self._end(number, lambda trial: self._complete(number, trial, event))
+                yield from self._end(number, lambda number, numbers: self._complete(number, numbers, event))
             case Failed():
                 self._measured(number, event.latency_ms)
-                yield from self._end(number, lambda trial: self._fail(number, trial, event))
+                yield from self._end(number, lambda number, numbers: self._fail(number, numbers, event))
             case Left():
-                yield from self._surely(lambda: self.study.put_back(number))
-                del self.running[number]
+                yield from self._put_back(number)
             case Lost():
                 yield from self._lose(number, event)
             case Unsaved():
-                yield from self._surely(lambda: self.study.put_back(number))
-                del self.running[number]
+                yield from self._put_back(number)
                 raise StorageError(f"{event.message}; make room or name another folder with --runs, and go on")
             case _:
-                raise AssertionError(f"a trial says no {event}")
+                raise AssertionError(f"a trial sends no {event}")
+
+    def _put_back(self, number: int) -> Iterator[Update]:
+        yield from self._retried(lambda: self.study.put_back(number))
+        del self.running[number]
 
     def _lose(self, number: int, lost: Lost) -> Iterator[Update]:
         """The slot is gone: another attempt, unless there were too many or the whole search is being left."""
-        if lost.counts and self.flag.signal is None:
-            again = yield from self._surely(lambda: self.study.lose(number, outcome=lost.outcome, message=lost.message))
-        else:
-            yield from self._surely(lambda: self.study.put_back(number))
-            again = True
+        if not lost.counts or self.flag.signal is not None:
+            yield from self._put_back(number)
+            yield Retried(number=number, message=lost.message)
+            return
+        again = yield from self._retried(lambda: self.study.lose(number, outcome=lost.outcome, message=lost.message))
         del self.running[number]
         if again:
             yield Retried(number=number, message=lost.message)
         else:
             yield from self._ended(number)
 
-    def _refuse(self, asked: Asked, examined: Feasibility) -> Iterator[Update]:
-        number, failed = asked.number, Failed(outcome="infeasible", message=examined.problem)
-        yield from self._surely(lambda: self._fail(number, examined.numbers, failed))
+    def _refuse(self, asked: Asked, feasibility: Feasibility) -> Iterator[Update]:
+        number, failed = asked.number, Failed(outcome="infeasible", message=feasibility.problem)
+        yield from self._retried(lambda: self._fail(number, feasibility.numbers, failed))
         yield from self._ended(number)
 
-    def _end(self, number: int, tell: Callable[[Numbers], None]) -> Iterator[Update]:
-        trial = self.running[number]
-        yield from self._surely(lambda: tell(trial))
+    def _end(self, number: int, end: Callable[[int, Numbers], None]) -> Iterator[Update]:
+        numbers = self.running[number]
+        yield from self._retried(lambda: end(number, numbers))
         del self.running[number]
         yield from self._ended(number)
 
     def _ended(self, number: int) -> Iterator[Update]:
-        history = yield from self._surely(self.study.history)
-        trial = history.trials[number]
+        history = yield from self._retried(self.study.history)
+        trial, best = history.trials[number], history.best
         if trial.state != "complete":
-            with suppress(OSError):  # what cannot be removed harms nobody; `cifar-search doctor` finds it
-                checkpoints_of(self.folder, number).clear()
-        if history.best is not None and history.best.number == number:
-            best = note(history.best)
-            yield from self._surely(lambda: self.study.annotate(best))
-        yield Ended(
-            number=number, state=trial.state, outcome=trial.outcome, message=trial.message or "", history=history
-        )
+            with suppress(OSError):  # what cannot be removed does no harm; `cifar-search doctor` finds it
+                self.folder.checkpoints(number).clear()
+        if best is not None and best.number == number:
+            yield from self._retried(lambda: self.study.show_best(best))
+        message = trial.message or ("" if trial.outcome or trial.state != "failed" else "ended by another program")
+        yield Ended(number=number, state=trial.state, outcome=trial.outcome, message=message, history=history)
 
     def _report(self, number: int, result: EpochResult) -> bool:
         assert result.validation_accuracy is not None, "a trial has a validation part"
@@ -200,22 +199,16 @@ class Dispatcher:
             self.running[number]["latency_ms"] = latency_ms
 
     def _prune(self, number: int, numbers: Numbers) -> None:
-        self.study.note(number, **numbers)
-        self.study.prune(number, violations=self.space.violations(numbers))
+        self.study.prune(number, violations=self.space.violations(numbers), **numbers)
 
     def _complete(self, number: int, numbers: Numbers, finished: Finished) -> None:
-        self.study.complete(
-            number,
-            violations=self.space.violations(numbers),
-            checkpoint=finished.checkpoint_sha256,
-            **numbers,
-            **finished.numbers(),
-        )
+        violations = self.space.violations(numbers)
+        every = numbers | finished.numbers()
+        self.study.complete(number, violations=violations, checkpoint=finished.checkpoint_sha256, **every)
 
     def _fail(self, number: int, numbers: Numbers, failed: Failed) -> None:
-        self.study.note(number, **numbers)
         violations = self.space.violations(numbers)
-        self.study.fail(number, outcome=failed.outcome, message=failed.message, violations=violations)
+        self.study.fail(number, outcome=failed.outcome, message=failed.message, violations=violations, **numbers)
 
     def _job(self, asked: Asked, candidate: Candidate, flops: float) -> Job:
         return Job(
@@ -225,7 +218,7 @@ class Dispatcher:
             seed=asked.seed,
             epochs=self.study.manifest.epochs,
             images=self.study.manifest.images,
-            shelf=checkpoints_of(self.folder, asked.number).folder,
+            shelf=self.folder.checkpoints(asked.number).folder,
             reported=asked.reported,
             patience=patience(self.forecast.epoch_seconds(flops, slots=len(self.slots))),
             limit=self.trial_timeout,
@@ -233,10 +226,10 @@ class Dispatcher:
             most_latency=self.space.limits.get(LATENCY),
         )
 
-    def _surely(self, call: Callable[[], T]) -> Generator[Update, None, T]:
-        """The answer to a call that may be repeated, however long the database is silent, within reason.
+    def _retried(self, call: Callable[[], T]) -> Generator[Update, None, T]:
+        """The answer to a call, which is repeated while the database is unreachable.
 
-        The slots wait for us meanwhile. Raises UnreachableError after OUTAGE seconds or at a signal.
+        Raises UnreachableError after OUTAGE seconds or at a signal.
         """
         start = time.monotonic()
         while True:
@@ -255,12 +248,3 @@ def title(candidate: Candidate, baseline: str | None) -> str:
     architecture, recipe = candidate.architecture, candidate.recipe
     trained = f"{recipe.optimizer} {recipe.learning_rate:.3g}, batch {recipe.batch_size}"
     return f"{baseline}: " * (baseline is not None) + f"{architecture.family} {architecture.title}, {trained}"
-
-
-def note(best: TrialRecord) -> str:
-    """The study's note in the dashboard: its best trial within the limits, which the dashboard cannot know."""
-    return (
-        f"**Best so far: trial {best.number}**, {100 * (best.accuracy or 0):.2f} % on the validation images, "
-        f"{best.attributes['parameters']:,.0f} parameters.\n\n"
-        "The best of many is partly the luckiest of many: `cifar-search best --retrain` confirms and tests it."
-    )

@@ -21,6 +21,7 @@ from search.data.cifar10 import DataError, fingerprint
 from search.data.sources import Source
 from search.data.split import load
 from search.slots.machine import Machine
+from search.training.compiling import Mode
 from studies.history import TrialRecord
 from studies.manifest import Manifest
 from studies.storage import masked
@@ -45,10 +46,11 @@ class Difference:
     now: str
 
 
-def provenance(machine: Machine, *, source: Source, manifest: Manifest) -> dict[str, str]:
+def provenance(machine: Machine, *, source: Source, manifest: Manifest, compile: Mode | None = None) -> dict[str, str]:
     """All that a number of a study depends on, as text by name; no password is in it."""
     return {
         **circumstances(machine, source=source),
+        **({"compile": compile} if compile else {}),
         "data SHA-256": manifest.data_fingerprint,
         "split SHA-256": manifest.split_fingerprint,
         "space": f"{manifest.space_name}, SHA-256 {manifest.space_fingerprint}",
@@ -95,19 +97,19 @@ def code_state(folder: Path) -> str:
 
 
 def start_of(record: TrialRecord, *, starts: Sequence[Mapping[str, str]]) -> Mapping[str, str]:
-    """The provenance of the start that a trial was asked for in last; empty where nothing is recorded."""
-    return next((start for start in starts if start.get("owner") == record.owner), {})
+    """The provenance of the start that asked for a trial last; empty where nothing is recorded."""
+    return starts[record.start - 1] if record.start and record.start <= len(starts) else {}
 
 
 def differences_of(
     record: TrialRecord, *, then: Mapping[str, str], now: Mapping[str, str], starts: Sequence[Mapping[str, str]]
 ) -> tuple[Difference, ...]:
     """What may change the numbers of a trial, and is not as it was."""
-    found = _differing(then, now)
+    differences = _differing(then, now)
     if record.attempts > 1 and any(_differing(then, start) for start in starts):
         several = f"{record.attempts}, while the study's starts differ"  # and only the last one is known
-        found.append(Difference(name="attempts", then=several, now="1"))
-    return tuple(found)
+        differences.append(Difference(name="attempts", then=several, now="1"))
+    return tuple(differences)
 
 
 def check_data(manifest: Manifest, *, study: str, source: Source, split: Path) -> None:

@@ -2,130 +2,78 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from search.candidate import Value, from_values
 from search.data import split as splits
 from search.data.cifar10 import fingerprint
 from search.data.sources import Source, find_source
-from search.inspecting.doctor import sweep
+from search.errors import UsageError
 from search.planning.catalogue import MEASURES, families, load
 from search.planning.feasibility import fetch_weights
+from search.planning.trial_length import EPOCHS, RETRAIN
 from search.searching.progress import Opened
 from search.searching.provenance import PACKAGES, provenance
+from search.searching.request import Search
+from search.searching.study_folder import StudyFolder
 from search.searching.warm_start import find_carry, placed
-from search.slots.job import Setting
 from search.slots.machine import Machine, survey
 from spaces import Space, difference
 from spaces.baselines import find_baseline
 from studies import StudyError, unknown
-from studies.history import known_manifest, read_history
-from studies.lock import lock
+from studies.history import History, find_history, read_history
 from studies.manifest import Manifest, check_same
 from studies.pruners import make_pruner
 from studies.samplers import make_sampler
-from studies.storage import masked, opened, shareable, storage_url, warn_of_password
+from studies.storage import masked, storage_url, warn_of_password
 from studies.study import Study, check_name, open_study
 from studies.warm_start import Carry, carried_from
 
 if TYPE_CHECKING:
-    from search.training.compiling import Mode
+    from optuna.storages import RDBStorage
 
 SPACES = {"cpu": "fast", "cuda": "wide"}  # what is searched where nobody names a space, by the kind of machine
-LENGTH = 8  # epochs of a trial, where neither the space file nor the person says
-RETRAIN = 4  # times as long is the final training, where the space file does not say
-
-
-def seconds(text: str | None, option: str) -> float | None:
-    """90s, 30m or 2h in seconds; a bare number is seconds. Raises StudyError."""
-    if text is None:
-        return None
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
-    if found is None:
-        raise StudyError(f"{option} is a time such as 90s, 30m or 2h, not {text!r}")
-    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Search:
-    """What a person asks for; the command line's options and their defaults."""
-
-    trials: int = 50  # in total, over all starts
-    space: str | None = None  # a shipped space's name, or a file; the one for the machine unless given
-    study: str | None = None  # the space's name unless given
-    folder: Path = Path("runs")
-    storage: str | None = None  # studies.db in the folder unless given
-    data: str | None = None
-    sampler: str = "tpe"
-    pruner: str | None = None  # median, or none where a cost forbids it, unless given
-    cost: str | None = None  # a measure to make small beside the accuracy
-    enqueue: tuple[str, ...] = ()  # published recipes that a new study tries first
-    carry_over: str | None = None  # a study whose trials a new one starts with, where they lie in its space
-    slots: int | Literal["auto"] | None = None  # auto finds how many pay
-    mps: bool = False  # let slots that share a GPU run on it at the same time
-    compile: Mode | None = None  # compile every network before it is trained
-    epochs: int | None = None  # the space's own length, shortened to `minutes`, unless given
-    images: int | None = None  # of the training part, equally many of every class; all, or what fits, unless given
-    minutes: float = 25.0  # that the search should take, within reason
-    seed: int = 0
-    device: str | None = None
-    ray: str | None = None  # the address of a cluster, or auto; without, the slots are processes of this machine
-    cpus_per_slot: int = 1  # on a cluster
-    gpus_per_slot: float | None = None  # likewise: a whole one where there are any, unless given
-    timeout: float | None = None  # seconds of this start
-    trial_timeout: float | None = None  # seconds of an attempt at a trial
-
-    def __post_init__(self) -> None:
-        for name, least in (("trials", 1), ("epochs", 1), ("seed", 0), ("timeout", 1), ("trial_timeout", 1)):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise StudyError(f"--{name.replace('_', '-')} must be at least {least}, not {value:g}")
-        if self.ray and (self.slots == "auto" or self.mps):
-            raise StudyError("--slots auto and --mps are for slots of this machine; with --ray give --gpus-per-slot")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Opening:
+class Setup:
     """A search with what it runs on."""
 
     search: Search
     space: Space
     machine: Machine
     source: Source
-    mps: Path | None = None  # where the slots meet an MPS daemon that was started for them
 
     @classmethod
-    def of(cls, search: Search) -> Opening:
-        """Raises SpaceError, DeviceError, DataError, WeightsError, and StudyError for a name that is not fit."""
+    def of(cls, search: Search) -> Setup:
+        """Raises SpaceError, DeviceError, DataError, WeightsError, and StudyError for a name that cannot be used."""
         slots = None if search.slots == "auto" else search.slots
         machine = survey(None if search.ray else search.device, slots=slots)
-        opening = cls(
+        setup = cls(
             search=search,
             space=load(search.space or SPACES[machine.kind]),
             machine=machine,
             source=find_source(search.data),
         )
-        check_name(opening.name)
-        if search.carry_over == opening.name:
-            raise StudyError(f"study {opening.name!r} has its own trials already; name the new one with --study OTHER")
+        check_name(setup.name)
+        if search.carry_over == setup.name:
+            raise StudyError(f"study {setup.name!r} has its own trials already; name the new one with --study OTHER")
         if search.carry_over is not None:
             check_name(search.carry_over)
-        make_sampler(search.sampler, seed=0, trials=search.trials, conditional=opening.space.has_conditions)
+        make_sampler(search.sampler, seed=0, trials=search.trials, conditional=setup.space.has_conditions)
         if search.cost is not None and search.cost not in MEASURES:
             raise unknown("cost", search.cost, MEASURES)
-        opening.queue()
-        fetch_weights(opening.space)
-        make_pruner(opening.pruner, trials=search.trials, epochs=search.epochs or LENGTH, cost=search.cost)
-        return opening
+        setup.queue()
+        fetch_weights(setup.space)
+        make_pruner(setup.pruner, trials=search.trials, epochs=search.epochs or EPOCHS, cost=search.cost)
+        return setup
 
     @property
     def name(self) -> str:
+        """Of the study."""
         return self.search.study or self.space.name
 
     @property
@@ -133,19 +81,20 @@ class Opening:
         return self.search.pruner or ("none" if self.search.cost else "median")
 
     @property
-    def folder(self) -> Path:
-        return self.search.folder / self.name
-
-    @property
-    def split(self) -> Path:
-        return self.folder / "split.npz"
+    def folder(self) -> StudyFolder:
+        return StudyFolder(self.search.folder, self.name)
 
     @property
     def url(self) -> str:
         return storage_url(self.search.folder, self.search.storage)
 
+    @property
+    def epochs(self) -> int:
+        """Of a trial, before it is shortened to fit the time."""
+        return self.space.length.trial if self.space.length else EPOCHS
+
     def queue(self) -> list[tuple[str, dict[str, Value]]]:
-        """What a new study tries first, as it keeps them: the space's baselines, then the published ones asked for.
+        """What a study tries first, as it stores them: the space's baselines, then the published ones asked for.
 
         Raises SpaceError for an unknown name, StudyError for one that the space does not hold.
         """
@@ -164,39 +113,23 @@ class Opening:
             )
         return values
 
-    def lock(self) -> AbstractContextManager[None]:
-        """Keeps a second supervisor away, unless the storage lets several share a study."""
-        return lock(self.folder / "lock", shared=shareable(self.url))
-
-    def settings(self, machine: Machine, *, split: Path) -> list[Setting]:
-        """What each slot of this machine needs to know."""
-        return machine.settings(self.source, split=split, compile=self.search.compile, mps=self.mps)
-
-    def manifest(self) -> tuple[Manifest, int]:
-        """As `draft`, with the number of training images; the split is kept. Raises DataError, StudyError."""
-        manifest, split = self.draft()
-        if not self.split.exists():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            split.save(self.split)
-        return manifest, len(split.training)
-
     def draft(self) -> tuple[Manifest, splits.Split]:
         """What identifies the study, its length still open, and its split; writes nothing.
 
-        Raises DataError, and StudyError for a number of images that cannot be.
+        Raises DataError, and UsageError for a number of images that cannot be.
         """
         images = self.source.training()
-        given = self.search.folder / (self.search.carry_over or "") / "split.npz"
-        if self.split.exists():
-            split = splits.load(self.split)
+        given = StudyFolder(self.search.folder, self.search.carry_over or "").split
+        if self.folder.split.exists():
+            split = splits.load(self.folder.split)
         elif self.search.carry_over and given.exists():  # on another split no trial could be carried over
             split = splits.load(given)
         else:
             split = splits.usual(images.labels, seed=self.search.seed)
         asked, classes, whole = self.search.images, len(images.classes), len(split.training)
         if asked is not None and not classes <= asked <= whole:
-            raise StudyError(f"--images must be from {classes}, one of each class, to {whole:,}, not {asked:,}")
-        length = self.search.epochs or LENGTH
+            raise UsageError(f"--images must be from {classes}, one of each class, to {whole:,}, not {asked:,}")
+        epochs = self.search.epochs or EPOCHS
         manifest = Manifest(
             space_name=self.space.name,
             space=self.space.canonical(),
@@ -204,45 +137,52 @@ class Opening:
             split_fingerprint=split.fingerprint,
             data_fingerprint=fingerprint(images),
             seed=self.search.seed,
-            epochs=length,
+            epochs=epochs,
             images=None if asked == whole else asked,
-            retrain_epochs=self.space.length.retrain if self.space.length else RETRAIN * length,
+            retrain_epochs=self.space.length.retrain if self.space.length else RETRAIN * epochs,
             cost=self.search.cost,
             versions={package: version(package) for package in PACKAGES},
         )
         return manifest, split
 
-    def known_length(self, manifest: Manifest) -> Manifest | None:
+    def stored(self) -> History | None:
+        """The study as it stands; None where there is none, or no database. Raises StudyError, StorageError."""
+        return find_history(self.name, storage=self.url)
+
+    def settled(self, manifest: Manifest, *, stored: History | None) -> Manifest | None:
         """The manifest with the length that was asked for or that the study has; None if it is still to be found.
 
-        Raises StorageError.
+        Where nothing is stored of the study, the one that it starts with decides. Raises StudyError where the search
+        would go on with another study.
         """
-        with opened(self.url):
-            pass  # makes the database, or says at once what is wrong with it
-        return self.settled(manifest, stored=known_manifest(self.name, storage=self.url))
-
-    def settled(self, manifest: Manifest, *, stored: Manifest | None) -> Manifest | None:
-        """The same for what is stored of the study; where nothing is, the study that it starts with decides."""
-        if stored is None and self.search.carry_over:
-            stored = read_history(self.search.carry_over, storage=self.url).manifest
-        if stored is None:
+        before = stored.manifest if stored else None
+        if before is None and self.search.carry_over:
+            before = read_history(self.search.carry_over, storage=self.url).manifest
+        if before is None:
             return manifest if self.search.epochs else None
-        images = manifest.images if self.search.images else stored.images
-        return replace(manifest, epochs=self.search.epochs or stored.epochs, images=images)
+        images = manifest.images if self.search.images else before.images
+        settled = replace(manifest, epochs=self.search.epochs or before.epochs, images=images)
+        if stored:
+            check_same(stored.manifest, settled, study=self.name, differences=difference)
+        return settled
 
-    def done(self, manifest: Manifest) -> bool:
-        """Whether the study is there and has its trials. Raises StorageError, and StudyError if it is another one."""
-        stored = known_manifest(self.name, storage=self.url)
-        if stored is None:
-            return False
-        check_same(stored, manifest, study=self.name, differences=difference)
-        return read_history(self.name, storage=self.url).finished >= self.search.trials
+    def carry(self, manifest: Manifest, *, stored: History | None) -> Carry | None:
+        """What a new study is given of another one; None where it has that, or nothing was asked for.
 
-    def study(self, manifest: Manifest) -> Study:
-        """The study, created or resumed. Raises StudyError, StorageError."""
-        study = open_study(
+        Raises StudyError, StorageError.
+        """
+        old = self.search.carry_over
+        if old is None or (stored and carried_from(self.name, storage=self.url) == old):
+            return None
+        return find_carry(old, space=self.space, manifest=manifest, storage=self.url)
+
+    def study(self, manifest: Manifest, *, storage: RDBStorage, carry: Carry | None) -> Study:
+        """The study, created or resumed; `storage` is owned. Raises StudyError, StorageError."""
+        length = self.space.length
+        return open_study(
             self.name,
-            storage=self.url,
+            storage=storage,
+            url=self.url,
             sampler=self.search.sampler,
             pruner=self.pruner,
             trials=self.search.trials,
@@ -250,29 +190,16 @@ class Opening:
             conditional=self.space.has_conditions,
             differences=difference,
             provenance={
-                **provenance(self.machine, source=self.source, manifest=manifest),
+                **provenance(self.machine, source=self.source, manifest=manifest, compile=self.search.compile),
                 "sampler": self.search.sampler,
                 "pruner": self.pruner,
-                **({"compile": self.search.compile} if self.search.compile else {}),
                 "description": self.space.description,
-                **({"length": f"{length.trial} {length.retrain}"} if (length := self.space.length) else {}),
+                **({"length": f"{length.trial} {length.retrain}"} if length else {}),
             },
-            carry=self.carry(manifest),
+            carry=carry,
         )
-        sweep(self.folder, study.history(), alone=not shareable(self.url))
-        return study
 
-    def carry(self, manifest: Manifest) -> Carry | None:
-        """What a new study is given of another one; None where it has that, or nothing was asked for.
-
-        Raises StudyError, StorageError.
-        """
-        old = self.search.carry_over
-        if old is None or carried_from(self.name, storage=self.url) == old:
-            return None
-        return find_carry(old, space=self.space, manifest=manifest, storage=self.url)
-
-    def told(
+    def opened(
         self, study: Study, *, seconds: float, notes: tuple[str, ...] = (), measured: tuple[str, ...] = ()
     ) -> Opened:
         """The first update of a search; `seconds` is the forecast for what is left."""

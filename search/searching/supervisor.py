@@ -1,4 +1,4 @@
-"""Owns a study on this machine, from its opening until it has its trials, its time is over, or a signal stops it."""
+"""Owns a study, from its set-up until it has its trials, its time is over, or a signal stops it."""
 
 from __future__ import annotations
 
@@ -8,132 +8,169 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from search.planning import trial_length as fitting
+from search.planning import trial_length
 from search.planning.forecast import Forecast
-from search.planning.slot_count import packed
+from search.planning.slot_count import find_slot_count
+from search.planning.trial_length import TypicalTrial, typical
 from search.searching.dispatcher import Dispatcher
+from search.searching.leftovers import sweep
 from search.searching.progress import Closed, Update
-from search.searching.setup import Opening, Search
+from search.searching.request import Search
+from search.searching.setup import Setup
+from search.slots.job import Leaving
 from search.slots.pool import TRAINING, Slots
 from search.slots.signals import InterruptedSearch, StopFlag, stop_flag
 from search.slots.slot_state import AnySlots
-from studies.storage import UnreachableError
+from studies.samplers import STARTUP_TRIALS
+from studies.storage import UnreachableError, owned
 
 
 def run(search: Search, *, work: str = TRAINING) -> Iterator[Update]:
-    """Run or go on with a study; a notebook may loop over this.
+    """Runs or continues a study; a notebook may loop over this.
 
     Raises SpaceError, DataError, StudyError, StorageError, DeviceError, SlotError, and InterruptedSearch where a signal
-    came before the first trial or while the database was silent. What an error cuts off, the next start takes up.
+    came before the first trial or while the database was away. What an error cuts off, the next start takes up.
     """
     start = time.monotonic()
-    opening = Opening.of(search)
+    setup = Setup.of(search)
     with ExitStack() as stack:
         flag = stack.enter_context(stop_flag())
-        stack.enter_context(opening.lock())
-        manifest, images = opening.manifest()
-        known = opening.known_length(manifest)
-        study = None
-        if known and (search.slots != "auto" or opening.done(known)):  # else it is told of a number that is not known
-            study = stack.enter_context(opening.study(known))
-        if study and study.done:  # neither a slot nor a measurement is needed to say so
-            yield opening.told(study, seconds=0)
+        storage = stack.enter_context(owned(setup.url, study=setup.name))
+        manifest, split = setup.draft()
+        stored = setup.stored()
+        settled = setup.settled(manifest, stored=stored)
+        carry = setup.carry(settled, stored=stored) if settled else None
+        if not setup.folder.split.exists():
+            setup.folder.path.mkdir(parents=True, exist_ok=True)
+            split.save(setup.folder.split)
+        if settled and stored and stored.finished >= search.trials:  # neither a slot nor a measurement is needed
+            study = setup.study(settled, storage=storage, carry=carry)
+            yield setup.opened(study, seconds=0)
             yield Closed(history=study.history())
             return
-        log = opening.folder / "slots.log"
-        ground = stack.enter_context(grounded(opening, split=opening.split, log=log, work=work, flag=flag))
-        opening, slots, prediction, note = ground.opening, ground.slots, ground.predict(images=images), ""
-        if study is None:
-            known = opening.known_length(manifest)  # another supervisor may have been quicker
-            manifest, note = (known, "") if known else fitting.fitted(opening, manifest, prediction)
-            study = stack.enter_context(opening.study(manifest))
-        study.enqueue(opening.queue())
-        seconds = fitting.seconds_of(prediction, study.manifest, trials=study.remaining)
-        yield opening.told(study, seconds=seconds, notes=(note, *ground.notes), measured=ground.measured)
-        desk = Dispatcher(
+        measured = stack.enter_context(
+            measured_slots(setup, split=setup.folder.split, log=setup.folder.log, work=work, flag=flag)
+        )
+        setup, forecast, note = measured.setup, measured.forecast(images=len(split.training)), ""
+        if settled is None:
+            settled, note = trial_length.fitted(
+                manifest, forecast, epochs=setup.epochs, trials=search.trials, minutes=search.minutes
+            )
+        study = setup.study(settled, storage=storage, carry=carry)
+        sweep(setup.folder, study.history())
+        study.enqueue(setup.queue())
+        seconds = trial_length.seconds_of(forecast, settled, trials=study.remaining)
+        yield setup.opened(study, seconds=seconds, notes=(note, *measured.notes), measured=measured.lines)
+        dispatcher = Dispatcher(
             study=study,
-            slots=slots,
-            space=opening.space,
-            forecast=prediction,
-            folder=opening.folder,
+            slots=measured.slots,
+            space=setup.space,
+            forecast=forecast,
+            folder=setup.folder,
             flag=flag,
             trial_timeout=search.trial_timeout,
         )
-        over, outage = False, None
+        deadline = None if search.timeout is None else start + search.timeout
+        yield from _until_closed(dispatcher, deadline=deadline)
+
+
+def _until_closed(dispatcher: Dispatcher, *, deadline: float | None) -> Iterator[Update]:
+    """Keeps the slots busy until the study has its trials, the deadline is over, or a signal comes."""
+    flag, over, outage = dispatcher.flag, False, None
+    try:
         try:
-            try:
-                while flag.signal is None and not over:
-                    yield from desk.hand_out()
-                    if not slots.busy and (yield from desk.done()):
-                        break
-                    yield from desk.collect()
-                    over = search.timeout is not None and time.monotonic() - start > search.timeout
-            except UnreachableError as error:
-                outage = error
-            put_back = yield from desk.leave()
-            if outage:
-                raise InterruptedSearch(flag.signal) if flag.signal else outage
-            yield Closed(history=study.history(), signal=flag.signal, out_of_time=over, put_back=put_back)
-        finally:
-            desk.abandon()
+            while flag.signal is None and not over:
+                yield from dispatcher.hand_out()
+                if not dispatcher.slots.busy and (yield from dispatcher.done()):
+                    break
+                yield from dispatcher.collect()
+                over = deadline is not None and time.monotonic() > deadline
+        except UnreachableError as error:
+            outage = error
+        put_back = yield from dispatcher.leave()
+        if outage:
+            raise InterruptedSearch(flag.signal) if flag.signal else outage
+        history = dispatcher.study.history()
+        yield Closed(history=history, signal=flag.signal, out_of_time=over, put_back=put_back)
+    finally:
+        dispatcher.abandon()
 
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuredSlots:
-    """Slots that were measured, with the search that they are for."""
+    """Slots whose speed was measured, with the search that they are for."""
 
-    opening: Opening  # its machine is the one that was found
+    setup: Setup  # its machine is the one that was found
     slots: AnySlots
-    trial: fitting.TypicalTrial
+    trial: TypicalTrial
     images_per_second: float  # of all slots together on `trial`
     notes: tuple[str, ...]  # what the person should know of them
-    measured: tuple[str, ...]  # to choose their number
+    lines: tuple[str, ...]  # how their number was chosen
 
-    def predict(self, *, images: int) -> Forecast:
-        """The forecast for epochs of so many images."""
-        speed = self.images_per_second
-        return fitting.predict(self.opening, self.trial, images_per_second=speed, images=images)
-
-
-@contextmanager
-def grounded(opening: Opening, *, split: Path, log: Path, work: str, flag: StopFlag) -> Iterator[MeasuredSlots]:
-    """The slots of a search, their speed measured. Raises StudyError, DeviceError, SlotError, InterruptedSearch."""
-
-    def leaving() -> bool:
-        return flag.signal is not None
-
-    trial = fitting.typical(opening.space)
-    with (
-        packed(opening, trial.job, split=split, log=log, work=work, leaving=leaving) as (chosen, notes, measured),
-        _slots(chosen, split=split, log=log, work=work) as (slots, found, more),
-    ):
-        speed = slots.measure(trial.job, leaving=leaving)
-        if flag.signal is not None:
-            raise InterruptedSearch(flag.signal)
-        yield MeasuredSlots(
-            opening=found,
-            slots=slots,
-            trial=trial,
-            images_per_second=speed,
-            notes=(*notes, *more),
-            measured=measured,
+    def forecast(self, *, images: int) -> Forecast:
+        """For epochs of so many images, those of the training part."""
+        search = self.setup.search
+        return Forecast(
+            images_per_second=self.images_per_second,
+            flops=self.trial.flops,
+            mean_flops=self.trial.mean_flops,
+            images=images,
+            whole=images,
+            pruning=self.setup.pruner != "none",
+            learning=search.sampler == "tpe" and search.trials > STARTUP_TRIALS,
         )
 
 
 @contextmanager
-def _slots(
-    opening: Opening, *, split: Path, log: Path, work: str
-) -> Iterator[tuple[AnySlots, Opening, tuple[str, ...]]]:
+def measured_slots(setup: Setup, *, split: Path, log: Path, work: str, flag: StopFlag) -> Iterator[MeasuredSlots]:
+    """The slots of a search. Raises StudyError, DeviceError, SlotError, ClusterError, InterruptedSearch."""
+
+    def leaving() -> bool:
+        return flag.signal is not None
+
+    trial = typical(setup.space)
+    lines: tuple[str, ...] = ()
+    if setup.search.slots == "auto":
+        setup, lines = _with_best_count(setup, trial, split=split, log=log, work=work, leaving=leaving)
+    with _slots(setup, split=split, log=log, work=work) as (slots, found, notes):
+        speed = slots.measure(trial.job, leaving=leaving)
+        if flag.signal is not None:
+            raise InterruptedSearch(flag.signal)
+        yield MeasuredSlots(
+            setup=found, slots=slots, trial=trial, images_per_second=speed, notes=notes, lines=lines
+        )  # fmt: skip
+
+
+def _with_best_count(
+    setup: Setup, trial: TypicalTrial, *, split: Path, log: Path, work: str, leaving: Leaving
+) -> tuple[Setup, tuple[str, ...]]:
+    """The set-up with as many slots as pay, and what was measured."""
+    search = setup.search
+    count = find_slot_count(
+        setup.machine,
+        trial.job,
+        settings=lambda machine: machine.settings(setup.source, split=split, compile=search.compile),
+        most=search.trials,
+        log=log,
+        work=work,
+        leaving=leaving,
+    )
+    return replace(setup, machine=setup.machine.with_slots(count.best.slots)), count.lines
+
+
+@contextmanager
+def _slots(setup: Setup, *, split: Path, log: Path, work: str) -> Iterator[tuple[AnySlots, Setup, tuple[str, ...]]]:
     """Processes of this machine, or actors of a Ray cluster, which then is the machine; and what to say of it."""
-    search = opening.search
+    search = setup.search
     if search.ray is None:
-        with Slots(opening.settings(opening.machine, split=split), log=log, work=work) as slots:
-            yield slots, opening, ()
+        settings = setup.machine.settings(setup.source, split=split, compile=search.compile)
+        with Slots(settings, log=log, work=work) as slots:
+            yield slots, setup, ()
         return
     from search.cluster.pool import cluster_slots  # Ray is an extra
 
     with cluster_slots(
-        opening.source,
+        setup.source,
         split=split,
         log=log,
         address=search.ray,
@@ -144,4 +181,4 @@ def _slots(
         compile=search.compile,
         work=work,
     ) as on_cluster:
-        yield on_cluster, replace(opening, machine=on_cluster.machine), on_cluster.notes
+        yield on_cluster, replace(setup, machine=on_cluster.machine), on_cluster.notes

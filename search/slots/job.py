@@ -32,7 +32,6 @@ class Setting:
     threads: int
     precision: Precision
     compile: Mode | None = None
-    mps: Path | None = None  # where the MPS daemon of a GPU that is shared is met; None leaves the environment as it is
 
 
 @dataclass(frozen=True, kw_only=True)

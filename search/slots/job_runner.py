@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import sys
 import time
@@ -27,7 +26,6 @@ from search.networks.blocks import NetworkError
 from search.networks.build import build
 from search.slots.checkpoint_store import CheckpointStore
 from search.slots.job import Began, Event, Failed, Finished, Job, Leaving, Left, Outcome, Run, Setting, Speed, Unsaved
-from search.slots.mps import PIPES
 from search.training.checkpoint import CheckpointError, pack, unpack
 from search.training.compiling import compiled
 from search.training.train import DivergedError, Training, begin, train
@@ -42,8 +40,6 @@ PACE = 100e6  # bytes a second that a slow core packs, hashes and writes: likewi
 def work(setting: Setting) -> Run:
     """A slot's own: torch with its threads, the data on its device."""
     torch.set_num_threads(setting.threads)
-    if setting.mps:
-        os.environ[PIPES] = str(setting.mps)  # CUDA reads it when it starts, which is with the first tensor there
     torch.backends.cudnn.benchmark = True  # a training has one shape, so that looking for its fastest kernel pays
     bench = Bench(setting=setting)
 

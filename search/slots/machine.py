@@ -49,9 +49,7 @@ class Machine:
         slots = f"{self.slots} slot{'s' * (self.slots > 1)} of {self.threads} thread{'s' * (self.threads > 1)}"
         return f"{where}, {slots}, {self.precision}"
 
-    def settings(
-        self, source: Source, *, split: Path | None, compile: Mode | None = None, mps: Path | None = None
-    ) -> list[Setting]:
+    def settings(self, source: Source, *, split: Path | None, compile: Mode | None = None) -> list[Setting]:
         """What each slot needs to know; GPUs are dealt out in turn. Raises DeviceError where nothing can compile."""
         if compile and (problem := obstacle(compile, device=torch.device(self.kind))):
             raise DeviceError(problem)
@@ -63,7 +61,6 @@ class Machine:
                 threads=self.threads,
                 precision=self.precision,
                 compile=compile,
-                mps=mps,
             )
             for index in range(self.slots)
         ]

@@ -19,16 +19,26 @@ from rich.console import Console
 from tiny import MANIFEST, ask, starter, suggest
 
 from search import cli
-from search.console.ledger import ledger_text
+from search.console.ledger import diagnosis_text
 from search.data.split import Split
-from search.inspecting import doctor
-from search.inspecting.doctor import Ledger, checkpoints_of, examine_study, fix, sweep
+from search.inspecting.doctor import Diagnosis, examine_study, fix
+from search.searching.leftovers import sweep
+from search.searching.study_folder import StudyFolder
+from search.slots.checkpoint_store import CheckpointStore
 from studies import StudyError
 from studies.history import History, read_history
-from studies.lock import LockedError, lock
-from studies.storage import StorageError
+from studies.lock import LockedError
+from studies.storage import StorageError, owned
 
 PART = "123.part"
+
+
+def checkpoints_of(folder: Path, trial: int) -> CheckpointStore:
+    return StudyFolder(folder.parent, folder.name).checkpoints(trial)
+
+
+def place(folder: Path) -> StudyFolder:
+    return StudyFolder(folder.parent, folder.name)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +63,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
         study.fail(3, outcome="diverged", message="nan")
         study.put_back(4)
         checkpoints_of(folder, 4).save(7, b"a state")
-    (folder / "lock").write_text("1\n")  # its process is gone
+    (runs / "studies.db.tiny.lock").write_text("1\n")  # its process is gone
     (folder / "slots.log").touch()
     return runs
 
@@ -65,12 +75,16 @@ def folder(sound: Path, tmp_path: Path) -> Path:
     return tmp_path / "runs" / "tiny"
 
 
-def examine(folder: Path) -> Ledger:
+def examine(folder: Path) -> Diagnosis:
     return examine_study(folder.parent)
 
 
 def history(folder: Path) -> History:
     return read_history("tiny", storage=f"sqlite:///{folder.parent}/studies.db")
+
+
+def url(folder: Path) -> str:
+    return f"sqlite:///{folder.parent}/studies.db"
 
 
 def write(path: Path, text: str = "") -> None:
@@ -94,6 +108,12 @@ def set_attribute(folder: Path, key: str, value: object, *, trial: int = 0) -> N
 
 def set_state(folder: Path, state: str, *, trial: int) -> None:
     change(folder, f"UPDATE trials SET state = '{state}' WHERE number = {trial}")
+
+
+def ask_for(folder: Path, trials: int) -> None:
+    change(folder, f"UPDATE study_user_attributes SET value_json = '{trials}' WHERE key = 'planned'")
+    text = json.dumps({"trials": str(trials)})
+    change(folder, f"UPDATE study_user_attributes SET value_json = '{text}' WHERE key = 'start_0001'")
 
 
 def other_split(folder: Path) -> None:
@@ -123,7 +143,7 @@ TAMPERED: dict[str, tuple[Callable[[Path], object], str, bool]] = {
         lambda f: set_attribute(f, "curve", [{"epoch": 1}, {"epoch": 1}], trial=2), "measured [1, 1]", False,
     ),
     "more trials than were asked for": (
-        lambda f: change(f, "UPDATE study_user_attributes SET value_json = '2' WHERE key = 'most'"),
+        lambda f: ask_for(f, 2),
         "no start asked for more than 2",
         False,
     ),
@@ -133,7 +153,7 @@ TAMPERED: dict[str, tuple[Callable[[Path], object], str, bool]] = {
     "a checkpoint of a pruned trial": (lambda f: checkpoints_of(f, 2).save(3, b""), "trial 2, which is pruned", True),
     "a final checkpoint of a failed trial": (lambda f: checkpoints_of(f, 3).finish(b"x"), "trial 3, which is failed", True),  # noqa: E501
     "a checkpoint of an unknown trial": (lambda f: checkpoints_of(f, 99).save(3, b"x"), "trial 99, which is unknown", True),  # noqa: E501
-    "an empty shelf": (lambda f: checkpoints_of(f, 123456).folder.mkdir(), "trial 123456, which is unknown", True),
+    "an empty folder of checkpoints": (lambda f: checkpoints_of(f, 123456).folder.mkdir(), "trial 123456, which is unknown", True),  # noqa: E501
     "a passing checkpoint of a complete trial": (
         lambda f: write(checkpoints_of(f, 0).folder / "step-00000007.ckpt"), "step-00000007.ckpt is left over", True,
     ),
@@ -165,7 +185,7 @@ def test_the_ledger_of_a_sound_study_is_true(folder: Path) -> None:
     assert (ledger.study, ledger.planned) == ("tiny", 5)
     assert ledger.counts == {"complete": 2, "pruned": 1, "failed": 1, "running": 0, "waiting": 1}
     assert fix(folder.parent) == ()
-    after = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.name != "lock"}
+    after = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     assert after.items() <= before.items()
 
 
@@ -215,9 +235,9 @@ def test_a_search_at_work_is_left_alone(folder: Path) -> None:
     for part in parts:
         write(part)
 
-    with lock(folder / "lock"):
+    with owned(url(folder), study="tiny"):
         ledger = examine(folder)
-        with pytest.raises(LockedError, match=f"process {os.getpid()} already works on this study"):
+        with pytest.raises(LockedError, match=f"process {os.getpid()} already works on study 'tiny'"):
             fix(folder.parent)
 
     assert ledger.findings == ()
@@ -226,34 +246,8 @@ def test_a_search_at_work_is_left_alone(folder: Path) -> None:
     assert len(examine(folder).findings) == 3
 
 
-def test_a_decision_at_work_is_left_alone(folder: Path) -> None:
-    unfinished_report(folder)
-
-    with lock(folder / "retrain.lock"):
-        assert examine(folder).findings == ()
-        assert fix(folder.parent) == ()
-    assert len(examine(folder).findings) == 1
-
-
-def test_a_checkpoint_on_another_host_is_no_fault(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    checkpoints_of(folder, 0).clear()
-    monkeypatch.setattr(doctor.socket, "gethostname", lambda: "another-host")
-    flip_a_bit_of_1 = checkpoints_of(folder, 1).folder / "final.ckpt"
-
-    ledger = examine(folder)
-    write(flip_a_bit_of_1, "damaged, and here")
-
-    assert ledger.findings == ()
-    (note,) = ledger.notes
-    assert note.startswith("not checked, on ")
-    assert note.endswith(": the checkpoints of 1 trials")
-    assert len(examine(folder).findings) == 1
-
-
-def test_a_study_of_other_hosts_only_has_no_files_here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_study_without_files_here_is_checked_by_its_records(folder: Path) -> None:
     shutil.rmtree(folder)
-    assert len(examine(folder).findings) == 3  # the split and two checkpoints
-    monkeypatch.setattr(doctor.socket, "gethostname", lambda: "another-host")
 
     ledger = examine(folder)
 
@@ -274,46 +268,28 @@ def test_what_cannot_be_removed_stays_a_finding(folder: Path, monkeypatch: pytes
     assert len(examine(folder).findings) == 1
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="processes are seen on Linux only")
-def test_a_slot_without_a_supervisor_is_ended(folder: Path) -> None:
-    command = [sys.executable, "-c", "import time; time.sleep(60)", "multiprocessing.forkserver"]
-    with (folder / "slots.log").open("a") as log, subprocess.Popen(command, stdout=log) as slot:
-        try:
-            (finding,) = examine(folder).findings
-            with lock(folder / "retrain.lock"):
-                assert examine(folder).findings == ()
-            assert finding.message == f"process {slot.pid} is a slot without a supervisor"
-            assert fix(folder.parent) == (f"ended process {slot.pid}, a slot without a supervisor",)
-            assert slot.wait(timeout=10) == -9
-        finally:
-            slot.kill()
-    assert examine(folder).findings == ()
-
-
 def test_a_start_sweeps_what_nobody_needs(folder: Path) -> None:
     checkpoints_of(folder, 2).save(1, b"x")
     checkpoints_of(folder, 99).save(1, b"x")
     write(folder / f"split.npz.{PART}")
 
-    shared = sweep(folder, history(folder), alone=False)
-    alone = sweep(folder, history(folder))
+    done = sweep(place(folder), history(folder))
 
-    assert shared == (f"removed the checkpoints in {folder}/trials/00002",)
-    assert alone == (f"removed {folder}/split.npz.{PART}", f"removed the checkpoints in {folder}/trials/00099")
+    assert done == tuple(f"removed {folder}/{name}" for name in (f"split.npz.{PART}", "trials/00002", "trials/00099"))
     assert examine(folder).findings == ()
-    assert sweep(folder, history(folder)) == ()
-    assert sweep(folder / "nowhere", history(folder)) == ()
+    assert sweep(place(folder), history(folder)) == ()
+    assert sweep(StudyFolder(folder, "nowhere"), history(folder)) == ()
 
 
 def test_a_waiting_trial_keeps_what_it_goes_on_from(folder: Path) -> None:
-    sweep(folder, history(folder))
+    sweep(place(folder), history(folder))
     fix(folder.parent)
 
     assert checkpoints_of(folder, 4).newest()[0] == b"a state"
 
 
 def test_the_study_is_named_or_the_last_one(folder: Path) -> None:
-    with starter(f"sqlite:///{folder.parent}/studies.db")("later") as study:
+    with starter(url(folder))("later", provenance={"time": "2030"}) as study:
         study.ask(suggest)
 
     assert examine_study(folder.parent).study == "later"
@@ -335,13 +311,13 @@ def test_the_ledger_is_drawn_line_by_line_and_as_json(folder: Path) -> None:
     ledger = examine(folder)
     drawn = io.StringIO()
 
-    Console(width=60, file=drawn).print(ledger_text(ledger, done=["removed x"]), soft_wrap=True)
+    Console(width=60, file=drawn).print(diagnosis_text(ledger, done=["removed x"]), soft_wrap=True)
     first, orphan, lost, last = drawn.getvalue().splitlines()
 
     assert first == "repaired: removed x"
     assert f"{folder}/trials/00002 is left of trial 2, which is pruned" in orphan
     assert "reproduce 0 --study tiny --keep" in lost
-    assert "2 findings; `cifar-search doctor --study tiny --fix` repairs 1 of them" in last
+    assert "2 problems found; `cifar-search doctor --study tiny --fix` repairs 1 of them" in last
     found = json.loads(json.dumps(ledger.as_json()))
     assert (found["true"], found["study"], found["planned"], found["counts"]["complete"]) == (False, "tiny", 5, 2)
     assert [finding["trial"] for finding in found["findings"]] == [2, 0]
@@ -372,19 +348,19 @@ def test_the_exit_code_says_whether_it_is_true(folder: Path, call: Call) -> None
     code, said = call("doctor", *place, "--json")
     assert (code, json.loads(said)["true"], json.loads(said)["done"]) == (4, False, [])
     code, said = call("doctor", *place, "--fix")
-    assert (code, "repaired: removed the checkpoints in" in said, "the ledger: true" in said) == (0, True, True)
-    with lock(folder / "lock"):
+    assert (code, "repaired: removed " in said, "no problems found" in said) == (0, True, True)
+    with owned(url(folder), study="tiny"):
         assert call("doctor", *place, "--fix")[0] == 4
     (folder / "split.npz").unlink()
     assert call("doctor", *place, "--fix")[0] == 4
 
 
-def test_neither_torch_nor_optuna_is_needed_to_look(folder: Path) -> None:
+def test_torch_is_not_needed_to_look(folder: Path) -> None:
     code = (
         "import sys; from pathlib import Path\n"
         "from search.inspecting.doctor import examine_study\n"
         "assert examine_study(Path(sys.argv[1])).findings == ()\n"
-        "print({'torch', 'optuna'} & {*sys.modules})\n"
+        "print({'torch'} & {*sys.modules})\n"
     )
     command = [sys.executable, "-c", code, folder.parent]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(cli.__file__).parents[2])

@@ -18,10 +18,21 @@ from rich.console import Console
 
 from search import cli
 from search.console.ledger import follow
-from search.inspecting.doctor import checkpoints_of, examine_study
-from search.inspecting.reproduce import Again, Prepared, Reproduced, Request, find_record, reproduce, seed_spread
+from search.inspecting.doctor import examine_study
+from search.inspecting.reproduce import (
+    ComparedEpoch,
+    ReproduceRequest,
+    Reproduction,
+    ReproductionStart,
+    compare_epochs,
+    find_record,
+    judge,
+    reproduce,
+)
+from search.measuring.seed_spread import seed_spread
 from search.searching.provenance import Difference
-from search.searching.setup import Search
+from search.searching.request import Search
+from search.searching.study_folder import StudyFolder
 from search.searching.supervisor import run
 from search.slots.job import Event, Failed, Finished
 from search.slots.machine import DeviceError
@@ -54,13 +65,13 @@ def history(runs: Path) -> History:
     return read_history("smoke", storage=f"sqlite:///{runs}/studies.db")
 
 
-def request(runs: Path, trial: int, **changes: Any) -> Request:
-    return replace(Request(trial=trial, folder=runs, data="synthetic"), **changes)
+def request(runs: Path, trial: int, **changes: Any) -> ReproduceRequest:
+    return replace(ReproduceRequest(trial=trial, folder=runs, data="synthetic"), **changes)
 
 
-def again(runs: Path, trial: int, **changes: Any) -> Reproduced:
+def again(runs: Path, trial: int, **changes: Any) -> Reproduction:
     *_, found = reproduce(request(runs, trial, **changes))
-    assert isinstance(found, Reproduced)
+    assert isinstance(found, Reproduction)
     return found
 
 
@@ -86,8 +97,8 @@ def test_a_trial_is_the_same_to_the_last_bit(searched: Path, trial: int) -> None
 
     first, *epochs, found = reproduce(request(searched, trial))
 
-    assert isinstance(first, Prepared)
-    assert isinstance(found, Reproduced)
+    assert isinstance(first, ReproductionStart)
+    assert isinstance(found, Reproduction)
     assert (first.differences, found.differences) == ((), ())
     assert (found.verdict, found.confirmed, found.same_checkpoint) == ("equal", True, True)
     assert [row.now for row in found.epochs] == [row.then for row in found.epochs]
@@ -116,8 +127,8 @@ def test_another_number_of_threads_is_shown_and_only_nearness_is_asked_for(runs:
 
     first, *_, found = reproduce(request(runs, 1))
 
-    assert isinstance(first, Prepared)
-    assert isinstance(found, Reproduced)
+    assert isinstance(first, ReproductionStart)
+    assert isinstance(found, Reproduction)
     assert f"1 slot of {then['threads']} threads" in first.machine  # as it was, not as this machine would
     assert found.differences == (Difference(name="torch", then="2.9.1", now=here["torch"]),)
     assert found.verdict in ("equal", "within the band")
@@ -135,7 +146,7 @@ def test_a_pruned_trial_is_trained_as_far_as_it_went(runs: Path) -> None:
 
 
 def test_lost_weights_are_made_again_and_kept(runs: Path) -> None:
-    checkpoints_of(runs / "smoke", 0).clear()
+    StudyFolder(runs, "smoke").checkpoints(0).clear()
     assert len(examine_study(runs).findings) == 1
 
     assert again(runs, 0).kept is None
@@ -146,13 +157,13 @@ def test_lost_weights_are_made_again_and_kept(runs: Path) -> None:
 
 def test_other_weights_are_not_kept(runs: Path) -> None:
     change(runs, "UPDATE trial_user_attributes SET value_json = ? WHERE key = 'checkpoint' AND trial_id = 1", '"abcd"')
-    before = checkpoints_of(runs / "smoke", 0).final()
+    before = StudyFolder(runs, "smoke").checkpoints(0).final()
 
     found = again(runs, 0, keep=True)
 
     assert (found.verdict, found.same_checkpoint, found.kept) == ("different", False, False)
     assert found.reason.startswith("the numbers part in the final checkpoint")
-    assert checkpoints_of(runs / "smoke", 0).final() == before
+    assert StudyFolder(runs, "smoke").checkpoints(0).final() == before
 
 
 def test_the_program_draws_it_and_its_exit_code_is_the_verdict(
@@ -239,6 +250,19 @@ def finished(checkpoint: str) -> Finished:
     )
 
 
+def compared(record: TrialRecord, events: Sequence[Event]) -> tuple[list[ComparedEpoch], Finished | Failed | None]:
+    """What the comparison ends with, which takes every event."""
+    remaining = iter(events)
+    comparison = compare_epochs(record, remaining)
+    while True:
+        try:
+            next(comparison)
+        except StopIteration as stop:
+            assert next(remaining, None) is None
+            epochs, end = stop.value
+            return epochs, end
+
+
 @pytest.mark.parametrize(
     ("record", "events", "verdict", "otherwise"),  # where nothing differs, and where something does
     [
@@ -256,14 +280,11 @@ def finished(checkpoint: str) -> Finished:
     ],
 )
 def test_the_verdict(record: TrialRecord, events: Sequence[Event], verdict: str, otherwise: str) -> None:
-    taken = Again(record=record)
-    for event in events:
-        assert not taken.done
-        list(taken.take(event))
+    epochs, end = compared(record, events)
+    same = end.checkpoint_sha256 == record.checkpoint if record.checkpoint and isinstance(end, Finished) else None
 
-    assert taken.done
     for exact, expected in ((True, verdict), (False, otherwise)):
-        assert taken.judged(study="tiny", differences=(), band=0.02, exact=exact).verdict == expected
+        assert judge(record, epochs, end, same_checkpoint=same, band=0.02, exact=exact)[0] == expected
 
 
 def test_the_band_narrows_with_the_images() -> None:
@@ -272,11 +293,13 @@ def test_the_band_narrows_with_the_images() -> None:
 
 
 def test_then_and_now_are_drawn_where_they_differ() -> None:
-    taken = Again(record=COMPLETE)
-    rows = [row for event in (epoch(1), epoch(2, loss=1.5)) for row in taken.take(event)]
+    rows, _ = compared(COMPLETE, [epoch(1), epoch(2, loss=1.5)])
     differences = (Difference(name="threads", then="1", now="2"),)
-    judged = taken.judged(study="tiny", differences=differences, band=0.02, exact=False)
-    prepared = Prepared(study="tiny", trial=4, machine="CPU", data="images", differences=differences)
+    judged = Reproduction(
+        study="tiny", trial=4, verdict="within the band", reason="0.00 points apart", differences=differences,
+        epochs=tuple(rows), band=0.02, same_checkpoint=None,
+    )  # fmt: skip
+    prepared = ReproductionStart(study="tiny", trial=4, machine="CPU", data="images", differences=differences)
     drawn = io.StringIO()
 
     assert follow([prepared, *rows, judged], console=Console(file=drawn, width=60)) is judged
@@ -286,4 +309,4 @@ def test_then_and_now_are_drawn_where_they_differ() -> None:
     assert lines[2] == "epoch 1: equal: 50.00 %, train loss 1.000000000, validation loss 1.000000000"
     assert lines[3] == "epoch 2: then 50.00 %, train loss 1.000000000, validation loss 1.000000000"
     assert lines[4] == "         now  50.00 %, train loss 1.500000000, validation loss 1.000000000"
-    assert lines[5].startswith("within the band: 0.00 points apart in the end, where 2.00 are usual")
+    assert lines[5].startswith("within the band: 0.00 points apart")

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from search.planning import slot_count as packing
-from search.planning.slot_count import Packed, pack, steps
-from search.searching.setup import Opening, Search
+from search.data.sources import find_source
+from search.planning import slot_count
+from search.planning.slot_count import MeasuredCount, find_slot_count, steps, try_counts
 from search.slots.job import Job
-from search.slots.machine import DeviceError, Machine, compile_mode, slots_of
+from search.slots.machine import Machine, survey
 from search.slots.slot_state import SlotError
-from studies import StudyError
 
 SPEEDS = {1: 1000.0, 2: 1500.0, 4: 1800.0, 8: 1900.0, 16: 5000.0}
 
@@ -22,12 +21,12 @@ def machine(*, gpus: int = 0, cores: int = 8) -> Machine:
     return Machine(kind=kind, name="", gpus=gpus, cores=cores, slots=1, threads=cores, precision="float32")
 
 
-def measure(slots: int, *, memory: float = 100.0) -> Packed:
-    return Packed(slots=slots, images_per_second=SPEEDS[slots], memory_mb=memory)
+def measure(slots: int, *, memory: float = 100.0) -> MeasuredCount:
+    return MeasuredCount(slots=slots, images_per_second=SPEEDS[slots], memory_mb=memory)
 
 
 def test_the_last_number_that_gains_a_tenth_is_chosen_and_no_larger_one_is_tried_after_it() -> None:
-    found = pack([1, 2, 4, 8, 16], measure=measure, room_mb=None)
+    found = try_counts([1, 2, 4, 8, 16], measure=measure, room_mb=None)
 
     assert [row.slots for row in found.tried] == [1, 2, 4, 8]
     assert found.best.slots == 4
@@ -36,7 +35,7 @@ def test_the_last_number_that_gains_a_tenth_is_chosen_and_no_larger_one_is_tried
 
 
 def test_slots_that_do_not_fit_into_the_memory_are_never_started() -> None:
-    found = pack([1, 2, 4], measure=measure, room_mb=399.0)
+    found = try_counts([1, 2, 4], measure=measure, room_mb=399.0)
 
     assert [row.slots for row in found.tried] == [1, 2]
     assert found.best.slots == 2
@@ -44,17 +43,17 @@ def test_slots_that_do_not_fit_into_the_memory_are_never_started() -> None:
 
 
 def test_slots_that_fail_together_end_the_search_for_more_but_one_that_fails_alone_is_an_error() -> None:
-    def broken(slots: int, *, most: int) -> Packed:
+    def broken(slots: int, *, most: int) -> MeasuredCount:
         if slots > most:
             raise SlotError("the first steps failed: out of memory\nTraceback")
         return measure(slots)
 
-    found = pack([1, 2, 4], measure=lambda slots: broken(slots, most=2), room_mb=None)
+    found = try_counts([1, 2, 4], measure=lambda slots: broken(slots, most=2), room_mb=None)
 
     assert found.best.slots == 2
     assert "out of memory" in found.end
     with pytest.raises(SlotError, match="out of memory"):
-        pack([1, 2], measure=lambda slots: broken(slots, most=0), room_mb=None)
+        try_counts([1, 2], measure=lambda slots: broken(slots, most=0), room_mb=None)
 
 
 @pytest.mark.parametrize(
@@ -79,30 +78,19 @@ def test_threads_share_the_cores_evenly_and_gpus_get_as_many_slots_each(
 def test_slots_are_measured_on_real_processes_with_their_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    search = Search(trials=3, space="smoke", data="synthetic", folder=tmp_path, device="cpu", slots="auto")
-    opening = Opening.of(search)
+    machine, source = survey("cpu"), find_source("synthetic")
     trial = Job(name="a measurement", candidate=None)  # type: ignore[arg-type] # the stub trains nothing
-    monkeypatch.setattr(packing, "_available_mb", lambda: [1e6])
+    monkeypatch.setattr(slot_count, "free_mb", lambda _: [1e6])
 
-    with packing.packed(
-        opening, trial, split=tmp_path / "split.npz", log=tmp_path / "log", work="stub:work", leaving=lambda: False
-    ) as (chosen, notes, measured):
-        assert chosen.machine.slots == max(steps(opening.machine, most=3))  # a stub's speed grows with their number
-        assert chosen.machine.threads == chosen.machine.cores // chosen.machine.slots
-        assert notes == ()
-        assert "1 slot: 1,000,000 images/s, " in measured[0]
+    count = find_slot_count(
+        machine,
+        trial,
+        settings=lambda machine: machine.settings(source, split=tmp_path / "split.npz"),
+        most=3,
+        log=tmp_path / "log",
+        work="stub:work",
+        leaving=lambda: False,
+    )
 
-
-def test_what_slots_may_be_is_said() -> None:
-    assert (slots_of(None), slots_of("auto"), slots_of("3")) == (None, "auto", 3)
-    for text in ("many", "1.5", ""):
-        with pytest.raises(DeviceError, match="a number from 1, or auto, not"):
-            slots_of(text)
-    with pytest.raises(DeviceError, match="at least 1 slot, not 0"):
-        slots_of("0")
-    with pytest.raises(DeviceError, match="for `run`"):
-        slots_of("auto", auto=False)
-    with pytest.raises(DeviceError, match="default, reduce-overhead, not 'fastest'"):
-        compile_mode("fastest")
-    with pytest.raises(StudyError, match="with --ray give"):
-        Search(ray="auto", slots="auto")
+    assert count.best.slots == max(steps(machine, most=3))  # a stub's speed grows with their number
+    assert "1 slot: 1,000,000 images/s, " in count.lines[0]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from search.searching.progress import Opened
-from search.searching.setup import Search
+from search.searching.request import Search
 from search.searching.supervisor import run
 from studies.history import read_history
 from studies.storage import storage_url

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,12 +11,16 @@ from typing import Any
 import pytest
 
 from search.console.dry_run import lines
+from search.errors import UsageError
 from search.planning.forecast import Forecast
 from search.planning.trial_length import fitted
-from search.searching.dry_run import DryRun, rehearse
-from search.searching.setup import Opening, Search
+from search.searching.dry_run import DryRun, dry_run
+from search.searching.request import Search
+from search.searching.setup import Setup
 from search.slots.machine import DeviceError
 from studies import StudyError
+from studies.storage import owned
+from studies.study import Study
 
 pytestmark = pytest.mark.usefixtures("images")
 
@@ -25,7 +31,15 @@ def ask(folder: Path, **changes: Any) -> Search:
 
 
 def dry(search: Search) -> DryRun:
-    return rehearse(search, retraining=900.0, work="stub:work")
+    return dry_run(search, retraining=900.0, work="stub:work")
+
+
+@contextmanager
+def study(setup: Setup) -> Iterator[Study]:
+    manifest, split = setup.draft()
+    split.save(setup.folder.split)
+    with owned(setup.url, study=setup.name) as storage:
+        yield setup.study(manifest, storage=storage, carry=None)
 
 
 def files(folder: Path) -> dict[Path, bytes]:
@@ -47,12 +61,13 @@ def test_a_dry_run_of_a_new_study_forecasts_and_makes_nothing(tmp_path: Path) ->
 
 
 def test_a_dry_run_of_a_known_study_counts_what_is_left_and_refuses_what_a_start_would(tmp_path: Path) -> None:
-    opening = Opening.of(ask(tmp_path, images=100, epochs=1))
-    with opening.study(opening.manifest()[0]) as study:
-        asked = study.ask(opening.space.suggest)
+    setup = Setup.of(ask(tmp_path, images=100, epochs=1))
+    setup.folder.path.mkdir()
+    with study(setup) as opened:
+        asked = opened.ask(setup.space.suggest)
         assert asked
-        study.report(asked.number, epoch=1, accuracy=0.5)
-        study.complete(asked.number)
+        opened.report(asked.number, epoch=1, accuracy=0.5)
+        opened.complete(asked.number)
     before = files(tmp_path)
 
     found = dry(ask(tmp_path))
@@ -65,27 +80,27 @@ def test_a_dry_run_of_a_known_study_counts_what_is_left_and_refuses_what_a_start
 
 
 def test_a_start_says_how_its_networks_were_compiled(tmp_path: Path) -> None:
-    opening = Opening.of(ask(tmp_path, compile="default", epochs=1))
-    with opening.study(opening.manifest()[0]) as study:
-        assert study.history().starts[0]["compile"] == "default"
+    setup = Setup.of(ask(tmp_path, compile="default", epochs=1))
+    setup.folder.path.mkdir()
+    with study(setup) as opened:
+        assert opened.history().starts[0]["compile"] == "default"
     with pytest.raises(DeviceError, match="reduce-overhead works by CUDA graphs, and this is a CPU"):
         dry(ask(tmp_path, compile="reduce-overhead"))
 
 
 @pytest.mark.parametrize("count", [9, 1801])
 def test_images_that_cannot_be_are_refused_before_anything_is_made(tmp_path: Path, count: int) -> None:
-    with pytest.raises(StudyError, match="from 10, one of each class, to 1,800, not"):
-        Opening.of(ask(tmp_path / "runs", images=count)).manifest()
+    with pytest.raises(UsageError, match="from 10, one of each class, to 1,800, not"):
+        Setup.of(ask(tmp_path / "runs", images=count)).draft()
 
     assert list(tmp_path.iterdir()) == []
 
 
 def test_with_the_images_given_only_the_epochs_are_shortened(tmp_path: Path) -> None:
-    opening = Opening.of(ask(tmp_path / "runs", images=900, minutes=1e-6))
-    opening = replace(opening, space=replace(opening.space, length=None))
+    manifest, _ = Setup.of(ask(tmp_path / "runs", images=900)).draft()
     slow = Forecast(images_per_second=1, flops=1, mean_flops=1, images=1800, whole=1800, pruning=False, learning=False)
 
-    chosen, note = fitted(opening, opening.draft()[0], slow)
+    chosen, note = fitted(manifest, slow, epochs=8, trials=4, minutes=1e-6)
 
     assert (chosen.epochs, chosen.images) == (1, 900)
     assert note.startswith("trials of 1 epoch, not 8 epochs")

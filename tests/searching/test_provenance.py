@@ -37,7 +37,7 @@ MANIFEST = Manifest(
 )  # fmt: skip
 TRIAL = TrialRecord(
     number=0, state="complete", values={}, accuracy=0.5, outcome=None, message=None, epochs=(), curve=(), seed=1,
-    attributes={}, violations={}, baseline=None, started=None, seconds=None, owner="one", attempts=1,
+    attributes={}, violations={}, baseline=None, started=None, seconds=None, start=2, attempts=1,
 )  # fmt: skip
 
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
@@ -150,11 +150,11 @@ def test_only_the_images_and_the_split_of_the_search_will_do(tmp_path: Path) -> 
         check_data(manifest, study="tiny", source=source, split=tmp_path / "none.npz")
 
 
-def test_the_start_of_a_trial_is_that_of_its_owner() -> None:
-    starts = ({"owner": "none"}, {"owner": "one", "threads": "2"})
+def test_the_start_of_a_trial_is_the_one_that_it_names() -> None:
+    starts = ({"threads": "1"}, {"threads": "2"})
 
     assert start_of(TRIAL, starts=starts)["threads"] == "2"
-    assert start_of(replace(TRIAL, owner="other"), starts=starts) == {}
+    assert start_of(replace(TRIAL, start=None), starts=starts) == {}
 
 
 def test_what_differs_is_named_and_what_changes_nothing_is_not() -> None:
@@ -170,8 +170,8 @@ def test_what_differs_is_named_and_what_changes_nothing_is_not() -> None:
 
 @pytest.mark.parametrize(("attempts", "threads", "named"), [(1, "2", False), (2, "1", False), (2, "2", True)])
 def test_a_trial_of_several_starts_may_differ_from_all_of_them(attempts: int, threads: str, named: bool) -> None:
-    then = {"threads": "1", "owner": "one"}
-    starts = (then, {"threads": threads, "owner": "other"})
+    then = {"threads": "1"}
+    starts = (then, {"threads": threads})
 
     found = differences_of(replace(TRIAL, attempts=attempts), then=then, now=then, starts=starts)
 

@@ -23,7 +23,7 @@ from search.networks.count import cost
 from search.planning.catalogue import load
 from search.searching import supervisor
 from search.searching.progress import Closed, Ended, Opened, Progressed, Retried, Started, Update
-from search.searching.setup import Search
+from search.searching.request import Search
 from search.slots.job import Job
 from search.slots.machine import survey
 from search.slots.pool import Slots

@@ -13,8 +13,10 @@ import pytest
 from tiny import ask, check, finish, forked, run, starter
 
 from studies import StudyError
-from studies.audit import Finding, repair, violations_of
+from studies.audit import Finding, violations_of
 from studies.history import History, Loss, read_history
+from studies.storage import owned
+from studies.study import put_back_running
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +35,8 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Iterator[History]:
         yield study.history()
 
 
-def findings(history: History, **living: bool) -> list[Finding]:
-    return violations_of(history, living=lambda _: living.get("living", True))
+def findings(history: History) -> list[Finding]:
+    return violations_of(history, searching=True)
 
 
 def test_true_records(history: History) -> None:
@@ -73,32 +75,28 @@ def test_broken_rule(history: History, number: int, changes: dict[str, Any], rul
 
 
 def test_more_trials_than_any_start_asked_for(history: History) -> None:
-    (finding,) = findings(replace(history, most=4))
+    (finding,) = findings(replace(history, planned=4, starts=({"trials": "3"},)))
     assert (finding.rule, finding.trial) == ("no more trials than were asked for", None)
     assert "5 trials were begun, and no start asked for more than 4" in finding.message
 
 
-def test_running_without_a_supervisor_is_found_and_repaired(tmp_path: Path) -> None:
+def test_running_without_a_search_is_found_and_repaired(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/studies.db"
 
     def die() -> None:
-        study = starter(url)(trials=2)
-        ask(study), study.report(ask(study).number, epoch=1, accuracy=0.5)
-        os.kill(os.getpid(), signal.SIGKILL)
+        with starter(url)(trials=2) as study:
+            ask(study), study.report(ask(study).number, epoch=1, accuracy=0.5)
+            os.kill(os.getpid(), signal.SIGKILL)
 
     assert forked(die) == -signal.SIGKILL
-    found = violations_of(read_history("tiny", storage=url), living=lambda _: False)
+    found = violations_of(read_history("tiny", storage=url), searching=False)
     assert [(finding.trial, finding.fixable) for finding in found] == [(0, True), (1, True)]
-    assert "supervisor (process " in found[0].message
-    assert repair("tiny", storage=url) == ("trial 0 waits for the next start", "trial 1 waits for the next start")
-    assert repair("tiny", storage=url) == ()
+    with owned(url, study="tiny") as storage:
+        assert put_back_running("tiny", storage=storage) == (0, 1)
+        assert put_back_running("tiny", storage=storage) == ()
+        with pytest.raises(StudyError, match="no study 'tinny'; did you mean 'tiny'"):
+            put_back_running("tinny", storage=storage)
     with starter(url)(trials=2) as study:
         assert study.recovered == ()
         run(study)
     check(url)
-
-
-def test_repair_of_an_unknown_study(tmp_path: Path) -> None:
-    starter(f"sqlite:///{tmp_path}/studies.db")("fast").__exit__()
-    with pytest.raises(StudyError, match="no study 'fats'; did you mean 'fast'"):
-        repair("fats", storage=f"sqlite:///{tmp_path}/studies.db")

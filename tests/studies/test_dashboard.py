@@ -19,7 +19,7 @@ import pytest
 
 from studies.dashboard import publish, serve
 from studies.manifest import Manifest
-from studies.storage import StorageError
+from studies.storage import StorageError, owned
 from studies.study import open_study
 
 PROGRAM = Path(sys.executable).with_name("cifar-search")
@@ -38,20 +38,21 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one finished study that has a note, a picture and a report."""
     folder = tmp_path_factory.mktemp("runs")
     url = f"sqlite:///{folder}/studies.db"
-    with open_study(
-        "tiny", storage=url, sampler="random", pruner="none", trials=1, manifest=MANIFEST, conditional=False,
-        differences=lambda *_: [],
-    ) as study:  # fmt: skip
-        asked = study.ask(lambda trial: {"rate": trial.suggest_float("rate", 0, 1)})
-        study.note(asked.number, parameters=1234)
-        for epoch in range(1, MANIFEST.epochs + 1):
-            study.report(asked.number, epoch=epoch, accuracy=0.75)
-        study.complete(asked.number)
     (folder / "losses.png").write_bytes(PIXEL)
     (folder / "report.md").write_text("# The answer\n")
-    publish(
-        "tiny", storage=url, runs=folder, note="**Best: trial 0**", files=[folder / "losses.png", folder / "report.md"]
-    )
+    files = [folder / "losses.png", folder / "report.md"]
+    with owned(url, study="tiny") as storage:
+        study = open_study(
+            "tiny", storage=storage, url=url, sampler="random", pruner="none", trials=1, manifest=MANIFEST,
+            conditional=False, differences=lambda *_: [],
+        )  # fmt: skip
+        asked = study.ask(lambda trial: {"rate": trial.suggest_float("rate", 0, 1)})
+        assert asked
+        for epoch in range(1, MANIFEST.epochs + 1):
+            study.report(asked.number, epoch=epoch, accuracy=0.75)
+        study.complete(asked.number, parameters=1234)
+        study.show_best(study.history().trials[0])
+        publish("tiny", storage=storage, runs=folder, note="**Best: trial 0**", files=files)
     return folder
 
 
@@ -129,7 +130,8 @@ def test_no_other_address_of_this_machine_answers(port: int) -> None:
 
 
 def test_a_second_note_takes_the_place_of_the_first(port: int, runs: Path) -> None:
-    publish("tiny", storage=f"sqlite:///{runs}/studies.db", runs=runs, note="shorter", files=[])
+    with owned(f"sqlite:///{runs}/studies.db", study="tiny") as storage:
+        publish("tiny", storage=storage, runs=runs, note="shorter", files=[])
 
     assert study(port)["note"]["body"] == "shorter"
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
-import time
+import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+import optuna
 import pytest
-from sqlalchemy import Connection, event
-from tiny import MANIFEST, SHA256, ask, database, finish, forked, run, starter, suggest
+from tiny import MANIFEST, SHA256, ask, database, forked, run, starter
 
 from studies import StudyError
-from studies.history import History, Reader, read_history, study_names
-from studies.storage import StorageError, reading
+from studies.history import History, find_history, latest_study, read_history
+from studies.storage import StorageError, opened
+
+ASSETS = Path(__file__).parents[1] / "assets"
 
 
 @pytest.fixture
@@ -29,10 +31,9 @@ def test_every_state_is_read_back(url: str, tmp_path: Path) -> None:
         study.enqueue([("known", {"rate": 0.25})])
         for accuracy in (0.5, 0.9, 0.9, 0.7):
             number = ask(study).number
-            study.note(number, parameters=1000 + number)
             study.report(number, epoch=1, accuracy=accuracy - 0.1)
             study.report(number, epoch=2, accuracy=accuracy)
-            study.complete(number, checkpoint=SHA256)
+            study.complete(number, checkpoint=SHA256, parameters=1000 + number)
         number = ask(study).number
         study.report(number, epoch=1, accuracy=0.3)
         study.prune(number)
@@ -58,50 +59,20 @@ def test_every_state_is_read_back(url: str, tmp_path: Path) -> None:
     assert 0 <= first.seconds < 60
     running = history.trials[6]
     assert (running.state, running.accuracy, running.seconds) == ("running", 0.4, None)
-    assert running.owner is not None
-    assert history.starts == ({"host": "here", "owner": running.owner},)
-    owner = history.supervisors[running.owner]
-    assert (owner.pid, owner.host) == (os.getpid(), running.place)
+    assert (running.start, history.starts) == (1, ({"host": "here", "trials": "20"},))
     (loss,) = history.trials[7].losses
     assert (loss.attempt, loss.outcome, loss.message) == (1, "hung", "silent")
-    assert read_history("tiny", storage=url).supervisors == {}  # it has left
 
 
-def test_finished_trials_are_read_once(url: str) -> None:
-    with starter(url)(trials=30) as study:
-        for _ in range(10):
-            finish(study, ask(study))
-        reader = Reader("tiny", study_id=study._seat.reader.study_id)
-        rows = []
-
-        def count(_connection: Connection, cursor: object, statement: str, *_: object) -> None:
-            rows.append(statement)
-
-        with reading(url) as connection:
-            event.listen(connection.engine, "after_cursor_execute", count)
-            first = reader.trials(connection)
-        asked, statements = ask(study), len(rows)
-        study.report(asked.number, epoch=1, accuracy=0.5)
-        with reading(url) as connection:
-            second = reader.trials(connection)
-            assert [new is old for new, old in zip(second, first, strict=False)] == [True] * 10
-            assert (len(second), statements) == (11, 5)
-        finish(study, asked)
-        with reading(url) as connection:
-            assert reader.trials(connection)[10].state == "complete"
-            assert reader.trials(connection) == study.history().trials
-
-
-def test_trials_from_before_attempts_were_counted(url: str) -> None:
-    """An earlier version kept the values and the seed by themselves."""
-    with starter(url)() as study:
-        trial = study._seat.study.ask()
-        trial.set_user_attr("values", suggest(trial))
-        trial.set_user_attr("seed", 7)
-        trial.set_user_attr("flops", 1e6)
-        study._seat.study.tell(trial, 0.5)
-        (record,) = study.history().trials
-    assert (record.values["fixed"], record.seed, record.attributes, record.attempts) == ("relu", 7, {"flops": 1e6}, 0)
+def test_a_study_of_format_1_is_read(tmp_path: Path) -> None:
+    """Made by the version before there was a format number (commit 3becf19); see tests/assets/README.md."""
+    shutil.copy(ASSETS / "format-1.db", tmp_path / "studies.db")
+    history = read_history("smoke", storage=f"sqlite:///{tmp_path}/studies.db")
+    assert (history.manifest.format, history.counts["complete"]) == (1, 5)
+    assert history.best is not None
+    assert (history.best.number, history.best.accuracy) == (3, 0.715)
+    assert history.trials[0].baseline == "tiny"
+    assert len(history.trials[0].curve) == 2
 
 
 def test_nothing_complete_has_no_best() -> None:
@@ -109,29 +80,35 @@ def test_nothing_complete_has_no_best() -> None:
     assert (empty.best, empty.top(3)) == (None, ())
 
 
-def test_names_and_the_unknown_one(url: str, tmp_path: Path) -> None:
+def test_the_latest_study_and_the_unknown_one(url: str, tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="there is no database"):
-        study_names(f"sqlite:///{tmp_path}/other.db")
-    starter(url)("fast").__exit__()
-    starter(url)("cnn").__exit__()
-    assert study_names(url) == ("fast", "cnn")
-    with pytest.raises(StudyError, match=r"no study 'fats'; did you mean 'fast'\? known: fast, cnn"):
+        latest_study(f"sqlite:///{tmp_path}/other.db")
+    assert (latest_study(url), find_history("fast", storage=url)) == (None, None)
+    for name, time in (("fast", "2026-01-02"), ("cnn", "2026-01-01")):
+        with starter(url)(name, provenance={"time": time}):
+            pass
+    with opened(url) as storage:
+        optuna.create_study(study_name="foreign", storage=storage)
+    assert latest_study(url) == "fast"
+    with pytest.raises(StudyError, match=r"no study 'fats'; did you mean 'fast'\? known: fast, cnn, foreign"):
         read_history("fats", storage=url)
+    assert find_history("fats", storage=url) is None
+    assert find_history("fats", storage=f"sqlite:///{tmp_path}/other.db") is None
 
 
 def test_reads_while_another_process_writes(url: str) -> None:
-    starter(url)().__exit__()
+    with starter(url)():
+        pass
     pid = os.fork()
     if not pid:
         os._exit(forked(partial(_write, url)))
-    seen = []
-    deadline = time.monotonic() + 30
-    while len(seen) < 50 and time.monotonic() < deadline:
+    seen: list[History] = []
+    while os.waitpid(pid, os.WNOHANG) == (0, 0):
         seen.append(read_history("tiny", storage=url))
-    assert os.waitpid(pid, 0)[1] == 0
+    seen.append(read_history("tiny", storage=url))
+    assert len(seen[-1].trials) == 20
     lengths = [len(history.trials) for history in seen]
     assert lengths == sorted(lengths)
-    assert lengths[-1] > lengths[0]
     assert all(
         len(trial.epochs) == len(trial.curve) == MANIFEST.epochs
         for history in seen

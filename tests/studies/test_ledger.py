@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 
 from studies import StudyError
 from studies.ledger import Opening, openings, record_opening
-from studies.storage import opened
+from studies.storage import opened, owned
 
 
 @pytest.fixture
@@ -22,10 +21,11 @@ def url(tmp_path: Path) -> str:
     return url
 
 
-def record(url: str, trial: int) -> Opening:
-    return record_opening(
-        "tiny", storage=url, candidate_trial=trial, weights_sha256=["ab" * 32, "cd" * 32], seeds=[1, 2]
-    )
+def record(url: str, trial: int, *, study: str = "tiny") -> Opening:
+    with owned(url, study=study) as storage:
+        return record_opening(
+            study, storage=storage, candidate_trial=trial, weights_sha256=["ab" * 32, "cd" * 32], seeds=[1, 2]
+        )
 
 
 def test_openings_are_added_in_order(url: str) -> None:
@@ -37,17 +37,8 @@ def test_openings_are_added_in_order(url: str) -> None:
     assert datetime.fromisoformat(first.time).utcoffset() == timedelta(0)
 
 
-def test_openings_at_once_all_stay(url: str) -> None:
-    with ThreadPoolExecutor(4) as pool:
-        recorded = list(pool.map(lambda trial: record(url, trial), range(8)))
-    kept = openings("tiny", storage=url)
-    assert sorted(recorded, key=lambda opening: opening.number) == list(kept)
-    assert [opening.number for opening in kept] == list(range(1, 9))
-    assert {opening.candidate_trial for opening in kept} == set(range(8))
-
-
 def test_ledger_of_an_unknown_study(url: str) -> None:
     with pytest.raises(StudyError, match=r"no study 'tinny'; did you mean 'tiny'\?"):
-        record_opening("tinny", storage=url, candidate_trial=0, weights_sha256=[], seeds=[])
+        record(url, 0, study="tinny")
     with pytest.raises(StudyError, match="no study 'tinny'"):
         openings("tinny", storage=url)

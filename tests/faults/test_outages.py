@@ -1,8 +1,7 @@
-"""Several searches on one study in PostgreSQL, and a database that goes away: nothing lost, nothing twice."""
+"""A study in PostgreSQL: one search at a time, and a database that goes away: nothing lost, nothing twice."""
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from pathlib import Path
@@ -21,27 +20,20 @@ def place(warm: Zygote, tmp_path: Path, postgres: Postgres) -> Place:
     return Place.at(tmp_path, warm=warm, storage=postgres.database())
 
 
-@pytest.mark.fault("two searches on one PostgreSQL study", then="both work; exactly --trials finished")
-@pytest.mark.parametrize("slots", [pytest.param(1, marks=pytest.mark.slow), 4])
-def test_two_searches_share_a_study(place: Place, slots: int) -> None:
-    both = [place.start(trials=9, slots=slots, STUB_PACE="0.01") for _ in range(2)]
+@pytest.mark.fault("two searches on one PostgreSQL study", then="exit 4, the second is told the process of the first")
+def test_a_second_search_is_refused_and_starts_when_the_first_is_dead(place: Place, tmp_path: Path) -> None:
+    first = place.start(STUB_PACE="0.3")
+    first.until("trial 0 starts")
+    elsewhere = Place.at(tmp_path / "elsewhere", warm=place.warm, storage=place.storage)  # another folder of runs
+    second = elsewhere.start()
 
-    assert [start.end() for start in both] == [0, 0], [start.output for start in both]
-    history = place.check(trials=9)
-    assert len({trial.owner for trial in history.trials}) == 2
-
-
-@pytest.mark.fault("one of two searches is killed", then="the other takes its trials over; exactly --trials finished")
-@pytest.mark.slow
-def test_the_other_search_takes_over(place: Place) -> None:
-    first = place.start(trials=6, slots=1, STUB_PACE="1")  # so slow that it is killed within trial 0
-    first.until("trial 0 epoch 1/3")
-    second = place.start(trials=6, slots=1, STUB_PACE="0.1")
-    second.until("starts")
+    assert second.end() == 4, second.output
+    assert f"process {first.pid} on " in second.output
+    assert "already works on study 'smoke'" in second.output
     first.kill()
-
-    assert second.end() == 0, second.output
-    assert max(trial.attempts for trial in place.check(trials=6).trials) == 2
+    first.end()
+    place.finish()
+    place.check()
 
 
 def restart_under_load(place: Place, postgres: Postgres, *, restarts: int) -> None:
@@ -104,24 +96,6 @@ def test_a_signal_in_an_outage(place: Place, postgres: Postgres) -> None:
     again = place.start(trials=8)
     assert again.end() == 0, again.output
     place.check(trials=8)
-
-
-@pytest.mark.fault("a laptop with one of two searches sleeps", then="what it missed is not told twice; it goes on")
-@pytest.mark.slow
-def test_a_search_that_was_taken_over_goes_on(place: Place) -> None:
-    first = place.start(trials=6, slots=1, STUB_PACE="0.1", OWNER_GRACE="2")
-    first.until("trial 0 epoch 1/3")
-    everything = first.left()
-    for pid in everything:
-        os.kill(pid, signal.SIGSTOP)
-    second = place.start(trials=6, slots=1, STUB_PACE="0.1", OWNER_GRACE="2")
-    second.until("trial 0 starts")
-    for pid in everything:
-        os.kill(pid, signal.SIGCONT)
-
-    assert [first.end(), second.end()] == [0, 0], first.output + second.output
-    assert "trial 0 waits for another attempt: " in first.output
-    place.check(trials=6)
 
 
 @pytest.mark.fault("a password in the storage's URL", then="shown in no output, file, error, study or process list")
