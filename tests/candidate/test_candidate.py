@@ -101,9 +101,9 @@ def test_a_gap_in_the_numbers_is_refused() -> None:
 def test_every_broken_rule_of_a_part_is_said_with_its_value() -> None:
     message = refusal(fast(stages=5, dropout=1.0, activation="tanh"))
     assert message.splitlines() == [
-        "architecture.stages: Input should be less than or equal to 4, not 5",
-        "architecture.activation: Input should be 'relu', 'gelu' or 'silu', not 'tanh'",
-        "architecture.dropout: Input should be less than 1, not 1.0",
+        "architecture.stages: must be at most 4, not 5",
+        "architecture.activation: must be relu, gelu or silu, not 'tanh'",
+        "architecture.dropout: must be below 1, not 1.0",
     ]
 
 
