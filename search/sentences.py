@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails  # --help need not wait for it
+
+Value = str | int | float | bool
+
+Check = Callable[[Value], str | None]
+"""Says in such a sentence what is wrong with a value, or None."""
 
 MAPPING = "must be a mapping of names to values"
 INTEGER = "must be an integer, without a point or an exponent"

@@ -10,7 +10,7 @@ from decimal import Decimal
 from random import Random
 from typing import Any, Protocol
 
-Value = str | int | float | bool
+from search.sentences import Value as Value
 
 MOST_STEPS = 1_000_000  # in one range; also keeps the decimal remainder far from its 28 digits
 LARGEST_INTEGER = 2**53  # Optuna keeps integers as floats, which are exact up to here
@@ -19,7 +19,7 @@ Fault = tuple[str, str, object]
 """The field at fault, the rule it breaks, the actual value."""
 
 
-class Trial(Protocol):
+class SuggestingTrial(Protocol):
     """The part of `optuna.Trial` that a space needs."""
 
     def suggest_float(
@@ -39,8 +39,22 @@ class KindError(ValueError):
         super().__init__("; ".join(f"{rule}, not {value!r}" for _, rule, value in self.faults))
 
 
+class _Range:
+    """What Float and Integer have in common."""
+
+    low: float
+    high: float
+    log: bool
+    step: float | None
+
+    def describe(self) -> str:
+        """`0.001 .. 0.1, log` or `16 .. 64, step 16`."""
+        step = "" if self.step is None or (isinstance(self, Integer) and self.step == 1) else f", step {self.step}"
+        return f"{self.low} .. {self.high}" + (", log" if self.log else step)
+
+
 @dataclass(frozen=True)
-class Float:
+class Float(_Range):
     """A real number between two bounds, both included; evenly, by logarithm, or in steps."""
 
     low: float
@@ -54,7 +68,7 @@ class Float:
         object.__setattr__(self, "step", None if self.step is None else float(self.step))
         _refuse(_range_faults(self.low, self.high, log=self.log, step=self.step))
 
-    def suggest(self, name: str, trial: Trial) -> float:
+    def suggest(self, name: str, trial: SuggestingTrial) -> float:
         """Let the sampler of the study choose."""
         return trial.suggest_float(name, self.low, self.high, step=self.step, log=self.log)
 
@@ -76,14 +90,9 @@ class Float:
         steps = (value - self.low) / self.step if self.step is not None else 0.0
         return abs(steps - round(steps)) < 1e-8  # Optuna's own tolerance
 
-    def describe(self) -> str:
-        """`0.001 .. 0.1, log`."""
-        step = "" if self.step is None else f", step {self.step}"
-        return f"{self.low} .. {self.high}" + (", log" if self.log else step)
-
 
 @dataclass(frozen=True)
-class Integer:
+class Integer(_Range):
     """A whole number between two bounds, both included; evenly, by logarithm, or in steps."""
 
     low: int
@@ -98,7 +107,7 @@ class Integer:
         step = None if self.log and self.step == 1 else self.step
         _refuse(_range_faults(self.low, self.high, log=self.log, step=step))
 
-    def suggest(self, name: str, trial: Trial) -> int:
+    def suggest(self, name: str, trial: SuggestingTrial) -> int:
         """Let the sampler of the study choose."""
         return trial.suggest_int(name, self.low, self.high, step=self.step, log=self.log)
 
@@ -114,67 +123,51 @@ class Integer:
         """Whether the study could suggest this value; 4.0 and true are no integers."""
         return type(value) is int and self.low <= value <= self.high and (value - self.low) % self.step == 0
 
-    def describe(self) -> str:
-        """`16 .. 64, step 16`."""
-        step = "" if self.step == 1 else f", step {self.step}"
-        return f"{self.low} .. {self.high}" + (", log" if self.log else step)
-
 
 @dataclass(frozen=True)
-class Choice:
-    """One of several options without an order."""
+class _Options:
+    """What Choice and Ordered have in common."""
 
     options: tuple[Value, ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "options", _options(self.options, least=1))
+        least = 2 if isinstance(self, Ordered) else 1
+        object.__setattr__(self, "options", _checked_options(self.options, least=least))
 
-    def suggest(self, name: str, trial: Trial) -> Value:
+    def sample(self, rng: Random) -> Value:
+        """Draw at random, without a study."""
+        return rng.choice(self.options)
+
+    def contains(self, value: Value) -> bool:
+        """Whether this is one of the options; true is not 1."""
+        return any(same(option, value) for option in self.options)
+
+    def describe(self) -> str:
+        """`relu | gelu` or `16 < 32 < 64`."""
+        return (" < " if isinstance(self, Ordered) else " | ").join(map(shown, self.options))
+
+
+@dataclass(frozen=True)
+class Choice(_Options):
+    """One of several options without an order."""
+
+    def suggest(self, name: str, trial: SuggestingTrial) -> Value:
         """Let the sampler of the study choose."""
         chosen: Value = trial.suggest_categorical(name, self.options)
         return chosen
 
-    def sample(self, rng: Random) -> Value:
-        """Draw at random, without a study."""
-        return rng.choice(self.options)
-
-    def contains(self, value: Value) -> bool:
-        """Whether this is one of the options; true is not 1."""
-        return any(same(option, value) for option in self.options)
-
-    def describe(self) -> str:
-        """`relu | gelu`."""
-        return " | ".join(shown(option) for option in self.options)
-
 
 @dataclass(frozen=True)
-class Ordered:
+class Ordered(_Options):
     """One of several options in an order; the sampler sees their positions, so that it learns from neighbours."""
 
-    options: tuple[Value, ...]
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "options", _options(self.options, least=2))
-
-    def suggest(self, name: str, trial: Trial) -> Value:
+    def suggest(self, name: str, trial: SuggestingTrial) -> Value:
         """Let the sampler of the study choose a position; the option there."""
         return self.options[trial.suggest_int(name, 0, len(self.options) - 1)]
 
-    def sample(self, rng: Random) -> Value:
-        """Draw at random, without a study."""
-        return rng.choice(self.options)
-
-    def contains(self, value: Value) -> bool:
-        """Whether this is one of the options; true is not 1."""
-        return any(same(option, value) for option in self.options)
-
     def position(self, option: Value) -> int:
-        """Where this option stands, from 0: what the study keeps of it."""
-        return next(position for position, known in enumerate(self.options) if same(known, option))
-
-    def describe(self) -> str:
-        """`16 < 32 < 64`."""
-        return " < ".join(shown(option) for option in self.options)
+        """The index of this option: what the study keeps of it."""
+        return next(index for index, known in enumerate(self.options) if same(known, option))
 
 
 @dataclass(frozen=True)
@@ -183,7 +176,7 @@ class Fixed:
 
     value: Value
 
-    def suggest(self, name: str, trial: Trial) -> Value:  # noqa: ARG002
+    def suggest(self, name: str, trial: SuggestingTrial) -> Value:  # noqa: ARG002
         """The value."""
         return self.value
 
@@ -203,11 +196,7 @@ class Fixed:
 Kind = Float | Integer | Choice | Ordered | Fixed
 
 KINDS: dict[str, type[Float] | type[Integer] | type[Choice] | type[Ordered] | type[Fixed]] = {
-    "float": Float,
-    "integer": Integer,
-    "choice": Choice,
-    "ordered": Ordered,
-    "fixed": Fixed,
+    kind.__name__.lower(): kind for kind in (Float, Integer, Choice, Ordered, Fixed)
 }
 
 
@@ -249,7 +238,7 @@ def condition_text(when: Mapping[str, Iterable[Value]]) -> str:
     return "when " + " and ".join(f"{name} is {' or '.join(map(shown, options))}" for name, options in when.items())
 
 
-def _options(given: Iterable[Value], *, least: int) -> tuple[Value, ...]:
+def _checked_options(given: Iterable[Value], *, least: int) -> tuple[Value, ...]:
     options = tuple(given)
     if len(options) < least:
         some = "one option" if least == 1 else f"{least} options (a single value is written plainly)"

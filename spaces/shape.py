@@ -1,4 +1,4 @@
-"""The form of a space file: which names it may have, of which types, in the words of its messages."""
+"""The form of a space file: which names it may have, and of which types."""
 
 from __future__ import annotations
 
@@ -6,18 +6,22 @@ from collections.abc import Sequence
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import PydanticCustomError
 
+from search.sentences import Value, sentence
 from spaces.document import Document, Place, dotted, nearest
-from spaces.parameter import Choice, Float, Integer, Kind, Ordered, Value
-
-MOST_BETWEEN = 64  # values of an integer range that are all checked, not only its ends
+from spaces.parameter import Choice, Float, Integer, Kind, Ordered
 
 
 def _single(value: Any) -> Any:
     if not isinstance(value, (str, int, float, bool)):
-        raise PydanticCustomError("single", "must be a single value")
+        raise ValueError("must be a single value")
     return value
+
+
+def _pair(bounds: list[Any]) -> list[Any]:
+    if len(bounds) != 2:
+        raise ValueError("must be [low, high]")
+    return bounds
 
 
 class Shape(BaseModel):
@@ -45,82 +49,54 @@ class FileShape(Shape):
     baselines: dict[str, dict[str, Any]] = {}
 
 
-class FloatShape(Shape):
-    bounds: Annotated[list[float], Field(alias="float", min_length=2, max_length=2)]
+class KindShape(Shape):
+    """What varies; `given` are the values that the file names, and stands there under the name of the kind."""
+
+    given: Sequence[Value]
+    when: dict[str, Any] = {}
+
+    def kind(self) -> Kind:
+        """Raises KindError."""
+        raise NotImplementedError
+
+
+class FloatShape(KindShape):
+    given: Annotated[list[float], Field(alias="float"), AfterValidator(_pair)]
     log: bool = False
     step: float | None = None
-    when: dict[str, Any] = {}
 
     def kind(self) -> Kind:
-        """Raises KindError."""
-        return Float(self.bounds[0], self.bounds[1], log=self.log, step=self.step)
-
-    def values(self) -> tuple[Sequence[Value], Sequence[Value]]:
-        """The values to check one by one, and those that stand for each other."""
-        return self.bounds, ()
+        low, high = self.given
+        return Float(low, high, log=self.log, step=self.step)
 
 
-class IntegerShape(Shape):
-    bounds: Annotated[list[int], Field(alias="integer", min_length=2, max_length=2)]
+class IntegerShape(KindShape):
+    given: Annotated[list[int], Field(alias="integer"), AfterValidator(_pair)]
     log: bool = False
-    step: int | None = None
-    when: dict[str, Any] = {}
+    step: int = 1
 
     def kind(self) -> Kind:
-        """Raises KindError."""
-        return Integer(self.bounds[0], self.bounds[1], log=self.log, step=1 if self.step is None else self.step)
-
-    def values(self) -> tuple[Sequence[Value], Sequence[Value]]:
-        """Both ends, and what lies between them if that is little."""
-        between = range(self.bounds[0], self.bounds[1], max(self.step or 1, 1))[1:]
-        return self.bounds, between if len(between) <= MOST_BETWEEN else ()
+        low, high = self.given
+        return Integer(low, high, log=self.log, step=self.step)
 
 
-Options = list[Annotated[Any, AfterValidator(_single)]]
-
-
-class ChoiceShape(Shape):
-    options: Annotated[Options, Field(alias="choice")]
-    when: dict[str, Any] = {}
+class ChoiceShape(KindShape):
+    given: Annotated[list[Annotated[Any, AfterValidator(_single)]], Field(alias="choice")]
 
     def kind(self) -> Kind:
-        """Raises KindError."""
-        return Choice(tuple(self.options))
-
-    def values(self) -> tuple[Sequence[Value], Sequence[Value]]:
-        """Every option."""
-        return self.options, ()
+        return Choice(tuple(self.given))
 
 
-class OrderedShape(ChoiceShape):
-    options: Annotated[Options, Field(alias="ordered")]
+class OrderedShape(KindShape):
+    given: Annotated[list[Annotated[Any, AfterValidator(_single)]], Field(alias="ordered")]
 
     def kind(self) -> Kind:
-        """Raises KindError."""
-        return Ordered(tuple(self.options))
+        return Ordered(tuple(self.given))
 
 
-KIND_SHAPES: dict[str, type[FloatShape] | type[IntegerShape] | type[ChoiceShape]] = {
-    "float": FloatShape,
-    "integer": IntegerShape,
-    "choice": ChoiceShape,
-    "ordered": OrderedShape,
-}
-
-_RULES = {  # pydantic's types of error
-    "bool_type": "must be true or false",
-    "dict_type": "must be a mapping of names to values",
-    "float_type": "must be a number, without quotes or a unit",
-    "int_from_float": "must be an integer, without a point or an exponent",
-    "int_type": "must be an integer, without a point or an exponent",
-    "list_type": "must be a list in [ ]",
-    "missing": "is missing",
-    "model_type": "must be a mapping of names to values",
-    "string_too_short": "must not be empty",
-    "string_type": "must be text (in quotes, if it looks like a number)",
-    "too_long": "must be [low, high]",
-    "too_short": "must be [low, high]",
-}
+KIND_SHAPES: dict[str, type[KindShape]] = {
+    "float": FloatShape, "integer": IntegerShape, "choice": ChoiceShape, "ordered": OrderedShape,
+}  # fmt: skip
 
 ShapeT = TypeVar("ShapeT", bound=Shape)
 
@@ -130,17 +106,18 @@ def shaped(document: Document, shape: type[ShapeT], place: Place) -> ShapeT | No
     try:
         return shape.model_validate(document.at(place))
     except ValidationError as error:
-        for mistake in error.errors(include_url=False, include_context=False):
+        for mistake in error.errors(include_url=False):
             at = (*place, *mistake["loc"])
-            if mistake["type"] == "extra_forbidden":
-                document.add(at, f"{dotted(at)} is not a name here", hint=nearest(str(at[-1]), _names(shape, at)))
-            else:
-                rule = _RULES.get(mistake["type"], mistake["msg"].replace("Input should", "must"))
-                document.add(at, f"{dotted(at)} {rule}", None if mistake["type"] == "missing" else mistake["input"])
+            unknown, missing = mistake["type"] == "extra_forbidden", mistake["type"] == "missing"
+            value = None if unknown or missing else mistake["input"]
+            document.add(
+                at, f"{dotted(at)} {sentence(mistake)}", value, nearest(str(at[-1]), _names(shape, at)) * unknown
+            )
         return None
 
 
 def _names(shape: type[Shape], place: Place) -> list[str]:
+    """The names that may stand beside the one at this place."""
     parts: dict[str | int, type[Shape]] = {"length": LengthShape, "constraints": LimitShape}
     owner = parts.get(place[0], shape) if len(place) > 1 else shape
     return [field.alias or name for name, field in owner.model_fields.items()]

@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 
 from search.errors import UserError
-from spaces.parameter import KINDS, Fixed, Kind, Ordered, Parameter, Trial, Value, condition_text
+from spaces.parameter import KINDS, Fixed, Kind, Ordered, Parameter, SuggestingTrial, Value, condition_text
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class SpaceError(UserError):
 
 
 @dataclass(frozen=True)
-class Length:
+class TrainingLength:
     """How long to train, epochs."""
 
     trial: int
@@ -78,7 +78,7 @@ class Space:
     source: str  # where the text came from
     description: str
     family: str
-    length: Length | None
+    length: TrainingLength | None
     parameters: tuple[Parameter, ...]  # a condition names only parameters before its own
     constraints: tuple[Constraint, ...] = ()
     baselines: tuple[Baseline, ...] = ()
@@ -95,7 +95,7 @@ class Space:
         """Whether some parameters are there only sometimes (samplers want to know)."""
         return any(parameter.when for parameter in self.parameters)
 
-    def suggest(self, trial: Trial) -> dict[str, Value]:
+    def suggest(self, trial: SuggestingTrial) -> dict[str, Value]:
         """Values chosen by the study, the fixed ones included; inactive parameters are absent."""
         return self._draw(lambda parameter: parameter.kind.suggest(parameter.name, trial))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import cache
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
@@ -13,12 +12,7 @@ from pydantic.fields import FieldInfo
 from search.candidate.architecture import FAMILIES
 from search.candidate.fields import MOST_STAGES
 from search.candidate.recipe import Recipe
-from search.sentences import sentence
-
-Value = str | int | float | bool
-
-Check = Callable[[Value], str | None]
-"""Says what is wrong with a value, or None."""
+from search.sentences import Check, Value, sentence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,9 +46,7 @@ def field_bounds(family: str, name: str) -> Bounds:
 @cache
 def checks(family: str) -> dict[str, Check]:
     """Every name that a space of this family may use, with the check of its values."""
-    by_type: dict[Any, Check] = {}
-    types = _field_types(family)
-    return {name: by_type.setdefault(hint, _check(hint)) for name, hint in types.items()}
+    return {name: _check(hint) for name, hint in _field_types(family).items()}
 
 
 @cache
@@ -73,6 +65,7 @@ def _field_types(family: str) -> dict[str, Any]:
     return types
 
 
+@cache
 def _check(hint: Any) -> Check:
     adapter: TypeAdapter[Any] = TypeAdapter(hint)
 

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from search.text import percent, plain
 from spaces import Space
-from spaces.baselines import Published
+from spaces.baselines import PublishedRecipe
 from spaces.parameter import Fixed, Value, condition_text, shown
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def _finding(finding: Finding) -> Text:
     return Text(f"{finding.level}: {finding.message}", STYLES[finding.level])
 
 
-def baselines_table(known: Mapping[str, Published]) -> Table:
+def baselines_table(known: Mapping[str, PublishedRecipe]) -> Table:
     """What can be trained again."""
     table = Table(box=None, padding=(0, 2), title="published recipes: cifar-search baseline NAME", title_justify="left")
     for column, justify in (("name", "left"), ("reported", "right"), ("epochs", "right"), ("what", "left")):

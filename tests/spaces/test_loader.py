@@ -18,7 +18,7 @@ from search import candidate
 from spaces import Space, SpaceError, load_space, shipped_spaces
 from spaces.loader import parse_space
 from spaces.parameter import Float
-from spaces.space import Length
+from spaces.space import TrainingLength
 
 FAMILIES = {family: candidate.checks(family) for family in candidate.FAMILIES}
 MEASURES = ("flops", "parameters")
@@ -55,7 +55,7 @@ def parse(text: str) -> Space:
 def test_a_good_file_becomes_a_space() -> None:
     space = parse(GOOD)
     assert (space.name, space.source, space.family) == ("fast", "fast.yaml", "fast")
-    assert space.length == Length(trial=4, retrain=16)
+    assert space.length == TrainingLength(trial=4, retrain=16)
     assert [parameter.name for parameter in space.parameters] == [
         "architecture.family",
         "architecture.stages",
