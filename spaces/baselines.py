@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from search.sentences import Check, Value
-from spaces.document import REFUSED, Document, dotted, nearest
+from search.sentences import Check, Value, nearest
+from spaces.document import Document, dotted
 from spaces.loader import GROUPS
 from spaces.shape import Shape, shaped
 from spaces.space import Problem, SpaceError
@@ -92,7 +92,7 @@ def _published(document: Document, name: str, families: Mapping[str, Mapping[str
         if key not in checks:
             rule = f"{dotted(place)} is not a name of family {shape.family}"
             document.add(place, rule, hint=nearest(key, checks))
-        elif value is not REFUSED and (complaint := checks[key](value)):
+        elif value is not None and (complaint := checks[key](value)):
             document.add(place, f"{dotted(place)}: {complaint}", value)
         values[key] = value
     fields = shape.model_dump(exclude={"family", *GROUPS})

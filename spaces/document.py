@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 from ruamel.yaml import YAML
@@ -32,7 +31,6 @@ MOST_BYTES = 200_000  # a shipped file has at most 6,000; the parser takes up to
 MOST_DEPTH = 50
 MOST_NODES = 5_000  # a shipped space has some 200
 MOST_PROBLEMS = 200
-MOST_LISTED = 12  # names that a hint lists in full
 TOO_LARGE = f"is larger than {MOST_BYTES} bytes: that is no space file"
 
 _UNPRINTABLE = re.compile(  # all but the printable characters of YAML (yaml.org/spec/1.2.2, section 5.1)
@@ -41,18 +39,8 @@ _UNPRINTABLE = re.compile(  # all but the printable characters of YAML (yaml.org
 _RESOLVER = YAML(typ="safe", pure=True).resolver
 
 
-class Refused:
-    """Stands in the data for a value whose problem is already reported."""
-
-    def __repr__(self) -> str:
-        return "..."
-
-
-REFUSED = Refused()
-
-
 class Document:
-    """One text, read once: `data` is mappings with text keys, lists, values and REFUSED.
+    """One text, read once: `data` is mappings with text keys, lists and values, or None for what is reported already.
 
     What is no YAML at all, or too large, raises SpaceError at once; every other problem waits for `finish`.
     """
@@ -67,26 +55,21 @@ class Document:
         self.data = self._read(text)
 
     def at(self, place: Place) -> Any:
-        """The entry at a place."""
+        """The entry at a place, None where there is none."""
         node: Any = self.data
         for key in place:
-            node = node[key]
+            node = node.get(key) if isinstance(node, dict) else None
         return node
 
     def mapping(self, place: Place) -> dict[str, Any]:
         """The mapping at a place, empty where there is none."""
-        node: Any = self.data
-        for key in place:
-            node = node.get(key) if isinstance(node, dict) else None
+        node = self.at(place)
         return node if isinstance(node, dict) else {}
 
     def leaves(self, place: Place) -> Iterator[Place]:
         """The places below this one that hold no mapping, in the order of the file."""
-        for key in self.mapping(place):
-            if isinstance(self.at((*place, key)), dict):
-                yield from self.leaves((*place, key))
-            else:
-                yield (*place, key)
+        for key, node in self.mapping(place).items():
+            yield from self.leaves((*place, key)) if isinstance(node, dict) else [(*place, key)]
 
     def add(self, place: Place, rule: str, value: object = None, hint: str = "") -> None:
         """Report a mistake at an entry, unless the entry was refused before."""
@@ -138,7 +121,7 @@ class Document:
         self._nodes += 1
         if len(place) > MOST_DEPTH or self._nodes > MOST_NODES:
             self._stop(line, f"a space file has at most {MOST_DEPTH} levels and {MOST_NODES} entries")
-        value: Any = REFUSED
+        value, plain = None, self._plain(event)
         if isinstance(event, MappingStartEvent):
             value = self._mapping(place)
         elif isinstance(event, SequenceStartEvent):
@@ -150,9 +133,9 @@ class Document:
                 value = scalar(event.value) if event.implicit[0] else event.value
             except ValueError as error:
                 self._add(line, f"{dotted(place)} {error}")
-        if value is REFUSED or not self._plain(event):
+        if value is None or not plain:
             self._refused.add(place)
-            return REFUSED
+            return None
         return value
 
     def _mapping(self, place: Place) -> dict[str, Any]:
@@ -207,15 +190,3 @@ def dotted(place: Place) -> str:
     """The name of an entry for a message."""
     name = ".".join(part for part in place if isinstance(part, str)) or "the file"
     return name if len(name) <= 100 else name[:97] + "..."
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """The hint for an unknown name: the nearest known one, and all of them if they are few."""
-    names = [*known]
-    close = difflib.get_close_matches(name, names, n=8) if len(name) <= 100 else []
-    # Of equally near ones the first: width.1, where difflib alone would say width.8.
-    near = sorted(close, key=lambda match: (-difflib.SequenceMatcher(None, match, name).ratio(), match))[:1]
-    hints = [f"nearest: {near[0]}"] if near else []
-    if len(names) <= MOST_LISTED or not near:
-        hints.append("known: " + ", ".join(names[:MOST_LISTED]) + ", ..." * (len(names) > MOST_LISTED))
-    return "; ".join(hints)

@@ -7,9 +7,9 @@ from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
-from search.sentences import Check, Value
-from spaces.document import MOST_BYTES, REFUSED, TOO_LARGE, Document, Place, dotted, nearest, scalar
-from spaces.parameter import Fixed, Float, Integer, Kind, KindError, Parameter
+from search.sentences import Check, Value, nearest
+from spaces.document import MOST_BYTES, TOO_LARGE, Document, Place, dotted, scalar
+from spaces.parameter import KINDS, Fixed, Float, Integer, Kind, KindError, Parameter
 from spaces.shape import KIND_SHAPES, FileShape, shaped
 from spaces.space import Baseline, Constraint, Problem, Space, SpaceError, TrainingLength
 
@@ -70,22 +70,20 @@ def parse_space(
 
 
 def _text(path: Path) -> str:
-    label = dotted((str(path),))
     try:
-        if not path.exists():
-            raise OSError("there is no such file")
-        if not path.is_file():
+        if path.exists() and not path.is_file():
             raise OSError("is not a file")  # a device or a pipe could be read for ever
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
         if len(content) > MOST_BYTES:
             raise OSError(TOO_LARGE)
         return content.decode("utf-8-sig")
-    except OSError as error:
-        raise SpaceError([Problem(label, 0, error.strerror or str(error))]) from None
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
-        raise SpaceError([Problem(label, line, "a space file must be UTF-8 text", hint="save it as UTF-8")]) from None
+        problem = Problem(dotted((str(path),)), line, "a space file must be UTF-8 text", hint="save it as UTF-8")
+    except (OSError, ValueError) as error:  # a ValueError for a path that cannot be
+        problem = Problem(dotted((str(path),)), 0, getattr(error, "strerror", None) or str(error))
+    raise SpaceError([problem])
 
 
 def _parameters(document: Document, family: str, checks: Mapping[str, Check] | None) -> dict[str, Parameter | None]:
@@ -144,12 +142,9 @@ def _kind(document: Document, place: Place, check: Check | None) -> Kind | None:
         kinds = [key for key in KIND_SHAPES if key in node]
         if len(kinds) == 1:
             return _varying(document, place, kinds[0], check)
-        strange = [] if kinds else [(*place, key) for key in node if key not in ("log", "step", "when")]
-        for at in strange:
-            document.add(at, f"{dotted(at)} is not a name here", hint=nearest(at[-1], KIND_SHAPES))
-        if not strange:
-            document.add(place, f"{name} must have one of {', '.join(KIND_SHAPES)}", [*node])
-    elif node is not REFUSED:
+        hint = "" if kinds else nearest(next(iter(node), ""), KIND_SHAPES)
+        document.add(place, f"{name} must have one of {', '.join(KIND_SHAPES)}", [*node], hint)
+    elif node is not None:
         _complain(document, place, node, check)
         return Fixed(node)
     return None
@@ -160,8 +155,9 @@ def _varying(document: Document, place: Place, key: str, check: Check | None) ->
     if shape is None:
         return None
     wrong = [_complain(document, place, value, check) for value in dict.fromkeys(shape.given)]
+    arguments = shape.given if key in ("float", "integer") else [tuple(shape.given)]
     try:
-        kind = shape.kind()
+        kind: Kind = KINDS[key](*arguments, **shape.model_dump(exclude={"given", "when"}, exclude_none=True))
     except KindError as error:
         for field, rule, value in error.faults:
             at = (*place, field if field in document.mapping(place) else key)
@@ -208,7 +204,7 @@ def _conditions(
             hint = "a condition needs one that is" if late else nearest(name, before)
             document.add(at, f"{dotted(place)}: {dotted((name,))} {rule}", hint=hint)
         elif parent := before[name]:
-            wrong = [option for option in options if option is not REFUSED and not parent.kind.contains(option)]
+            wrong = [option for option in options if option is not None and not parent.kind.contains(option)]
             if isinstance(parent.kind, Float):
                 document.add(at, f"{dotted(place)}: {name} is a float, and a condition needs exact values")
             elif wrong or not options:
@@ -229,7 +225,7 @@ def _baseline(document: Document, baseline: str, parameters: Mapping[str, Parame
             document.add(place, f"{label}: {dotted(place[2:])} is not a parameter of this space", hint=hint)
         elif name in given:
             document.add(place, f"{label}: {dotted(place[2:])} is there twice")
-        elif (parameter := parameters[name]) and value is not REFUSED:
+        elif (parameter := parameters[name]) and value is not None:
             if isinstance(value, list) or not parameter.kind.contains(value):
                 document.add(place, f"{label}: {dotted(place[2:])} must be {parameter.kind.describe()}", value)
             elif isinstance(parameter.kind, Float):

@@ -39,22 +39,49 @@ class KindError(ValueError):
         super().__init__("; ".join(f"{rule}, not {value!r}" for _, rule, value in self.faults))
 
 
-class _Range:
-    """What Float and Integer have in common."""
+@dataclass(frozen=True)
+class RandomTrial:
+    """Suggests at random, without a study."""
 
-    low: float
-    high: float
-    log: bool
-    step: float | None
+    rng: Random
 
-    def describe(self) -> str:
-        """`0.001 .. 0.1, log` or `16 .. 64, step 16`."""
-        step = "" if self.step is None or (isinstance(self, Integer) and self.step == 1) else f", step {self.step}"
-        return f"{self.low} .. {self.high}" + (", log" if self.log else step)
+    def suggest_float(
+        self,
+        name: str,  # noqa: ARG002
+        low: float,
+        high: float,
+        *,
+        step: float | None = None,
+        log: bool = False,
+    ) -> float:
+        if step is not None:
+            return float(Decimal(str(low)) + Decimal(str(step)) * self.rng.randint(0, round((high - low) / step)))
+        if log:
+            return min(max(math.exp(self.rng.uniform(math.log(low), math.log(high))), low), high)
+        return min(max(self.rng.uniform(low, high), low), high)
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:  # noqa: ARG002
+        if not log:
+            return self.rng.randrange(low, high + 1, step)
+        # half a unit beyond each end, so that the ends round to their full share
+        drawn = round(math.exp(self.rng.uniform(math.log(low - 0.5), math.log(high + 0.5))))
+        return min(max(drawn, low), high)
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:  # noqa: ARG002
+        return self.rng.choice(choices)
+
+
+class _Kind:
+    def suggest(self, name: str, trial: SuggestingTrial) -> Value:
+        raise NotImplementedError
+
+    def sample(self, rng: Random) -> Value:
+        """A value drawn at random, without a study."""
+        return self.suggest("", RandomTrial(rng))
 
 
 @dataclass(frozen=True)
-class Float(_Range):
+class Float(_Kind):
     """A real number between two bounds, both included; evenly, by logarithm, or in steps."""
 
     low: float
@@ -69,19 +96,7 @@ class Float(_Range):
         _refuse(_range_faults(self.low, self.high, log=self.log, step=self.step))
 
     def suggest(self, name: str, trial: SuggestingTrial) -> float:
-        """Let the sampler of the study choose."""
         return trial.suggest_float(name, self.low, self.high, step=self.step, log=self.log)
-
-    def sample(self, rng: Random) -> float:
-        """Draw at random, without a study."""
-        if self.step is not None:
-            low, step = Decimal(str(self.low)), Decimal(str(self.step))
-            return float(low + step * rng.randint(0, round((self.high - self.low) / self.step)))
-        if self.log:
-            drawn = math.exp(rng.uniform(math.log(self.low), math.log(self.high)))
-        else:
-            drawn = rng.uniform(self.low, self.high)
-        return min(max(drawn, self.low), self.high)
 
     def contains(self, value: Value) -> bool:
         """Whether the study could suggest this value; an integer counts as a float."""
@@ -90,9 +105,13 @@ class Float(_Range):
         steps = (value - self.low) / self.step if self.step is not None else 0.0
         return abs(steps - round(steps)) < 1e-8  # Optuna's own tolerance
 
+    def describe(self) -> str:
+        """`0.001 .. 0.1, log`."""
+        return _range_text(self.low, self.high, log=self.log, step=self.step)
+
 
 @dataclass(frozen=True)
-class Integer(_Range):
+class Integer(_Kind):
     """A whole number between two bounds, both included; evenly, by logarithm, or in steps."""
 
     low: int
@@ -108,24 +127,19 @@ class Integer(_Range):
         _refuse(_range_faults(self.low, self.high, log=self.log, step=step))
 
     def suggest(self, name: str, trial: SuggestingTrial) -> int:
-        """Let the sampler of the study choose."""
         return trial.suggest_int(name, self.low, self.high, step=self.step, log=self.log)
-
-    def sample(self, rng: Random) -> int:
-        """Draw at random, without a study."""
-        if not self.log:
-            return rng.randrange(self.low, self.high + 1, self.step)
-        # half a unit beyond each end, so that the ends round to their full share
-        drawn = round(math.exp(rng.uniform(math.log(self.low - 0.5), math.log(self.high + 0.5))))
-        return min(max(drawn, self.low), self.high)
 
     def contains(self, value: Value) -> bool:
         """Whether the study could suggest this value; 4.0 and true are no integers."""
         return type(value) is int and self.low <= value <= self.high and (value - self.low) % self.step == 0
 
+    def describe(self) -> str:
+        """`16 .. 64, step 16`."""
+        return _range_text(self.low, self.high, log=self.log, step=None if self.step == 1 else self.step)
+
 
 @dataclass(frozen=True)
-class _Options:
+class _Options(_Kind):
     """What Choice and Ordered have in common."""
 
     options: tuple[Value, ...]
@@ -133,10 +147,6 @@ class _Options:
     def __post_init__(self) -> None:
         least = 2 if isinstance(self, Ordered) else 1
         object.__setattr__(self, "options", _checked_options(self.options, least=least))
-
-    def sample(self, rng: Random) -> Value:
-        """Draw at random, without a study."""
-        return rng.choice(self.options)
 
     def contains(self, value: Value) -> bool:
         """Whether this is one of the options; true is not 1."""
@@ -152,9 +162,7 @@ class Choice(_Options):
     """One of several options without an order."""
 
     def suggest(self, name: str, trial: SuggestingTrial) -> Value:
-        """Let the sampler of the study choose."""
-        chosen: Value = trial.suggest_categorical(name, self.options)
-        return chosen
+        return trial.suggest_categorical(name, self.options)  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
@@ -162,7 +170,6 @@ class Ordered(_Options):
     """One of several options in an order; the sampler sees their positions, so that it learns from neighbours."""
 
     def suggest(self, name: str, trial: SuggestingTrial) -> Value:
-        """Let the sampler of the study choose a position; the option there."""
         return self.options[trial.suggest_int(name, 0, len(self.options) - 1)]
 
     def position(self, option: Value) -> int:
@@ -171,17 +178,12 @@ class Ordered(_Options):
 
 
 @dataclass(frozen=True)
-class Fixed:
+class Fixed(_Kind):
     """A value that does not vary; the study never hears of it."""
 
     value: Value
 
     def suggest(self, name: str, trial: SuggestingTrial) -> Value:  # noqa: ARG002
-        """The value."""
-        return self.value
-
-    def sample(self, rng: Random) -> Value:  # noqa: ARG002
-        """The value."""
         return self.value
 
     def contains(self, value: Value) -> bool:
@@ -246,6 +248,10 @@ def _checked_options(given: Iterable[Value], *, least: int) -> tuple[Value, ...]
     if len(set(options)) < len(options):  # by ==, as Optuna compares them: true is 1 there
         raise KindError([("options", "options must differ, and true equals 1, 4.0 equals 4", list(options))])
     return options
+
+
+def _range_text(low: float, high: float, *, log: bool, step: float | None) -> str:
+    return f"{low} .. {high}" + (", log" if log else "" if step is None else f", step {step}")
 
 
 def _refuse(faults: Iterator[Fault]) -> None:

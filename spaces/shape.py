@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
-from search.sentences import Value, sentence
-from spaces.document import Document, Place, dotted, nearest
-from spaces.parameter import Choice, Float, Integer, Kind, Ordered
+from search.sentences import nearest, sentence
+from spaces.document import Document, Place, dotted
 
 
 def _single(value: Any) -> Any:
     if not isinstance(value, (str, int, float, bool)):
         raise ValueError("must be a single value")
     return value
-
-
-def _pair(bounds: list[Any]) -> list[Any]:
-    if len(bounds) != 2:
-        raise ValueError("must be [low, high]")
-    return bounds
 
 
 class Shape(BaseModel):
@@ -49,53 +41,25 @@ class FileShape(Shape):
     baselines: dict[str, dict[str, Any]] = {}
 
 
-class KindShape(Shape):
-    """What varies; `given` are the values that the file names, and stands there under the name of the kind."""
+Number = TypeVar("Number", int, float)
 
-    given: Sequence[Value]
+
+class RangeShape(Shape, Generic[Number]):
+    given: Annotated[list[Number], Field(validation_alias=AliasChoices("float", "integer"), min_length=2, max_length=2)]
+    log: bool = False
+    step: Number | None = None
     when: dict[str, Any] = {}
 
-    def kind(self) -> Kind:
-        """Raises KindError."""
-        raise NotImplementedError
+
+class OptionsShape(Shape):
+    given: Annotated[
+        list[Annotated[Any, AfterValidator(_single)]], Field(validation_alias=AliasChoices("choice", "ordered"))
+    ]
+    when: dict[str, Any] = {}
 
 
-class FloatShape(KindShape):
-    given: Annotated[list[float], Field(alias="float"), AfterValidator(_pair)]
-    log: bool = False
-    step: float | None = None
-
-    def kind(self) -> Kind:
-        low, high = self.given
-        return Float(low, high, log=self.log, step=self.step)
-
-
-class IntegerShape(KindShape):
-    given: Annotated[list[int], Field(alias="integer"), AfterValidator(_pair)]
-    log: bool = False
-    step: int = 1
-
-    def kind(self) -> Kind:
-        low, high = self.given
-        return Integer(low, high, log=self.log, step=self.step)
-
-
-class ChoiceShape(KindShape):
-    given: Annotated[list[Annotated[Any, AfterValidator(_single)]], Field(alias="choice")]
-
-    def kind(self) -> Kind:
-        return Choice(tuple(self.given))
-
-
-class OrderedShape(KindShape):
-    given: Annotated[list[Annotated[Any, AfterValidator(_single)]], Field(alias="ordered")]
-
-    def kind(self) -> Kind:
-        return Ordered(tuple(self.given))
-
-
-KIND_SHAPES: dict[str, type[KindShape]] = {
-    "float": FloatShape, "integer": IntegerShape, "choice": ChoiceShape, "ordered": OrderedShape,
+KIND_SHAPES: dict[str, type[RangeShape[Any] | OptionsShape]] = {
+    "float": RangeShape[float], "integer": RangeShape[int], "choice": OptionsShape, "ordered": OptionsShape,
 }  # fmt: skip
 
 ShapeT = TypeVar("ShapeT", bound=Shape)
@@ -120,4 +84,4 @@ def _names(shape: type[Shape], place: Place) -> list[str]:
     """The names that may stand beside the one at this place."""
     parts: dict[str | int, type[Shape]] = {"length": LengthShape, "constraints": LimitShape}
     owner = parts.get(place[0], shape) if len(place) > 1 else shape
-    return [field.alias or name for name, field in owner.model_fields.items()]
+    return [name for name in owner.model_fields if name != "given"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from io import StringIO
 from textwrap import wrap
 from typing import Any
@@ -24,12 +25,11 @@ def space_text(space: Space, *, head: Iterable[str] = (), comments: Mapping[str,
     """
     file = CommentedMap(description=space.description, family=space.family)
     if space.length:
-        file["length"] = _line(trial=space.length.trial, retrain=space.length.retrain)
+        file["length"] = _flow(asdict(space.length))
     for parameter in space.parameters[1:]:  # the first one is the family
         _insert(file, parameter.name, _entry(parameter), level=0, comment=comments.get(parameter.name, ""))
     if space.constraints:
-        limits = {limit.measure: _line(max=_short(limit.maximum)) for limit in space.constraints}
-        file["constraints"] = CommentedMap(limits)
+        file["constraints"] = CommentedMap({name: _flow({"max": maximum}) for name, maximum in space.limits.items()})
     if space.baselines:
         file["baselines"] = CommentedMap()
     varying = [parameter.name for parameter in space.parameters if not isinstance(parameter.kind, Fixed)]
@@ -71,35 +71,24 @@ def _entry(parameter: Parameter) -> Any:
         return kind.value
     name = type(kind).__name__.lower()
     if isinstance(kind, Float | Integer):
-        entry = _line(**{name: _list((kind.low, kind.high))}, **({"log": True} if kind.log else {}))
-        if kind.step is not None and not (isinstance(kind, Integer) and kind.step == 1):
-            entry["step"] = kind.step
+        entry = {name: _flow((kind.low, kind.high)), "log": kind.log, "step": kind.step}
+        usual = {"log": False, "step": 1 if isinstance(kind, Integer) else None}
+        entry = {key: value for key, value in entry.items() if key not in usual or value != usual[key]}
     else:
-        entry = _line(**{name: _list(kind.options)})
+        entry = {name: _flow(kind.options)}
     if parameter.when:
-        when = {name: options[0] if len(options) == 1 else _list(options) for name, options in parameter.when.items()}
-        entry["when"] = _line(**when)
-    return entry
+        when = {name: options[0] if len(options) == 1 else _flow(options) for name, options in parameter.when.items()}
+        entry["when"] = _flow(when)
+    return _flow(entry)
 
 
-def _line(**entries: Any) -> CommentedMap:
-    """A mapping that is written on one line."""
-    mapping = CommentedMap(entries)
-    mapping.fa.set_flow_style()
-    return mapping
-
-
-def _list(values: Iterable[Value]) -> CommentedSeq:
-    sequence = CommentedSeq(values)
-    sequence.fa.set_flow_style()
-    return sequence
+def _flow(content: dict[str, Any] | tuple[Value, ...]) -> CommentedMap | CommentedSeq:
+    """A mapping or a list that is written on one line."""
+    node = CommentedMap(content) if isinstance(content, dict) else CommentedSeq(content)
+    node.fa.set_flow_style()
+    return node
 
 
 def _comment(text: str, *, level: int = 0) -> list[str]:
     printable = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
     return wrap(printable, WIDTH - 2 * level, break_long_words=False)
-
-
-def _short(number: float) -> float:
-    """40000000 rather than 40000000.0."""
-    return int(number) if number.is_integer() and number < 1e15 else number
