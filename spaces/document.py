@@ -121,7 +121,8 @@ class Document:
         self._nodes += 1
         if len(place) > MOST_DEPTH or self._nodes > MOST_NODES:
             self._stop(line, f"a space file has at most {MOST_DEPTH} levels and {MOST_NODES} entries")
-        value, plain = None, self._plain(event)
+        plain = self._plain(event)
+        value: Any = None
         if isinstance(event, MappingStartEvent):
             value = self._mapping(place)
         elif isinstance(event, SequenceStartEvent):

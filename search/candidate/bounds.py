@@ -29,10 +29,7 @@ class Bounds:
 def field_bounds(family: str, name: str) -> Bounds:
     """The bounds of one name of a family, such as `architecture.width.2`, from the type of its field."""
     hint = _field_types(family)[name]
-    if hint is bool:
-        return Bounds(options=(False, True))
-    if get_origin(hint) is Literal:
-        return Bounds(options=get_args(hint))
+    options = (False, True) if hint is bool else get_args(hint) if get_origin(hint) is Literal else None
     rules = FieldInfo.from_annotation(hint).metadata
     ends = {key: getattr(rule, key) for rule in rules for key in ("ge", "gt", "le", "lt") if hasattr(rule, key)}
     return Bounds(
@@ -40,6 +37,7 @@ def field_bounds(family: str, name: str) -> Bounds:
         high=ends.get("le", ends.get("lt")),
         low_included="gt" not in ends,
         high_included="lt" not in ends,
+        options=options,
     )
 
 
