@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -46,9 +47,10 @@ def sentence(mistake: ErrorDetails) -> str:
     """The broken rule, to which the caller adds the name, the actual value and the next step."""
     context: dict[str, Any] = mistake.get("ctx", {})
     if mistake["type"] == "literal_error":
-        *others, last = str(context["expected"]).replace(" or ", ", ").replace("'", "").split(", ")
+        quoted = re.findall(r"'[^']*'|[^', ]+", str(context["expected"]))  # 'none', 'random' or 3
+        *others, last = [option.strip("'") for option in quoted if option != "or"]
         return f"must be {', '.join(others)} or {last}" if others else f"must be {last}"
-    return SENTENCES.get(mistake["type"], "is not of the type that stands here").format_map(context)
+    return SENTENCES.get(mistake["type"], "must be of another type").format_map(context)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

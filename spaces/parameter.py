@@ -22,13 +22,11 @@ Fault = tuple[str, str, object]
 class SuggestingTrial(Protocol):
     """The part of `optuna.Trial` that a space needs."""
 
-    def suggest_float(
-        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
-    ) -> float: ...
+    def suggest_float(self, name: str, /, low: float, high: float, *, step: float | None, log: bool) -> float: ...
 
-    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int: ...
+    def suggest_int(self, name: str, /, low: int, high: int, *, step: int = 1, log: bool = False) -> int: ...
 
-    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any: ...
+    def suggest_categorical(self, name: str, /, choices: Sequence[Any]) -> Any: ...
 
 
 class KindError(ValueError):
@@ -45,29 +43,21 @@ class RandomTrial:
 
     rng: Random
 
-    def suggest_float(
-        self,
-        name: str,  # noqa: ARG002
-        low: float,
-        high: float,
-        *,
-        step: float | None = None,
-        log: bool = False,
-    ) -> float:
+    def suggest_float(self, _name: str, /, low: float, high: float, *, step: float | None, log: bool) -> float:
         if step is not None:
             return float(Decimal(str(low)) + Decimal(str(step)) * self.rng.randint(0, round((high - low) / step)))
         if log:
             return min(max(math.exp(self.rng.uniform(math.log(low), math.log(high))), low), high)
         return min(max(self.rng.uniform(low, high), low), high)
 
-    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:  # noqa: ARG002
+    def suggest_int(self, _name: str, /, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
         if not log:
             return self.rng.randrange(low, high + 1, step)
         # half a unit beyond each end, so that the ends round to their full share
         drawn = round(math.exp(self.rng.uniform(math.log(low - 0.5), math.log(high + 0.5))))
         return min(max(drawn, low), high)
 
-    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:  # noqa: ARG002
+    def suggest_categorical(self, _name: str, /, choices: Sequence[Any]) -> Any:
         return self.rng.choice(choices)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import ValidationError
 from pydantic.dataclasses import dataclass
@@ -19,8 +19,6 @@ from search.sentences import Value, sentence
 
 Values = Mapping[str, Value]
 """One draw from a space, flat, by dotted name: `architecture.width.2`, `recipe.learning_rate`."""
-
-T = TypeVar("T")
 
 
 class CandidateError(UserError):
@@ -66,16 +64,20 @@ def from_values(values: Values) -> Candidate:
         if int(index[0]) != len(entries) + 1:
             problems.append(f"{part}.{field}.{len(entries) + 1} is missing before {name}")
         parts[part][field] = (*entries, values[name])
-    architecture = _made(FAMILIES[str(family)], "architecture", parts, problems)
-    recipe = _made(Recipe, "recipe", parts, problems)
-    if problems or architecture is None or recipe is None:
+    made: dict[str, Any] = {}
+    for part, owner in (("architecture", FAMILIES[str(family)]), ("recipe", Recipe)):
+        try:
+            made[part] = owner(**parts[part])
+        except ValidationError as error:
+            problems += [_line(mistake, part=part) for mistake in error.errors()]
+    if problems:
         raise CandidateError("\n".join(problems))
-    return Candidate(architecture=architecture, recipe=recipe)
+    return Candidate(**made)
 
 
 def values_of(candidate: Candidate, names: Iterable[str]) -> dict[str, Value]:
     """The flat values of a candidate for those of the names that it has; `width` only where all its widths agree."""
-    found: dict[str, Value] = {}
+    values: dict[str, Value] = {}
     parts = candidate.as_dict()
     for name in names:
         part, field, *index = name.split(".")
@@ -84,19 +86,11 @@ def values_of(candidate: Candidate, names: Iterable[str]) -> dict[str, Value]:
             entries = value[int(index[0]) - 1 : int(index[0])] if index else value
             value = entries[0] if len(set(entries)) == 1 else None
         if value is not None:
-            found[name] = value
-    return found
+            values[name] = value
+    return values
 
 
-def _made(owner: type[T], part: str, parts: Mapping[str, dict[str, Any]], problems: list[str]) -> T | None:
-    try:
-        return owner(**parts[part])
-    except ValidationError as error:
-        problems += [_sentence(problem, part=part) for problem in error.errors()]
-        return None
-
-
-def _sentence(mistake: ErrorDetails, *, part: str) -> str:
+def _line(mistake: ErrorDetails, *, part: str) -> str:
     # pydantic counts the entries of a tuple from 0, space files from 1
     steps = [step + 1 if isinstance(step, int) else step for step in mistake["loc"]]
     actual = f", not {mistake['input']!r}" if steps else ""  # a rule for all fields together says their values itself

@@ -7,7 +7,6 @@ import time
 
 import pytest
 
-from search.sentences import nearest
 from spaces import SpaceError
 from spaces.document import MOST_BYTES, Document, scalar
 
@@ -104,16 +103,3 @@ def test_nothing_more_is_said_about_a_refused_value() -> None:
 def test_scalars_are_those_of_yaml_1_2(text: str, value: float | str) -> None:
     read = scalar(text)
     assert (read, type(read)) == (value, type(value))
-
-
-def test_a_hint_lists_few_names_and_only_the_nearest_of_many() -> None:
-    assert nearest("fsat", ["fast", "cnn"]) == "nearest: fast; known: fast, cnn"
-    many = [f"name{number}" for number in range(30)]
-    assert nearest("name77", many) == "nearest: name7"
-    assert nearest("zzz", many).endswith("name11, ...")
-
-
-def test_of_equally_near_names_the_first_is_shown() -> None:
-    known = [f"architecture.width.{number}" for number in range(1, 9)]
-
-    assert nearest("architecture.widht", known).startswith("nearest: architecture.width.1;")
