@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -183,11 +184,10 @@ def _meant(value: Value, check: Check) -> str:
         return ""
     if value.lower() in YAML_1_1_BOOLEANS and not check(True):
         return "write true or false"
-    try:
+    with suppress(ValueError):
         plain = scalar(value)
-    except ValueError:
-        return ""
-    return "" if isinstance(plain, str) or check(plain) else "write it without quotes"
+        return "" if isinstance(plain, str) or check(plain) else "write it without quotes"
+    return ""
 
 
 def _conditions(

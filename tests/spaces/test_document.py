@@ -46,6 +46,8 @@ WRONG = [
     ("{{ name }}: 1", "x.yaml:1: ", "must be plain text"),
     ("? [a, b]\n: 1", "x.yaml:1: ", "must be plain text"),
     ("[" * 5000, "x.yaml:1: ", "at most 50 levels"),
+    ("{" * 5000, "x.yaml:1: ", "must be plain text"),
+    ("\n".join(f"{' ' * level}a:" for level in range(200)), "x.yaml:51: ", "at most 50 levels"),
     ("- " * 5000, "x.yaml:1: ", "at most 50 levels"),
     ("x: [" + "1," * 6000 + "]", "x.yaml:1: ", "5000 entries"),
     ("x: " + "y" * MOST_BYTES, "x.yaml: is larger than 200000 bytes", ""),

@@ -112,19 +112,11 @@ VALUES = [
     recipe("mixup: |\n    0.1", r"must be a number, without quotes or a unit, not '0.1\n'"),
 ]
 YAML = [
-    recipe("mixup: !!float 1", "tags are not allowed, not 'tag:yaml.org,2002:float'"),
-    recipe("mixup: !!python/object/apply:os.system ['true']", "tags are not allowed"),
-    recipe("mixup: &once 0.1", "anchors and aliases"),
     recipe("<<: *base", "anchors and aliases (&name, *name) are not allowed, write the value out"),
     recipe("\tmixup: 0.1", "is not YAML, indent with spaces, not tabs"),
     recipe("mixup: 0.1\n\tcutmix: 0", "is not YAML, indent with spaces, not tabs", at=5),
-    recipe("mixup: @x", "is not YAML"),
     recipe("mixup: 0.1\nrecipe:\n  mixup: 0.2", "recipe is there twice, first on line 3", at=5),
-    recipe("mixup: 0\0", r"there must be no control characters, not '\x00'"),
-    recipe("averaging: \ufefftrue", r"must be true or false, not '\ufefftrue'"),
     (HEAD + "...\nrecipe: {}\n", 4, "is one document, and here starts another"),
-    ("{" * 5000, 1, "must be plain text"),
-    ("\n".join(f"{' ' * level}a:" for level in range(200)), 51, "at most 50 levels"),
 ]
 CONDITIONS = [
     recipe("mixup: {float: [0, 1], when: {recipe.cutmix: 0}}", "recipe.cutmix is not a parameter of this space"),

@@ -95,21 +95,6 @@ def test_what_a_study_keeps_is_positions_and_nothing_fixed(space: Space) -> None
     assert not {"architecture.family", "architecture.kernel.1", "architecture.width.4"} & set(stored)
 
 
-def test_tpe_learns_from_the_neighbours_of_an_ordered_option() -> None:
-    space = parse(
-        "{description: d, family: fast, recipe: {batch_size: {ordered: [8, 16, 32, 64, 128, 256, 512, 1024]}}}"
-    )
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=0, n_startup_trials=8))
-    tried = []
-    for _ in range(40):
-        trial = study.ask()
-        tried.append(int(space.suggest(trial)["recipe.batch_size"]))
-        study.tell(trial, abs(trial.params["recipe.batch_size"] - 6))
-    assert set(tried) <= {8, 16, 32, 64, 128, 256, 512, 1024}
-    assert sum(size in (256, 512, 1024) for size in tried[-20:]) > 12  # 7.5 by chance
-
-
 def test_a_condition_on_ordered_options_holds_by_option() -> None:
     space = parse(
         "{description: d, family: fast, recipe: {batch_size: {ordered: [1, 2, 64]},"
@@ -157,11 +142,6 @@ def test_violations_name_every_constraint(space: Space) -> None:
     found = space.violations({"flops": 50e6, "parameters": 500_000, "memory": 1.0})
     assert found == pytest.approx({"flops": 0.25, "parameters": -0.5})
     assert space.violations({"flops": 50e6}) == pytest.approx({"flops": 0.25})  # the other is not measured yet
-
-
-def test_has_conditions(space: Space) -> None:
-    assert space.has_conditions
-    assert not parse("{description: d, family: fast, recipe: {mixup: {float: [0, 1]}}}").has_conditions
 
 
 def test_the_fingerprint_ignores_what_a_study_need_not_keep(space: Space) -> None:
