@@ -10,12 +10,23 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.nodes import ScalarNode
+from ruamel.yaml.representer import RoundTripRepresenter
 
 from search.sentences import Value
 from spaces.parameter import Fixed, Float, Integer, Parameter
 from spaces.space import Space
 
 WIDTH = 112  # columns
+
+
+class _Representer(RoundTripRepresenter):
+    def represent_str(self, text: str) -> ScalarNode:
+        """In double quotes, which escape it, where the text has line ends or characters that cannot be printed."""
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style=None if text.isprintable() else '"')
+
+
+_Representer.add_representer(str, _Representer.represent_str)
 
 
 def space_text(space: Space, *, head: Iterable[str] = (), comments: Mapping[str, str] = {}) -> str:
@@ -43,6 +54,7 @@ def space_text(space: Space, *, head: Iterable[str] = (), comments: Mapping[str,
     for part in [*file][3 if space.length else 2 :]:
         file.yaml_set_comment_before_after_key(part, before="\n")
     writer = YAML()
+    writer.Representer = _Representer
     writer.width = WIDTH
     text = StringIO()
     writer.dump(file, text)

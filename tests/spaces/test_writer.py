@@ -6,7 +6,7 @@ from dataclasses import replace
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from search.planning.catalogue import load
@@ -85,6 +85,7 @@ def _anything(_: Value) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(drawn_spaces(), TEXT)
+@example(Space("n", "n.yaml", "a\x85b\u2028\nc", "some", None, (Parameter("architecture.family", Fixed("some")),)), "x")
 def test_any_space_reads_back_as_itself(space: Space, comment: str) -> None:
     comments = {parameter.name: comment for parameter in space.parameters}
     assert read(space_text(space), space) == space
