@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from random import Random
 from typing import Any
 
 from search.errors import UserError
-from spaces.parameter import KINDS, Fixed, Kind, Ordered, Parameter, Trial, Value, condition_text
+from spaces.parameter import KINDS, Fixed, Kind, Ordered, Parameter, RandomTrial, SuggestingTrial, Value, condition_text
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class SpaceError(UserError):
 
 
 @dataclass(frozen=True)
-class Length:
+class TrainingLength:
     """How long to train, epochs."""
 
     trial: int
@@ -78,7 +78,7 @@ class Space:
     source: str  # where the text came from
     description: str
     family: str
-    length: Length | None
+    length: TrainingLength | None
     parameters: tuple[Parameter, ...]  # a condition names only parameters before its own
     constraints: tuple[Constraint, ...] = ()
     baselines: tuple[Baseline, ...] = ()
@@ -92,57 +92,54 @@ class Space:
 
     @property
     def has_conditions(self) -> bool:
-        """Whether some parameters are there only sometimes (samplers want to know)."""
+        """Whether some parameters depend on others: samplers differ in what they do then."""
         return any(parameter.when for parameter in self.parameters)
 
-    def suggest(self, trial: Trial) -> dict[str, Value]:
+    def suggest(self, trial: SuggestingTrial) -> dict[str, Value]:
         """Values chosen by the study, the fixed ones included; inactive parameters are absent."""
-        return self._draw(lambda parameter: parameter.kind.suggest(parameter.name, trial))
-
-    def sample(self, rng: Random) -> dict[str, Value]:
-        """Values drawn at random, of the same form as suggested ones."""
-        return self._draw(lambda parameter: parameter.kind.sample(rng))
-
-    def _draw(self, draw: Callable[[Parameter], Value]) -> dict[str, Value]:
         values: dict[str, Value] = {}
         for parameter in self.parameters:
             if parameter.active(values):
-                values[parameter.name] = draw(parameter)
+                values[parameter.name] = parameter.kind.suggest(parameter.name, trial)
         return values
 
+    def sample(self, rng: Random) -> dict[str, Value]:
+        """Values drawn at random, of the same form as suggested ones."""
+        return self.suggest(RandomTrial(rng))
+
     def complete(self, values: Mapping[str, Value]) -> dict[str, Value]:
-        """The values as a study would draw them: fixed ones added, and left out what is not there."""
-        found: dict[str, Value] = {}
+        """The values as a study would suggest them: fixed ones are added, inactive parameters are left out."""
+        completed: dict[str, Value] = {}
         for parameter in self.parameters:
-            if parameter.active(found):
+            if parameter.active(completed):
                 if parameter.name in values:
-                    found[parameter.name] = values[parameter.name]
+                    completed[parameter.name] = values[parameter.name]
                 elif isinstance(parameter.kind, Fixed):
-                    found[parameter.name] = parameter.kind.value
-        return found
+                    completed[parameter.name] = parameter.kind.value
+        return completed
 
     def stored(self, values: Mapping[str, Value]) -> dict[str, Value]:
         """What a study keeps of these values: the position of an ordered option, nothing of what is fixed."""
-        found: dict[str, Value] = {}
+        stored: dict[str, Value] = {}
         for parameter in self.parameters:
             name, kind = parameter.name, parameter.kind
             if name in values and not isinstance(kind, Fixed):
-                found[name] = kind.position(values[name]) if isinstance(kind, Ordered) else values[name]
-        return found
+                stored[name] = kind.position(values[name]) if isinstance(kind, Ordered) else values[name]
+        return stored
 
     def check(self, values: Mapping[str, Value]) -> list[str]:
-        """What of these values is outside the space, one sentence each; empty if they could have been suggested."""
+        """One sentence for each value that is outside the space; empty if a study could suggest these values."""
         names = {parameter.name for parameter in self.parameters}
-        found = [f"{name} is not a parameter of space {self.name}" for name in values if name not in names]
+        sentences = [f"{name} is not a parameter of space {self.name}" for name in values if name not in names]
         for parameter in self.parameters:
             name, given = parameter.name, parameter.name in values
             if not parameter.active(values):
-                found += [f"{name} is only there {condition_text(parameter.when)}"] * given
+                sentences += [f"{name} is only there {condition_text(parameter.when)}"] * given
             elif not given:
-                found.append(f"{name} is missing; it may be {parameter.kind.describe()}")
+                sentences.append(f"{name} is missing; it may be {parameter.kind.describe()}")
             elif not parameter.kind.contains(values[name]):
-                found.append(f"{name} must be {parameter.kind.describe()}, not {values[name]!r}")
-        return found
+                sentences.append(f"{name} must be {parameter.kind.describe()}, not {values[name]!r}")
+        return sentences
 
     @property
     def limits(self) -> dict[str, float]:
@@ -173,7 +170,7 @@ class Space:
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """What differs between two canonical forms, one readable line for each parameter or constraint."""
     lines = []
-    for part, text in (("parameters", _entry_text), ("constraints", _maximum_text)):
+    for part, text in (("parameters", _entry_text), ("constraints", "at most {:.12g}".format)):
         before, after = old[part], new[part]
         for name in dict.fromkeys((*before, *after)):
             label = name if part == "parameters" else f"constraints.{name}"
@@ -198,7 +195,3 @@ def _entry_text(entry: Mapping[str, Any]) -> str:
     kind: Kind = KINDS[entry["kind"]](**fields)
     text = f"fixed at {kind.describe()}" if isinstance(kind, Fixed) else kind.describe()
     return f"{text}, {condition_text(entry['when'])}" if entry["when"] else text
-
-
-def _maximum_text(maximum: float) -> str:
-    return f"at most {maximum:.12g}"

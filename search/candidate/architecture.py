@@ -16,8 +16,27 @@ SHORT: dict[Operation, str] = {
 Backbone = Literal["vgg16", "resnet18", "resnet50", "efficientnet_b0", "convnext_tiny", "mobilenet_v3_large"]
 
 
+FAMILIES: dict[str, type[Architecture]] = {}
+"""Every architecture of this module by its family, in their order."""
+
+
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Fast:
+class Architecture:
+    """What the architectures of all families have in common; a subclass becomes a family by its name for it."""
+
+    family: ClassVar[str]
+
+    def __init_subclass__(cls) -> None:
+        FAMILIES[cls.family] = cls
+
+    @property
+    def title(self) -> str:
+        """The network in a few words, without the family: the channels of each stage."""
+        return "/".join(map(str, getattr(self, "width", ())))
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Fast(Architecture):
     """A small, fast convolutional network after the airbench line (arXiv 2404.00498, section 3).
 
     A 2x2 stem of 24 filters, then stages of convolution, 2x2 max pooling, batch norm and activation.
@@ -38,14 +57,9 @@ class Fast:
     def __post_init__(self) -> None:
         cut(self, self.stages, "width", "depth", "kernel", of="stage")
 
-    @property
-    def title(self) -> str:
-        """In a few words, without the family."""
-        return _joined(self.width)
-
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Cnn:
+class Cnn(Architecture):
     """The plain family of hand-made notebooks, LeNet to VGG: convolution and pooling stages, then linear layers."""
 
     family: ClassVar[str] = "cnn"
@@ -71,14 +85,9 @@ class Cnn:
         if self.padding == "same" and even:
             raise ValueError(f"a kernel of {even[0]} cannot be padded evenly; take an odd one, or padding valid")
 
-    @property
-    def title(self) -> str:
-        """In a few words, without the family."""
-        return _joined(self.width)
-
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Residual:
+class Residual(Architecture):
     """ResNet and Wide ResNet for 32 x 32 pixels (arXiv 1512.03385, section 4.2; arXiv 1605.07146).
 
     A 3x3 stem, then stages of basic blocks, each but the first halving the picture, then the mean of each channel.
@@ -101,14 +110,9 @@ class Residual:
     def __post_init__(self) -> None:
         cut(self, self.stages, "width", "depth", of="stage")
 
-    @property
-    def title(self) -> str:
-        """In a few words, without the family."""
-        return _joined(self.width)
-
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Cell:
+class Cell(Architecture):
     """The cell of NAS-Bench-201 (arXiv 2001.00326): four nodes, six edges, an operation on each.
 
     The edges are, in the benchmark's order, 0>1, 0>2, 1>2, 0>3, 1>3, 2>3. Three stages of equal cells, with a residual
@@ -126,12 +130,11 @@ class Cell:
 
     @property
     def title(self) -> str:
-        """In a few words, without the family."""
         return f"{self.width} " + " ".join(SHORT[operation] for operation in self.edge)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Mlp:
+class Mlp(Architecture):
     """Linear layers over the pixels: the floor that convolution must beat."""
 
     family: ClassVar[str] = "mlp"
@@ -147,12 +150,11 @@ class Mlp:
 
     @property
     def title(self) -> str:
-        """In a few words, without the family."""
-        return _joined(self.hidden) or "linear"
+        return "/".join(map(str, self.hidden)) or "linear"
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Transfer:
+class Transfer(Architecture):
     """A backbone of torchvision with weights that were trained elsewhere, and a new head."""
 
     family: ClassVar[str] = "transfer"
@@ -170,16 +172,4 @@ class Transfer:
 
     @property
     def title(self) -> str:
-        """In a few words, without the family."""
         return f"{self.backbone} at {self.input_size} pixels"
-
-
-Architecture = Fast | Cnn | Residual | Cell | Mlp | Transfer
-
-FAMILIES: dict[str, type[Architecture]] = {
-    architecture.family: architecture for architecture in (Fast, Cnn, Residual, Cell, Mlp, Transfer)
-}
-
-
-def _joined(numbers: tuple[int, ...]) -> str:
-    return "/".join(map(str, numbers))

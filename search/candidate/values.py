@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, fields
-from functools import cache
-from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 from pydantic.dataclasses import dataclass
+from pydantic_core import ErrorDetails
 
 from search.candidate.architecture import FAMILIES, Architecture
-from search.candidate.fields import MOST_STAGES, STRICT
+from search.candidate.bounds import checks
+from search.candidate.fields import STRICT
 from search.candidate.recipe import Recipe
 from search.errors import UserError
+from search.sentences import Value, sentence
 
-Value = str | int | float | bool
 Values = Mapping[str, Value]
 """One draw from a space, flat, by dotted name: `architecture.width.2`, `recipe.learning_rate`."""
-
-Check = Callable[[Value], str | None]
-"""Says what is wrong with a value, or None."""
-
-T = TypeVar("T")
 
 
 class CandidateError(UserError):
@@ -68,16 +64,20 @@ def from_values(values: Values) -> Candidate:
         if int(index[0]) != len(entries) + 1:
             problems.append(f"{part}.{field}.{len(entries) + 1} is missing before {name}")
         parts[part][field] = (*entries, values[name])
-    architecture = _made(FAMILIES[str(family)], "architecture", parts, problems)
-    recipe = _made(Recipe, "recipe", parts, problems)
-    if problems or architecture is None or recipe is None:
+    made: dict[str, Any] = {}
+    for part, owner in (("architecture", FAMILIES[str(family)]), ("recipe", Recipe)):
+        try:
+            made[part] = owner(**parts[part])
+        except ValidationError as error:
+            problems += [_line(mistake, part=part) for mistake in error.errors()]
+    if problems:
         raise CandidateError("\n".join(problems))
-    return Candidate(architecture=architecture, recipe=recipe)
+    return Candidate(**made)
 
 
 def values_of(candidate: Candidate, names: Iterable[str]) -> dict[str, Value]:
     """The flat values of a candidate for those of the names that it has; `width` only where all its widths agree."""
-    found: dict[str, Value] = {}
+    values: dict[str, Value] = {}
     parts = candidate.as_dict()
     for name in names:
         part, field, *index = name.split(".")
@@ -86,56 +86,12 @@ def values_of(candidate: Candidate, names: Iterable[str]) -> dict[str, Value]:
             entries = value[int(index[0]) - 1 : int(index[0])] if index else value
             value = entries[0] if len(set(entries)) == 1 else None
         if value is not None:
-            found[name] = value
-    return found
+            values[name] = value
+    return values
 
 
-def _made(owner: type[T], part: str, parts: Mapping[str, dict[str, Any]], problems: list[str]) -> T | None:
-    try:
-        return owner(**parts[part])
-    except ValidationError as error:
-        problems += [_sentence(problem, part=part) for problem in error.errors()]
-        return None
-
-
-@cache
-def checks(family: str) -> dict[str, Check]:
-    """Every name that a space of this family may use, with the check of its values."""
-    found: dict[str, Check] = {"architecture.family": lambda value: None if value == family else f"must be {family}"}
-    for part, owner in (("architecture", FAMILIES[family]), ("recipe", Recipe)):
-        hints = get_type_hints(owner, include_extras=True)
-        for field in fields(owner):
-            name, entry = f"{part}.{field.name}", _entry(hints[field.name])
-            found[name] = _check(entry or hints[field.name])
-            if entry:
-                found |= {f"{name}.{index}": found[name] for index in range(1, MOST_STAGES + 1)}
-    return found
-
-
-def _entry(hint: Any) -> Any:
-    """The type of one entry of a field that has one for each stage, else None."""
-    inner = get_args(hint)[0] if get_origin(hint) is Annotated else None
-    return get_args(inner)[0] if get_origin(inner) is tuple else None
-
-
-def _check(hint: Any) -> Check:
-    adapter: TypeAdapter[Any] = TypeAdapter(hint)
-
-    def check(value: Value) -> str | None:
-        try:
-            adapter.validate_python(value, strict=True)
-        except ValidationError as error:
-            return _sentence(error.errors()[0])
-        return None
-
-    return check
-
-
-def _sentence(problem: Any, *, part: str = "") -> str:
+def _line(mistake: ErrorDetails, *, part: str) -> str:
     # pydantic counts the entries of a tuple from 0, space files from 1
-    steps = [step + 1 if isinstance(step, int) else step for step in problem["loc"]]
-    place = ".".join(str(step) for step in [part, *steps] if step)
-    text = problem["msg"].removeprefix("Value error, ")
-    if not steps:
-        return f"{place}: {text}" if place else text
-    return f"{place}: {text}, not {problem['input']!r}"
+    steps = [step + 1 if isinstance(step, int) else step for step in mistake["loc"]]
+    actual = f", not {mistake['input']!r}" if steps else ""  # a rule for all fields together says their values itself
+    return f"{'.'.join(map(str, (part, *steps)))}: {sentence(mistake)}{actual}"

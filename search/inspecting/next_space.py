@@ -12,7 +12,7 @@ from search.inspecting.boundaries import End, widened
 from search.searching.warm_start import values_in
 from spaces import Space
 from spaces.parameter import KINDS, Choice, Fixed, Kind, Ordered, Parameter, shown
-from spaces.space import Baseline, Constraint, Length
+from spaces.space import Baseline, Constraint, TrainingLength
 from studies.history import History, TrialRecord
 from studies.importance import Importance
 
@@ -44,7 +44,7 @@ def space_of(history: History) -> Space:
         source=f"study {history.study}",
         description=start.get("description", f"What study {history.study} searched"),
         family=str(manifest.space["parameters"]["architecture.family"]["value"]),
-        length=Length(*map(int, epochs)),
+        length=TrainingLength(*map(int, epochs)),
         parameters=parameters,
         constraints=tuple(Constraint(name, maximum) for name, maximum in manifest.space["constraints"].items()),
     )

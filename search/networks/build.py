@@ -62,3 +62,4 @@ def _network(architecture: Architecture, classes: int) -> nn.Module:
             return MlpNetwork(architecture, classes=classes)
         case Transfer():
             return TransferNetwork(architecture, classes=classes)
+    raise AssertionError(f"family {architecture.family} has no network")

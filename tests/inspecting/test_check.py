@@ -9,9 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import optuna
 import pytest
-from optuna.search_space.group_decomposed import _GroupDecomposedSearchSpace
 
 from search import cli
 from search.inspecting.check import check
@@ -68,11 +66,6 @@ def test_draws_over_a_limit_are_counted_by_the_limit(limit: int, level: str, wor
     assert all(words in finding.message for finding in checked.findings)
 
 
-def test_a_draw_may_be_over_several_limits() -> None:
-    checked = check(space(SMALL + "constraints: {parameters: {max: 1}, flops: {max: 1}}\n"), draws=5)
-    assert (checked.infeasible, checked.over) == (5, {"parameters": 5, "flops": 5})
-
-
 def test_networks_that_cannot_be_are_counted_with_the_commonest_reason() -> None:
     text = SMALL.replace("stages: 2", "stages: 3")  # 32 -> 8 -> 2 pixels: the third pooling has none left
     checked = check(space(text), draws=5)
@@ -123,19 +116,6 @@ def test_parameters_that_are_there_together_form_a_group() -> None:
     ]
     assert groups[0].share == 1
     assert groups[1].share == pytest.approx(2 / 3, abs=0.2)
-
-
-def test_the_groups_are_those_that_optuna_finds() -> None:
-    drawn = space(CONDITIONAL)
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    for _ in range(40):
-        trial = study.ask()
-        drawn.suggest(trial)
-        study.tell(trial, 0.0)
-    theirs = _GroupDecomposedSearchSpace().calculate(study).search_spaces
-    ours = check(drawn, draws=40).groups
-    assert {frozenset(part) for part in theirs} == {frozenset(group.parameters) for group in ours}
 
 
 def test_a_parameter_that_is_hardly_ever_there_is_named() -> None:

@@ -2,60 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
+from io import StringIO
 from pathlib import Path
 from random import Random
 
 import pytest
-import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from ruamel.yaml import YAML
+from space_texts import FAMILIES, GOOD, MEASURES, parse
 
 import spaces
-from search import candidate
-from spaces import Space, SpaceError, load_space, shipped_spaces
-from spaces.loader import parse_space
+from spaces import SpaceError, load_space, shipped_spaces
 from spaces.parameter import Float
-from spaces.space import Length
-
-FAMILIES = {family: candidate.checks(family) for family in candidate.FAMILIES}
-MEASURES = ("flops", "parameters")
-
-GOOD = """\
-description: A small space.
-family: fast
-length: {trial: 4, retrain: 16}
-architecture:
-  stages: {integer: [2, 4]}
-  width:
-    1: {integer: [16, 64], step: 16}
-    2: {integer: [32, 128], log: true}
-    4: {integer: [32, 128], when: {architecture.stages: 4}}
-  activation: {choice: [relu, gelu]}
-  kernel.1: 3
-recipe:
-  learning_rate: {float: [1e-4, 1e-1], log: true}
-  momentum: {float: [0.8, 0.95], step: 0.01}
-constraints:
-  flops: {max: 40e6}
-baselines:
-  airbench:
-    architecture: {stages: 3, width: {1: 32, 2: 64}, activation: gelu}
-    recipe.learning_rate: 0.01
-    recipe: {momentum: 0.85}
-"""
-
-
-def parse(text: str) -> Space:
-    return parse_space(text, name="fast", source="fast.yaml", families=FAMILIES, measures=MEASURES)
+from spaces.space import TrainingLength
 
 
 def test_a_good_file_becomes_a_space() -> None:
     space = parse(GOOD)
-    assert (space.name, space.source, space.family) == ("fast", "fast.yaml", "fast")
-    assert space.length == Length(trial=4, retrain=16)
+    assert (space.name, space.source, space.family) == ("t", "t.yaml", "fast")
+    assert space.length == TrainingLength(trial=4, retrain=16)
     assert [parameter.name for parameter in space.parameters] == [
         "architecture.family",
         "architecture.stages",
@@ -93,8 +63,49 @@ def test_a_file_is_loaded_by_its_path_with_windows_ends(tmp_path: Path) -> None:
 
 
 def test_the_package_is_light_until_a_file_is_read() -> None:
-    code = "import sys, spaces; sys.exit(bool({'pydantic', 'yaml', 'torch', 'optuna'} & set(sys.modules)))"
+    code = "import sys, spaces; sys.exit(bool({'pydantic', 'ruamel.yaml', 'torch', 'optuna'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, ""),
+        (b"a: 1\nb: \xff\n", ":2: a space file must be UTF-8 text, save it as UTF-8"),
+        ("a: 1\n".encode("utf-16"), ":1: a space file must be UTF-8 text"),
+        (b"#" * 1_000_001, "is larger than 200000 bytes"),
+        (b"a: 1\n" * 2_000_000, "is larger than 200000 bytes"),
+        (b"\0" * 100, ":1: there must be no control characters"),
+        (b"", "is empty"),
+    ],
+    ids=lambda part: repr(part)[:30],
+)
+def test_an_unreadable_file_says_why(tmp_path: Path, content: bytes | None, words: str) -> None:
+    path = tmp_path / "my.yaml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(SpaceError) as caught:
+        load_space(path, families=FAMILIES, measures=MEASURES)
+    assert str(caught.value).startswith(str(path))
+    assert words in str(caught.value)
+
+
+def test_what_is_no_file_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    (tmp_path / "folder.yaml").mkdir()
+    (tmp_path / "loop.yaml").symlink_to(tmp_path / "loop.yaml")
+    for name in ("pipe.yaml", "folder.yaml"):
+        with pytest.raises(SpaceError, match="is not a file"):
+            load_space(tmp_path / name, families=FAMILIES, measures=MEASURES)
+    for source in ("/dev/zero", "./", "a\0.yaml", "a" * 5000 + ".yaml", "../none", str(tmp_path / "loop.yaml")):
+        with pytest.raises(SpaceError):
+            load_space(source, families=FAMILIES, measures=MEASURES)
+
+
+def dumped(data: dict[str, object]) -> str:
+    text = StringIO()
+    YAML(typ="safe", pure=True).dump(data, text)
+    return text.getvalue()
 
 
 def _loads_or_explains(text: str) -> None:
@@ -130,4 +141,4 @@ node = st.recursive(
 @example({"recipe": {"mixup": {"float": [0, 10], "step": 5e-324}}})
 @example({"recipe": {"mixup": {"float": [-1.7e308, 1.7e308], "step": 1}}})
 def test_any_data_loads_or_explains(data: dict[str, object]) -> None:
-    _loads_or_explains(yaml.safe_dump({"description": "d", "family": "fast", **data}))
+    _loads_or_explains(dumped({"description": "d", "family": "fast", **data}))

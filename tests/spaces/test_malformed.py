@@ -2,50 +2,19 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import pytest
+from space_texts import GOOD, parse
 
-from search import candidate
-from spaces import Problem, SpaceError, load_space
-from spaces.loader import parse_space
-
-FAMILIES = {family: candidate.checks(family) for family in candidate.FAMILIES}
-MEASURES = ("flops", "parameters")
+from spaces import Problem, SpaceError
 
 HEAD = "description: d\nfamily: fast\n"
-GOOD = """\
-description: A small space.
-family: fast
-length: {trial: 4, retrain: 16}
-architecture:
-  stages: {integer: [2, 4]}
-  width:
-    1: {integer: [16, 64], step: 16}
-    2: {ordered: [32, 64, 128]}
-    4: {integer: [32, 128], when: {architecture.stages: 4}}
-  activation: {choice: [relu, gelu]}
-  kernel.1: 3
-recipe:
-  learning_rate: {float: [1e-4, 1e-1], log: true}
-  momentum: {float: [0.8, 0.95], step: 0.01}
-constraints:
-  flops: {max: 40e6}
-baselines:
-  airbench:
-    architecture: {stages: 3, width: {1: 32, 2: 64}, activation: gelu}
-    recipe.learning_rate: 0.01
-    recipe: {momentum: 0.85}
-"""
-
 Case = tuple[str, int, str]
 """A text, the line of its only problem (0 is the whole file), and words of that."""
 
 
 def problems(text: str) -> tuple[Problem, ...]:
     with pytest.raises(SpaceError) as caught:
-        parse_space(text, name="t", source="t.yaml", families=FAMILIES, measures=MEASURES)
+        parse(text)
     return caught.value.problems
 
 
@@ -69,67 +38,52 @@ RANGES = [
     recipe("batch_size: {integer: [64, 512], stp: 2}", "recipe.batch_size.stp is not a name here, nearest: step"),
     recipe("batch_size: {integer: [64.0, 512]}", "must be an integer, without a point or an exponent, not 64.0"),
     recipe("batch_size: {integer: [64, 1e3]}", "must be an integer, without a point or an exponent, not 1000.0"),
-    recipe("batch_size: {integer: [true, 512]}", "must be an integer"),
     recipe("batch_size: {integer: [64, 512], log: true, step: 2}", "a log range takes no step, not 2"),
-    recipe("batch_size: {integer: [64, 99999999999999999999999]}", "beyond 2^53"),
-    recipe("mixup: {float: [0, 1, 2]}", "recipe.mixup.float must be [low, high], not [0, 1, 2]"),
-    recipe("mixup: {float: [1]}", "recipe.mixup.float must be [low, high], not [1]"),
+    recipe("mixup: {float: [0, 1, 2]}", "recipe.mixup.float must have at most 2 entries, not [0, 1, 2]"),
+    recipe("mixup: {float: [1]}", "recipe.mixup.float must have at least 2 entries, not [1]"),
     recipe("mixup: {float: 3}", "recipe.mixup.float must be a list in [ ], not 3"),
-    recipe("mixup: {float: {low: 0, high: 1}}", "recipe.mixup.float must be a list in [ ], not {'low': 0, 'high': 1}"),
     recipe("mixup: {float: [0, '1']}", "recipe.mixup.float must be a number, without quotes or a unit, not '1'"),
-    recipe("mixup: {float: [0, 11]}", "recipe.mixup: Input should be less than or equal to 10, not 11.0"),
+    recipe("mixup: {float: [0, 11]}", "recipe.mixup: must be at most 10, not 11.0"),
     recipe("mixup: {float: [0, .inf]}", "must be a finite number, not .inf"),
     recipe("mixup: {float: [0, 1], log: yes}", "recipe.mixup.log must be true or false, not 'yes'"),
-    recipe("mixup: {float: [0, 1], log: 1}", "recipe.mixup.log must be true or false, not 1"),
     recipe("mixup: {float: [0, 1], step: 0.3}", "step must divide 0.0 .. 1.0"),
     recipe("mixup: {float: [0.5, 0.5]}", "low < high"),
-    stages("kernel: {integer: [3, 5]}", "architecture.kernel: Input should be 1, 3, 5 or 7, not 4"),
+    stages("kernel: {integer: [3, 5]}", "architecture.kernel: must be 1, 3, 5 or 7, not 4"),
 ]
 OPTIONS = [
     recipe("averaging: {choice: [true, 1]}", "options must differ, and true equals 1"),
     recipe("averaging: {choice: []}", "must have at least one option"),
-    recipe("averaging: {choice: [true, [false]]}", "recipe.averaging.choice must be a single value, not [False]"),
-    recipe("averaging: {choice: [true, true]}", "options must differ"),
     recipe("batch_size: {ordered: [64]}", "must have at least 2 options (a single value is written plainly), not [64]"),
-    recipe("batch_size: {ordered: []}", "must have at least 2 options"),
     recipe("batch_size: {ordered: 64}", "recipe.batch_size.ordered must be a list in [ ], not 64"),
     recipe("batch_size: {ordered: [64, 128, 64]}", "options must differ, and true equals 1, 4.0 equals 4, not [64, "),
-    recipe("batch_size: {ordered: [1, 1.0]}", "options must differ"),
     recipe("batch_size: {ordered: [64, [128]]}", "recipe.batch_size.ordered must be a single value, not [128]"),
-    recipe("batch_size: {ordered: [64, {a: 1}]}", "recipe.batch_size.ordered must be a single value, not {'a': 1}"),
-    recipe("batch_size: {ordered: [64, .nan]}", "must be a finite number, not .nan"),
-    recipe("batch_size: {ordered: [64, null]}", "recipe.batch_size.ordered is empty"),
-    recipe("batch_size: {ordered: [64, 128.5]}", "Input should be a valid integer, not 128.5"),
-    recipe("batch_size: {ordered: [64, 128], step: 64}", "recipe.batch_size.step is not a name here, known: ordered, "),
-    recipe("batch_size: {ordered: [64, 128], choice: [64]}", "must have one of float, integer, choice, ordered, not"),
-    recipe("batch_size: {orderd: [64, 128]}", "recipe.batch_size.orderd is not a name here, nearest: ordered"),
-    recipe("flip: {ordered: [none, sometimes]}", "Input should be 'none', 'random' or 'alternating', not 'sometimes'"),
+    recipe("batch_size: {ordered: [64, 128.5]}", "must be an integer, without a point or an exponent, not 128.5"),
+    recipe("batch_size: {ordered: [64, 128], step: 64}", "recipe.batch_size.step is not a name here, known: when"),
+    recipe("batch_size: {orderd: [64, 128]}", "choice, ordered, not ['orderd'], nearest: ordered"),
+    recipe("flip: {ordered: [none, sometimes]}", "must be none, random or alternating, not 'sometimes'"),
 ]
 KINDS = [
     recipe("batch_size: {integer: [64, 512], choice: [64]}", "integer, choice, ordered, not ['integer', 'choice']"),
-    recipe("batch_size: {intger: [64, 512]}", "recipe.batch_size.intger is not a name here, nearest: integer"),
+    recipe("batch_size: {intger: [64, 512]}", "ordered, not ['intger'], nearest: integer"),
     recipe(
         "batch_size: {log: true}", "recipe.batch_size must have one of float, integer, choice, ordered, not ['log']"
     ),
-    recipe("batch_size: {}", "recipe.batch_size must have one of float, integer, choice, ordered, not []"),
     recipe("batch_size: [64, 512]", "must say what the list is, not [64, 512], write {choice: [...]} or {ordered: "),
-    recipe("mixup: {low: 0}", "recipe.mixup.low is not a name here, known: float, integer, choice, ordered"),
-    stages("width: {integr: [8, 16]}", "architecture.width.integr is not a name here, nearest: integer; known: float"),
-    stages("width: {integr: [8, 16], step: 8}", "architecture.width.integr is not a name here, nearest: integer"),
-    stages("width: {1: 8, integer: [8, 16]}", "architecture.width.1 is not a name here, known: integer, log, step"),
+    stages(
+        "width: {integr: [8, 16]}",
+        "architecture.width must have one of float, integer, choice, ordered, not ['integr']",
+    ),
+    stages("width: {1: 8, integer: [8, 16]}", "architecture.width.1 is not a name here, known: log, step"),
     stages("width: {1: 8, two: 16}", "architecture.width.two is not a name of family fast, nearest: architecture.w"),
-    stages("width: {1: {2: 64}}", "architecture.width.1.2 is not a name here, known: float, integer, choice, ordered"),
+    stages("width: {1: {2: 64}}", "architecture.width.1 must have one of float, integer, choice, ordered, not ['2']"),
     stages("width: {9: 64}", "architecture.width.9 is not a name of family fast, nearest: architecture.width.1"),
-    stages("width: {01: 64}", "architecture.width.01 is not a name of family fast, nearest: architecture.width.1"),
     stages("width: {}", "architecture.width has nothing in it"),
     stages("depth: 2\n  depth.1: 3", "architecture.depth.1 is given, and architecture.depth for all of them too", at=6),
     stages("depth.1: 3\n  depth: 2", "architecture.depth.1 is given, and architecture.depth for all of them too"),
-    stages("depth.1: 3\n  depth: {choice: [1, 2]}", "depth for all of them too, leave one out"),
 ]
 NAMES = [
     recipe("mixing: {up: 1}", "recipe.mixing is not a name of family fast, nearest: recipe.mixup"),
     recipe("mixup.: 3", "recipe.mixup. is not a name of family fast, nearest: recipe.mixup"),
-    recipe("recipe.mixup: 0.1", "recipe.recipe.mixup is not a name of family fast, nearest: recipe.mixup"),
     recipe("'mix\\x1bup': 3", "is not a name of family fast"),
     recipe("mix\u200bup: 1", r"recipe.mix\u200bup is not a name of family fast, nearest: recipe.mixup"),
     recipe("<<: {mixup: 1}", "recipe.<< is not a name of family fast"),
@@ -139,48 +93,30 @@ NAMES = [
 ]
 VALUES = [
     recipe("batch_size:", "recipe.batch_size is empty"),
-    recipe("batch_size: ~", "recipe.batch_size is empty"),
     recipe("batch_size: 1_000", "not '1_000'"),
     recipe("batch_size: 0100", "ambiguous: some read 0100 as octal"),
     recipe("batch_size: 12:30", "not '12:30'"),
-    recipe("batch_size: 1.0", "Input should be a valid integer, not 1.0"),
-    recipe("batch_size: 65537", "Input should be less than or equal to 65536, not 65537"),
+    recipe("batch_size: 65537", "must be at most 65536, not 65537"),
     recipe("batch_size: 9007199254740993", "recipe.batch_size is an integer beyond 2^53: 9007199254740993"),
-    recipe("batch_size: 0xFFFFFFFFFFFFFFFFFF", "recipe.batch_size is an integer beyond 2^53: 0xFFFFFFFFFFFFFFFFFF"),
     recipe("batch_size: " + "9" * 5000, "recipe.batch_size is an integer beyond 2^53: 99999999999999999999"),
     recipe("averaging: on", "not 'on', write true or false"),
-    recipe("averaging: Off", "not 'Off', write true or false"),
-    recipe("averaging: no", "not 'no', write true or false"),
     recipe("averaging: 'true'", "not 'true', write it without quotes"),
-    recipe("averaging: 1", "Input should be a valid boolean, not 1"),
-    recipe("flip: no", "Input should be 'none', 'random' or 'alternating', not 'no'"),
-    recipe("mixup: '1e-3'", "Input should be a valid number, not '1e-3', write it without quotes"),
+    recipe("averaging: 1", "must be true or false, not 1"),
+    recipe("flip: no", "must be none, random or alternating, not 'no'"),
+    recipe("mixup: '1e-3'", "must be a number, without quotes or a unit, not '1e-3', write it without quotes"),
     recipe("mixup: {float: [1e-3, '1e-2']}", "must be a number, without quotes or a unit, not '1e-2'"),
     recipe("mixup: {choice: [0, '1e-3']}", "not '1e-3', write it without quotes"),
-    recipe("mixup: 0,5", "Input should be a valid number, not '0,5'"),
-    recipe("mixup: 10%", "Input should be a valid number, not '10%'"),
+    recipe("mixup: 0,5", "must be a number, without quotes or a unit, not '0,5'"),
     recipe("mixup: .nan", "must be a finite number, not .nan"),
-    recipe("mixup: -.INF", "must be a finite number, not -.INF"),
-    recipe("mixup: inf", "Input should be a valid number, not 'inf'"),
     recipe("mixup: 1e999", "must be a finite number, not 1e999"),
-    recipe("mixup: |\n    0.1", r"Input should be a valid number, not '0.1\n'"),
+    recipe("mixup: |\n    0.1", r"must be a number, without quotes or a unit, not '0.1\n'"),
 ]
 YAML = [
-    recipe("mixup: !!float 1", "tags are not allowed, not 'tag:yaml.org,2002:float'"),
-    recipe("mixup: !!python/object/apply:os.system ['true']", "tags are not allowed"),
-    recipe("mixup: &once 0.1", "anchors and aliases"),
     recipe("<<: *base", "anchors and aliases (&name, *name) are not allowed, write the value out"),
-    recipe("\tmixup: 0.1", "is not YAML: found character that cannot start any token, indent with spaces, not tabs"),
-    recipe("mixup: 0.1\n\tcutmix: 0", "violates indentation, indent with spaces, not tabs", at=5),
-    recipe("mixup: @x", "is not YAML"),
+    recipe("\tmixup: 0.1", "is not YAML, indent with spaces, not tabs"),
+    recipe("mixup: 0.1\n\tcutmix: 0", "is not YAML, indent with spaces, not tabs", at=5),
     recipe("mixup: 0.1\nrecipe:\n  mixup: 0.2", "recipe is there twice, first on line 3", at=5),
-    recipe("mixup: 0\0", r"there must be no control characters, not '\x00'"),
-    recipe("mixup: 0.1 # \x07", r"there must be no control characters, not '\x07'"),
-    recipe("averaging: \ufefftrue", r"Input should be a valid boolean, not '\ufefftrue'"),
-    ("\ufeff\ufeff" + HEAD, 2, "is not YAML"),
-    (HEAD + "...\nrecipe: {}\n", 4, "is not YAML"),
-    ("{" * 5000, 1, "must be plain text"),
-    ("\n".join(f"{' ' * level}a:" for level in range(200)), 51, "at most 50 levels"),
+    (HEAD + "...\nrecipe: {}\n", 4, "is one document, and here starts another"),
 ]
 CONDITIONS = [
     recipe("mixup: {float: [0, 1], when: {recipe.cutmix: 0}}", "recipe.cutmix is not a parameter of this space"),
@@ -192,7 +128,6 @@ CONDITIONS = [
     recipe("mixup: {float: [0, 1], whn: {recipe.flip: none}}", "recipe.mixup.whn is not a name here, nearest: when"),
     recipe("mixup: {float: [0, 1], when: {architecture.family: cnn}}", "can only be fast, not ['cnn']"),
     recipe("mixup: {float: [0, 1], when: {architecture.family: []}}", "architecture.family can only be fast, not []"),
-    recipe("mixup: {float: [0, 1], when: {architecture.family: {a: 1}}}", "can only be fast, not [{'a': 1}]"),
     recipe(
         "mixup: {float: [0, 1]}\n  cutmix: {float: [0, 1], when: {recipe.mixup: 0}}",
         "recipe.cutmix: recipe.mixup is a float, and a condition needs exact values",
@@ -216,14 +151,13 @@ PARTS = [
     changed("family: fast", "family: 3", 2, "family must be text (in quotes, if it looks like a number), not 3"),
     changed("family: fast\n", "", 1, "family is missing"),
     changed("A small space.", "''", 1, "description must not be empty"),
-    changed("trial: 4", "trial: 0", 3, "length.trial must be greater than or equal to 1, not 0"),
+    changed("trial: 4", "trial: 0", 3, "length.trial must be at least 1, not 0"),
     changed("trial: 4", "trial: 4.5", 3, "length.trial must be an integer"),
     changed("trial: 4, ", "", 3, "length.trial is missing"),
     changed("retrain: 16", "retrain: 16, tune: 1", 3, "length.tune is not a name here, known: trial, retrain"),
     changed("flops: {", "flop: {", 16, "constraints.flop is not a known measure, nearest: flops"),
-    changed("40e6", "0", 16, "constraints.flops.max must be greater than 0, not 0"),
+    changed("40e6", "0", 16, "constraints.flops.max must be above 0, not 0"),
     changed("40e6", "'40e6'", 16, "constraints.flops.max must be a number, without quotes or a unit, not '40e6'"),
-    changed("40e6", ".inf", 16, "constraints.flops.max must be a finite number, not .inf"),
     changed("{max: 40e6}", "{maxi: 1, max: 1}", 16, "constraints.flops.maxi is not a name here, nearest: max"),
     changed("{max: 40e6}", "40e6", 16, "constraints.flops must be a mapping of names to values"),
     (HEAD + "recipe: 3\n", 3, "recipe must be a mapping of names to values, not 3"),
@@ -233,7 +167,6 @@ BASELINES = [
     changed("activation: gelu", "residual: true, activation: gelu", 19, "baseline airbench: architecture.residual is"),
     changed("activation: gelu", "activation: silu", 19, "must be relu | gelu, not 'silu'"),
     changed("2: 64}, act", "2: 48}, act", 19, "architecture.width.2 must be 32 < 64 < 128, not 48"),
-    changed("2: 64}, act", "2: 1}, act", 19, "architecture.width.2 must be 32 < 64 < 128, not 1"),
     changed(", 2: 64}, act", "}, act", 18, "baseline airbench has no value for architecture.width.2"),
     changed("{stages: 3", "{kernel.1: 5, stages: 3", 19, "architecture.kernel.1 must be 3, not 5"),
     changed("{stages: 3", "{stages: 4", 18, "airbench has no value for architecture.width.4"),
@@ -257,7 +190,7 @@ def test_a_mistake_is_one_problem_at_its_line(text: str, line: int, words: str) 
 
 
 def test_the_file_that_the_mistakes_are_planted_in_is_good() -> None:
-    assert parse_space(GOOD, name="t", source="t.yaml", families=FAMILIES, measures=MEASURES).baselines
+    assert parse(GOOD).baselines
 
 
 PLANTED = """\
@@ -303,21 +236,22 @@ def test_many_mistakes_are_told_at_once_in_the_order_of_the_file() -> None:
         "5: architecture.stages: must be [low, high] with low < high (a single value is written plainly), not [4, 2]",
         "7: architecture.width.1: step must divide 16 .. 60, or its upper end would never be tried, not 16",
         "8: architecture.width.2: must have at least 2 options (a single value is written plainly), not [64]",
-        "9: architecture.width.3.orderd is not a name here, nearest: ordered; known: float, integer, choice, ordered",
+        "9: architecture.width.3 must have one of float, integer, choice, ordered, not ['orderd'], nearest: ordered; "
+        "known: float, integer, choice, ordered",
         "10: architecture.width.4: architecture.depht.1 is not a parameter of this space, "
         "nearest: architecture.width.1; known: architecture.family, architecture.stages, architecture.width.1, "
         "architecture.width.2, architecture.width.3",
-        "11: architecture.activation: Input should be 'relu', 'gelu' or 'silu', not 'tanh'",
+        "11: architecture.activation: must be relu, gelu or silu, not 'tanh'",
         "13: architecture.kernel.1 is there twice, first on line 12",
         "15: architecture.depth.2 is given, and architecture.depth for all of them too, leave one out",
         "17: recipe.learnin_rate is not a name of family fast, nearest: recipe.learning_rate",
-        "18: recipe.momentum: Input should be less than 1, not 1.5",
+        "18: recipe.momentum: must be below 1, not 1.5",
         "21: recipe.warmup: a log range needs low > 0, not 0.0",
-        "23: recipe.averaging: Input should be a valid boolean, not 'on', write true or false",
+        "23: recipe.averaging: must be true or false, not 'on', write true or false",
         "24: recipe.mixup must be a finite number, not .nan",
         "25: recipe.cutmix: recipe.batch_size can only be 128 < 256 < 512, not [64]",
         "26: anchors and aliases (&name, *name) are not allowed, write the value out",
-        "28: constraints.flops.max must be greater than 0, not -1",
+        "28: constraints.flops.max must be above 0, not -1",
         "32: baseline airbench: recipe.momentum must be 0.8 .. 1.5, not 2",
         "32: baseline airbench: recipe.batch_size must be 128 < 256 < 512, not 2",
     ]
@@ -343,38 +277,3 @@ def test_two_thousand_mistakes_end_at_200() -> None:
     found = problems(f"{HEAD}recipe:\n" + "".join(f"  lerning_rate{number}: 1\n" for number in range(2000)))
     assert len(found) == 201
     assert "200 mistakes or more" in found[-1].rule
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (None, "there is no such file"),
-        (b"a: 1\nb: \xff\n", ":2: a space file must be UTF-8 text, save it as UTF-8"),
-        ("a: 1\n".encode("utf-16"), ":1: a space file must be UTF-8 text"),
-        (b"#" * 1_000_001, "is larger than 1000000 bytes"),
-        (b"a: 1\n" * 2_000_000, "is larger than 1000000 bytes"),
-        (b"\0" * 100, ":1: there must be no control characters"),
-        (b"", "is empty"),
-    ],
-    ids=lambda part: repr(part)[:30],
-)
-def test_an_unreadable_file_says_why(tmp_path: Path, content: bytes | None, words: str) -> None:
-    path = tmp_path / "my.yaml"
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(SpaceError) as caught:
-        load_space(path, families=FAMILIES, measures=MEASURES)
-    assert str(caught.value).startswith(str(path))
-    assert words in str(caught.value)
-
-
-def test_what_is_no_file_is_not_read(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe.yaml")
-    (tmp_path / "folder.yaml").mkdir()
-    (tmp_path / "loop.yaml").symlink_to(tmp_path / "loop.yaml")
-    for name in ("pipe.yaml", "folder.yaml"):
-        with pytest.raises(SpaceError, match="is not a file"):
-            load_space(tmp_path / name, families=FAMILIES, measures=MEASURES)
-    for source in ("/dev/zero", "./", "a\0.yaml", "a" * 5000 + ".yaml", "../none", str(tmp_path / "loop.yaml")):
-        with pytest.raises(SpaceError):
-            load_space(source, families=FAMILIES, measures=MEASURES)

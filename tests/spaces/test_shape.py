@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import pytest
+from space_texts import parse
 
 from search import candidate
-from spaces import Space
-from spaces.loader import parse_space
 from spaces.parameter import Choice, Fixed, Float, Integer, Kind, Ordered
 
-
-def parse(lines: str) -> Space:
-    text = f"description: d\nfamily: fast\n{lines}"
-    return parse_space(text, name="t", source="t.yaml", families={"fast": candidate.checks("fast")}, measures=())
+HEAD = "description: d\nfamily: fast\n"
 
 
 def kinds(lines: str) -> dict[str, Kind]:
     """By name, the family left out."""
-    return {parameter.name: parameter.kind for parameter in parse(lines).parameters[1:]}
+    return {parameter.name: parameter.kind for parameter in parse(HEAD + lines).parameters[1:]}
 
 
 @pytest.mark.parametrize(
@@ -44,7 +40,7 @@ def test_a_step_leaves_out_the_values_that_the_field_refuses() -> None:
 
 @pytest.mark.parametrize("written", ["width: 32", "width: {integer: [8, 32]}", "width: {ordered: [8, 32]}"])
 def test_one_value_or_kind_stands_for_every_stage(written: str) -> None:
-    space = parse(f"architecture: {{stages: 4, {written}}}")
+    space = parse(f"{HEAD}architecture: {{stages: 4, {written}}}")
     assert [parameter.name for parameter in space.parameters[2:]] == ["architecture.width"]
     more = {"architecture.width": 32, "architecture.stages": 4, "architecture.family": "fast"}
     assert space.check(more) == []

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from random import Random
 
 import optuna
 import pytest
+from space_texts import parse
 
 from search import candidate
 from spaces import Space, difference
-from spaces.loader import parse_space
 from spaces.parameter import Fixed, Integer, Parameter
 from spaces.space import Constraint
 
@@ -56,16 +55,7 @@ SUGGESTED = {
 
 
 @pytest.fixture
-def parse() -> Callable[[str], Space]:
-    def read(text: str) -> Space:
-        families = {family: candidate.checks(family) for family in candidate.FAMILIES}
-        return parse_space(text, name="t", source="t.yaml", families=families, measures=("flops", "parameters"))
-
-    return read
-
-
-@pytest.fixture
-def space(parse: Callable[[str], Space]) -> Space:
+def space() -> Space:
     return parse(TEXT)
 
 
@@ -105,22 +95,7 @@ def test_what_a_study_keeps_is_positions_and_nothing_fixed(space: Space) -> None
     assert not {"architecture.family", "architecture.kernel.1", "architecture.width.4"} & set(stored)
 
 
-def test_tpe_learns_from_the_neighbours_of_an_ordered_option(parse: Callable[[str], Space]) -> None:
-    space = parse(
-        "{description: d, family: fast, recipe: {batch_size: {ordered: [8, 16, 32, 64, 128, 256, 512, 1024]}}}"
-    )
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=0, n_startup_trials=8))
-    tried = []
-    for _ in range(40):
-        trial = study.ask()
-        tried.append(int(space.suggest(trial)["recipe.batch_size"]))
-        study.tell(trial, abs(trial.params["recipe.batch_size"] - 6))
-    assert set(tried) <= {8, 16, 32, 64, 128, 256, 512, 1024}
-    assert sum(size in (256, 512, 1024) for size in tried[-20:]) > 12  # 7.5 by chance
-
-
-def test_a_condition_on_ordered_options_holds_by_option(parse: Callable[[str], Space]) -> None:
+def test_a_condition_on_ordered_options_holds_by_option() -> None:
     space = parse(
         "{description: d, family: fast, recipe: {batch_size: {ordered: [1, 2, 64]},"
         " mixup: {float: [0, 1], when: {recipe.batch_size: [1, 64]}}}}"
@@ -169,12 +144,7 @@ def test_violations_name_every_constraint(space: Space) -> None:
     assert space.violations({"flops": 50e6}) == pytest.approx({"flops": 0.25})  # the other is not measured yet
 
 
-def test_has_conditions(space: Space, parse: Callable[[str], Space]) -> None:
-    assert space.has_conditions
-    assert not parse("{description: d, family: fast, recipe: {mixup: {float: [0, 1]}}}").has_conditions
-
-
-def test_the_fingerprint_ignores_what_a_study_need_not_keep(space: Space, parse: Callable[[str], Space]) -> None:
+def test_the_fingerprint_ignores_what_a_study_need_not_keep(space: Space) -> None:
     same = TEXT.replace("Up to four", "Several").split("baselines:")[0]
     architecture, recipe = same.split("recipe:\n")[0].split("architecture:\n")[1], same.split("recipe:\n")[1]
     recipe, constraints = recipe.split("constraints:\n")
@@ -208,9 +178,7 @@ def test_the_fingerprint_ignores_what_a_study_need_not_keep(space: Space, parse:
         ),
     ],
 )
-def test_a_difference_changes_the_fingerprint_and_is_one_line(
-    space: Space, parse: Callable[[str], Space], old: str, new: str, line: str
-) -> None:
+def test_a_difference_changes_the_fingerprint_and_is_one_line(space: Space, old: str, new: str, line: str) -> None:
     other = parse(TEXT.split("baselines:")[0].replace(old, new))
     assert other.fingerprint != space.fingerprint
     stored = json.loads(json.dumps(space.canonical()))
