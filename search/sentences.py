@@ -1,12 +1,20 @@
-"""What pydantic finds wrong with a value, in sentences of our own: the same for space files and candidates."""
+"""What is wrong with a value or a name, in the same sentences for space files and candidates."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails  # --help need not wait for it
+
+Value = str | int | float | bool
+
+Check = Callable[[Value], str | None]
+"""Says in such a sentence what is wrong with a value, or None."""
+
+MOST_LISTED = 12  # names that a hint lists in full
 
 MAPPING = "must be a mapping of names to values"
 INTEGER = "must be an integer, without a point or an exponent"
@@ -28,6 +36,8 @@ SENTENCES: Mapping[str, str] = {  # by pydantic's type of an error, with the nam
     "model_type": MAPPING,
     "string_too_short": "must not be empty",
     "string_type": "must be text (in quotes, if it looks like a number)",
+    "too_long": "must have at most {max_length} entries",
+    "too_short": "must have at least {min_length} entries",
     "value_error": "{error}",
 }
 
@@ -39,3 +49,15 @@ def sentence(mistake: ErrorDetails) -> str:
         *others, last = str(context["expected"]).replace(" or ", ", ").replace("'", "").split(", ")
         return f"must be {', '.join(others)} or {last}" if others else f"must be {last}"
     return SENTENCES.get(mistake["type"], "is not of the type that stands here").format_map(context)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The hint for an unknown name: the nearest known one, and all of them if they are few."""
+    names = [*known]
+    close = difflib.get_close_matches(name, names, n=8) if len(name) <= 100 else []
+    # Of equally near ones the first: width.1, where difflib alone would say width.8.
+    near = sorted(close, key=lambda match: (-difflib.SequenceMatcher(None, match, name).ratio(), match))[:1]
+    hints = [f"nearest: {near[0]}"] if near else []
+    if len(names) <= MOST_LISTED or not near:
+        hints.append("known: " + ", ".join(names[:MOST_LISTED]) + ", ..." * (len(names) > MOST_LISTED))
+    return "; ".join(hints)

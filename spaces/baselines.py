@@ -1,4 +1,4 @@
-"""Published recipes with what they reported, to be trained again under one protocol."""
+"""PublishedRecipe recipes with what they reported, to be trained again under one protocol."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from spaces.document import REFUSED, Document, dotted, nearest
-from spaces.loader import GROUPS, Check
-from spaces.parameter import Value
+from search.sentences import Check, Value, nearest
+from spaces.document import Document, dotted
+from spaces.loader import GROUPS
 from spaces.shape import Shape, shaped
 from spaces.space import Problem, SpaceError
 
@@ -30,7 +30,7 @@ PLAIN: Mapping[str, Value] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Published:
+class PublishedRecipe:
     """One published recipe."""
 
     name: str
@@ -55,12 +55,12 @@ class _PublishedShape(Shape):
     recipe: dict[str, Any] = Field(default_factory=dict)
 
 
-def load_baselines(*, families: Mapping[str, Mapping[str, Check]]) -> dict[str, Published]:
+def load_baselines(*, families: Mapping[str, Mapping[str, Check]]) -> dict[str, PublishedRecipe]:
     """The shipped ones, by name, in the order of their file. Raises SpaceError."""
     return parse_baselines((files("spaces") / FILE).read_text(encoding="utf-8"), source=FILE, families=families)
 
 
-def find_baseline(name: str, *, families: Mapping[str, Mapping[str, Check]]) -> Published:
+def find_baseline(name: str, *, families: Mapping[str, Mapping[str, Check]]) -> PublishedRecipe:
     """The shipped one of that name. Raises SpaceError with the known names."""
     known = load_baselines(families=families)
     if name not in known:
@@ -68,7 +68,9 @@ def find_baseline(name: str, *, families: Mapping[str, Mapping[str, Check]]) -> 
     return known[name]
 
 
-def parse_baselines(text: str, *, source: str, families: Mapping[str, Mapping[str, Check]]) -> dict[str, Published]:
+def parse_baselines(
+    text: str, *, source: str, families: Mapping[str, Mapping[str, Check]]
+) -> dict[str, PublishedRecipe]:
     """Those that a text describes. Raises SpaceError with every mistake and its line."""
     document = Document(text, file=source)
     found = {name: _published(document, name, families) for name in document.data}
@@ -76,7 +78,7 @@ def parse_baselines(text: str, *, source: str, families: Mapping[str, Mapping[st
     return {name: published for name, published in found.items() if published is not None}
 
 
-def _published(document: Document, name: str, families: Mapping[str, Mapping[str, Check]]) -> Published | None:
+def _published(document: Document, name: str, families: Mapping[str, Mapping[str, Check]]) -> PublishedRecipe | None:
     shape = shaped(document, _PublishedShape, (name,))
     if shape is None:
         return None
@@ -90,16 +92,8 @@ def _published(document: Document, name: str, families: Mapping[str, Mapping[str
         if key not in checks:
             rule = f"{dotted(place)} is not a name of family {shape.family}"
             document.add(place, rule, hint=nearest(key, checks))
-        elif value is not REFUSED and (complaint := checks[key](value)):
+        elif value is not None and (complaint := checks[key](value)):
             document.add(place, f"{dotted(place)}: {complaint}", value)
         values[key] = value
-    return Published(
-        name=name,
-        title=shape.title,
-        source=shape.source,
-        reported=shape.reported,
-        chosen_by=shape.chosen_by,
-        epochs=shape.epochs,
-        parameters=shape.parameters,
-        values=values,
-    )
+    fields = shape.model_dump(exclude={"family", *GROUPS})
+    return PublishedRecipe(name=name, values=values, **fields)

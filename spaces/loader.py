@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
-from spaces.document import MOST_BYTES, REFUSED, Document, Place, core_value, dotted, nearest
-from spaces.parameter import Fixed, Float, Kind, KindError, Parameter, Value
+from search.sentences import Check, Value, nearest
+from spaces.document import MOST_BYTES, TOO_LARGE, Document, Place, dotted, scalar
+from spaces.parameter import KINDS, Fixed, Float, Integer, Kind, KindError, Parameter
 from spaces.shape import KIND_SHAPES, FileShape, shaped
-from spaces.space import Baseline, Constraint, Length, Problem, Space, SpaceError
-
-Check = Callable[[Value], str | None]
-"""Says what is wrong with a value, or None."""
+from spaces.space import Baseline, Constraint, Problem, Space, SpaceError, TrainingLength
 
 GROUPS = ("architecture", "recipe")
 YAML_1_1_BOOLEANS = ("on", "off", "yes", "no", "y", "n")  # are text today (yaml.org/spec/1.2.2, section 10.3.2)
+MOST_BETWEEN = 64  # values of an integer range that are checked beside its ends
 NO_SPACES = ("baselines",)  # YAML files beside the shipped spaces that are none
 
 
@@ -51,84 +51,77 @@ def parse_space(
     if isinstance(family, str) and checks is None:
         document.add(("family",), "family is not a known one", family, nearest(family, families))
     parameters = _parameters(document, str(family), checks)
-    baselines = _baselines(document, parameters, checks or {})
+    readable = tuple(parameter for parameter in parameters.values() if parameter is not None)
+    space = Space(name=name, source=source, description="", family=str(family), length=None, parameters=readable)
+    baselines = tuple(_baseline(document, baseline, parameters, space) for baseline in document.mapping(("baselines",)))
     for measure in document.mapping(("constraints",)):
         if measure not in measures:
             place = ("constraints", measure)
             document.add(place, f"{dotted(place)} is not a known measure", hint=nearest(measure, measures))
     document.finish()
     assert shape is not None
-    return Space(
-        name=name,
-        source=source,
+    return replace(
+        space,
         description=shape.description,
-        family=shape.family,
-        length=Length(shape.length.trial, shape.length.retrain) if shape.length else None,
-        parameters=tuple(parameter for parameter in parameters.values() if parameter is not None),
+        length=TrainingLength(**shape.length.model_dump()) if shape.length else None,
         constraints=tuple(Constraint(measure, limit.max) for measure, limit in shape.constraints.items()),
         baselines=baselines,
     )
 
 
 def _text(path: Path) -> str:
-    label = dotted((str(path),))
     try:
-        if not path.exists():
-            raise OSError("there is no such file")
-        if not path.is_file():
+        if path.exists() and not path.is_file():
             raise OSError("is not a file")  # a device or a pipe could be read for ever
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
         if len(content) > MOST_BYTES:
-            raise OSError(f"is larger than {MOST_BYTES} bytes: that is no space file")
+            raise OSError(TOO_LARGE)
         return content.decode("utf-8-sig")
-    except OSError as error:
-        raise SpaceError([Problem(label, 0, error.strerror or str(error))]) from None
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
-        raise SpaceError([Problem(label, line, "a space file must be UTF-8 text", hint="save it as UTF-8")]) from None
+        problem = Problem(dotted((str(path),)), line, "a space file must be UTF-8 text", hint="save it as UTF-8")
+    except (OSError, ValueError) as error:  # a ValueError for a path that cannot be
+        problem = Problem(dotted((str(path),)), 0, getattr(error, "strerror", None) or str(error))
+    raise SpaceError([problem])
 
 
 def _parameters(document: Document, family: str, checks: Mapping[str, Check] | None) -> dict[str, Parameter | None]:
     """By name, in the order of the file; None where the file is wrong."""
-    found: dict[str, Parameter | None] = {"architecture.family": Parameter("architecture.family", Fixed(family))}
+    parameters: dict[str, Parameter | None] = {"architecture.family": Parameter("architecture.family", Fixed(family))}
     places: dict[str, Place] = {}
-    for group in (name for name in document.data if name in GROUPS):
-        for place in _leaves(document, (group,), checks):
-            name = ".".join(map(str, place))
-            if name in found:
-                document.add(place, f"{dotted(place)} is given by `family`", hint="leave it out here")
-            elif name in places:
-                document.add(place, f"{dotted(place)} is there twice")
-            else:
-                places[name] = place
+    groups = [(group, key) for group in document.data if group in GROUPS for key in document.mapping((group,))]
+    for place in (leaf for group in groups for leaf in _leaves(document, group, checks)):
+        name = ".".join(map(str, place))
+        if name in parameters:
+            document.add(place, f"{dotted(place)} is given by `family`", hint="leave it out here")
+        elif name in places:
+            document.add(place, f"{dotted(place)} is there twice")
+        else:
+            places[name] = place
     for name, place in places.items():
         if checks is not None and name not in checks:
             _unknown(document, place, checks)
         if (whole := name.rpartition(".")[0]) in places:
             rule = f"{dotted(place)} is given, and {dotted((whole,))} for all of them too"
             document.add(place, rule, hint="leave one out")
-        conditions = _conditions(document, place, found, places)
+        conditions = _conditions(document, place, parameters, places)
         kind = _kind(document, place, (checks or {}).get(name))
-        found[name] = Parameter(name, kind, conditions) if kind is not None and conditions is not None else None
-    return found
+        parameters[name] = None if kind is None or conditions is None else Parameter(name, kind, conditions)
+    return parameters
 
 
 def _leaves(document: Document, place: Place, checks: Mapping[str, Check] | None) -> Iterator[Place]:
     """The place of each parameter in the order of the file; a mapping is one if its name or its keys say so."""
-    node, name, group = document.at(place), ".".join(map(str, place)), len(place) == 1
-    known = checks or {}
-    entries = any(other.startswith(f"{name}.") for other in known)  # width.1, width.2, ... beside width
-    if not isinstance(node, dict):
-        if not group:
-            yield place
-    elif not group and KIND_SHAPES.keys() & node:
+    node, name = document.at(place), ".".join(map(str, place))
+    has_entries = any(other.startswith(f"{name}.") for other in checks or {})  # width.1, width.2, ... beside width
+    if not isinstance(node, dict) or KIND_SHAPES.keys() & node:
         yield place
-    elif not group and name in known and not (entries and (not node or any(map(str.isdecimal, node)))):
+    elif name in (checks or {}) and not (has_entries and (not node or any(map(str.isdecimal, node)))):
         yield place  # its kind is misspelt
-    elif not group and checks is not None and not entries:
+    elif checks is not None and not has_entries:
         _unknown(document, place, checks)
-    elif not group and not node:
+    elif not node:
         document.add(place, f"{dotted(place)} has nothing in it")
     else:
         for key in node:
@@ -149,12 +142,9 @@ def _kind(document: Document, place: Place, check: Check | None) -> Kind | None:
         kinds = [key for key in KIND_SHAPES if key in node]
         if len(kinds) == 1:
             return _varying(document, place, kinds[0], check)
-        strange = [] if kinds else [(*place, key) for key in node if key not in ("log", "step", "when")]
-        for at in strange:
-            document.add(at, f"{dotted(at)} is not a name here", hint=nearest(at[-1], KIND_SHAPES))
-        if not strange:
-            document.add(place, f"{name} must have one of {', '.join(KIND_SHAPES)}", [*node])
-    elif node is not REFUSED:
+        hint = "" if kinds else nearest(next(iter(node), ""), KIND_SHAPES)
+        document.add(place, f"{name} must have one of {', '.join(KIND_SHAPES)}", [*node], hint)
+    elif node is not None:
         _complain(document, place, node, check)
         return Fixed(node)
     return None
@@ -164,20 +154,23 @@ def _varying(document: Document, place: Place, key: str, check: Check | None) ->
     shape = shaped(document, KIND_SHAPES[key], place)
     if shape is None:
         return None
-    each, between = shape.values()
-    complaints = [_complain(document, place, value, check) for value in dict.fromkeys(each)]
-    if not any(complaints):
-        any(_complain(document, place, value, check) for value in between)  # stops at the first: that is enough
+    wrong = [_complain(document, place, value, check) for value in dict.fromkeys(shape.given)]
+    arguments = shape.given if key in ("float", "integer") else [tuple(shape.given)]
     try:
-        return shape.kind()
+        kind: Kind = KINDS[key](*arguments, **shape.model_dump(exclude={"given", "when"}, exclude_none=True))
     except KindError as error:
         for field, rule, value in error.faults:
             at = (*place, field if field in document.mapping(place) else key)
             document.add(at, f"{dotted(place)}: {rule}", value)
-    return None
+        return None
+    if isinstance(kind, Integer) and not any(wrong):  # the first mistake between the ends is enough
+        between = range(kind.low, kind.high, kind.step)[1 : MOST_BETWEEN + 1]
+        any(_complain(document, place, value, check) for value in between)
+    return kind
 
 
 def _complain(document: Document, place: Place, value: Value, check: Check | None) -> bool:
+    """Report what the check of the field says of a value; whether it says anything."""
     complaint = check(value) if check else None
     if check and complaint:
         document.add(place, f"{dotted(place)}: {complaint}", value, _meant(value, check))
@@ -191,7 +184,7 @@ def _meant(value: Value, check: Check) -> str:
     if value.lower() in YAML_1_1_BOOLEANS and not check(True):
         return "write true or false"
     try:
-        plain = core_value(value)
+        plain = scalar(value)
     except ValueError:
         return ""
     return "" if isinstance(plain, str) or check(plain) else "write it without quotes"
@@ -200,8 +193,8 @@ def _meant(value: Value, check: Check) -> str:
 def _conditions(
     document: Document, place: Place, before: Mapping[str, Parameter | None], places: Mapping[str, Place]
 ) -> dict[str, tuple[Value, ...]] | None:
-    """The conditions of the parameter at this place, or None if a mistake is found in them."""
-    found: dict[str, tuple[Value, ...]] = {}
+    """The conditions of the parameter at this place, or None if a mistake is found in them or in their parameters."""
+    conditions: dict[str, tuple[Value, ...]] = {}
     when = document.mapping((*place, "when"))
     for name, given in when.items():
         at, options = (*place, "when", name), given if isinstance(given, list) else [given]
@@ -211,69 +204,37 @@ def _conditions(
             hint = "a condition needs one that is" if late else nearest(name, before)
             document.add(at, f"{dotted(place)}: {dotted((name,))} {rule}", hint=hint)
         elif parent := before[name]:
-            kind = parent.kind
-            wrong = [option for option in options if option is not REFUSED and not kind.contains(option)]
-            if isinstance(kind, Float):
+            wrong = [option for option in options if option is not None and not parent.kind.contains(option)]
+            if isinstance(parent.kind, Float):
                 document.add(at, f"{dotted(place)}: {name} is a float, and a condition needs exact values")
             elif wrong or not options:
-                document.add(at, f"{dotted(place)}: {name} can only be {kind.describe()}", wrong)
+                document.add(at, f"{dotted(place)}: {name} can only be {parent.kind.describe()}", wrong)
             else:
-                found[name] = tuple(options)
-    return found if len(found) == len(when) else None
+                conditions[name] = tuple(options)
+    return conditions if len(conditions) == len(when) else None
 
 
-def _baselines(
-    document: Document, parameters: Mapping[str, Parameter | None], checks: Mapping[str, Check]
-) -> tuple[Baseline, ...]:
-    return tuple(
-        Baseline(name, _complete(document, name, parameters, _given(document, name, parameters, checks)))
-        for name in document.mapping(("baselines",))
-    )
-
-
-def _given(
-    document: Document, baseline: str, parameters: Mapping[str, Parameter | None], checks: Mapping[str, Check]
-) -> dict[str, Value]:
-    """The values that a baseline names, after each one that is outside the space is reported."""
-    found: dict[str, Value] = {}
+def _baseline(document: Document, baseline: str, parameters: Mapping[str, Parameter | None], space: Space) -> Baseline:
+    """A baseline as a study would suggest it, after all that is outside the space or missing is reported."""
+    given: dict[str, Value] = {}
+    label = f"baseline {dotted((baseline,))}"
     for place in document.leaves(("baselines", baseline)):
         name, value = ".".join(map(str, place[2:])), document.at(place)
-        label = f"baseline {dotted((baseline,))}: {dotted(place[2:])}"
         if name not in parameters:
-            document.add(place, f"{label} is not a parameter of this space", hint=nearest(name, parameters))
-        elif name in found:
-            document.add(place, f"{label} is there twice")
-        elif (parameter := parameters[name]) and value is not REFUSED:
+            hint = nearest(name, parameters)
+            document.add(place, f"{label}: {dotted(place[2:])} is not a parameter of this space", hint=hint)
+        elif name in given:
+            document.add(place, f"{label}: {dotted(place[2:])} is there twice")
+        elif (parameter := parameters[name]) and value is not None:
             if isinstance(value, list) or not parameter.kind.contains(value):
-                document.add(place, f"{label} must be {parameter.kind.describe()}", value)
-            elif (check := checks.get(name)) and (complaint := check(value)):
-                document.add(place, f"{label}: {complaint}", value)
-        found[name] = float(value) if type(value) is int and _is_float(parameters.get(name)) else value
-    return found
-
-
-def _is_float(parameter: Parameter | None) -> bool:
-    return parameter is not None and isinstance(parameter.kind, Float)
-
-
-def _complete(
-    document: Document, baseline: str, parameters: Mapping[str, Parameter | None], given: Mapping[str, Value]
-) -> dict[str, Value]:
-    """The values as a study would suggest them: fixed ones added, inactive ones dropped; missing ones are reported."""
-    values: dict[str, Value] = {}
-    missing = []
-    for name, parameter in parameters.items():
-        if parameter is None or any(parameters[parent] is None for parent in parameter.when):
-            continue  # reported already
-        if not parameter.active(values):
-            continue
-        if name in given:
-            values[name] = given[name]
-        elif isinstance(parameter.kind, Fixed):
-            values[name] = parameter.kind.value
-        else:
-            missing.append(name)
+                document.add(place, f"{label}: {dotted(place[2:])} must be {parameter.kind.describe()}", value)
+            elif isinstance(parameter.kind, Float):
+                value = float(value)
+        given[name] = value
+    values = space.complete(given)
+    missing = [each.name for each in space.parameters if each.active(values) and each.name not in values]
     if missing:
-        names = ", ".join(dotted((name,)) for name in missing)
-        document.add(("baselines", baseline), f"baseline {dotted((baseline,))} has no value for {names}")
-    return values
+        document.add(
+            ("baselines", baseline), f"{label} has no value for {', '.join(dotted((name,)) for name in missing)}"
+        )
+    return Baseline(baseline, values)

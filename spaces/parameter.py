@@ -10,7 +10,7 @@ from decimal import Decimal
 from random import Random
 from typing import Any, Protocol
 
-Value = str | int | float | bool
+from search.sentences import Value as Value
 
 MOST_STEPS = 1_000_000  # in one range; also keeps the decimal remainder far from its 28 digits
 LARGEST_INTEGER = 2**53  # Optuna keeps integers as floats, which are exact up to here
@@ -19,7 +19,7 @@ Fault = tuple[str, str, object]
 """The field at fault, the rule it breaks, the actual value."""
 
 
-class Trial(Protocol):
+class SuggestingTrial(Protocol):
     """The part of `optuna.Trial` that a space needs."""
 
     def suggest_float(
@@ -40,7 +40,48 @@ class KindError(ValueError):
 
 
 @dataclass(frozen=True)
-class Float:
+class RandomTrial:
+    """Suggests at random, without a study."""
+
+    rng: Random
+
+    def suggest_float(
+        self,
+        name: str,  # noqa: ARG002
+        low: float,
+        high: float,
+        *,
+        step: float | None = None,
+        log: bool = False,
+    ) -> float:
+        if step is not None:
+            return float(Decimal(str(low)) + Decimal(str(step)) * self.rng.randint(0, round((high - low) / step)))
+        if log:
+            return min(max(math.exp(self.rng.uniform(math.log(low), math.log(high))), low), high)
+        return min(max(self.rng.uniform(low, high), low), high)
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:  # noqa: ARG002
+        if not log:
+            return self.rng.randrange(low, high + 1, step)
+        # half a unit beyond each end, so that the ends round to their full share
+        drawn = round(math.exp(self.rng.uniform(math.log(low - 0.5), math.log(high + 0.5))))
+        return min(max(drawn, low), high)
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:  # noqa: ARG002
+        return self.rng.choice(choices)
+
+
+class _Kind:
+    def suggest(self, name: str, trial: SuggestingTrial) -> Value:
+        raise NotImplementedError
+
+    def sample(self, rng: Random) -> Value:
+        """A value drawn at random, without a study."""
+        return self.suggest("", RandomTrial(rng))
+
+
+@dataclass(frozen=True)
+class Float(_Kind):
     """A real number between two bounds, both included; evenly, by logarithm, or in steps."""
 
     low: float
@@ -54,20 +95,8 @@ class Float:
         object.__setattr__(self, "step", None if self.step is None else float(self.step))
         _refuse(_range_faults(self.low, self.high, log=self.log, step=self.step))
 
-    def suggest(self, name: str, trial: Trial) -> float:
-        """Let the sampler of the study choose."""
+    def suggest(self, name: str, trial: SuggestingTrial) -> float:
         return trial.suggest_float(name, self.low, self.high, step=self.step, log=self.log)
-
-    def sample(self, rng: Random) -> float:
-        """Draw at random, without a study."""
-        if self.step is not None:
-            low, step = Decimal(str(self.low)), Decimal(str(self.step))
-            return float(low + step * rng.randint(0, round((self.high - self.low) / self.step)))
-        if self.log:
-            drawn = math.exp(rng.uniform(math.log(self.low), math.log(self.high)))
-        else:
-            drawn = rng.uniform(self.low, self.high)
-        return min(max(drawn, self.low), self.high)
 
     def contains(self, value: Value) -> bool:
         """Whether the study could suggest this value; an integer counts as a float."""
@@ -78,12 +107,11 @@ class Float:
 
     def describe(self) -> str:
         """`0.001 .. 0.1, log`."""
-        step = "" if self.step is None else f", step {self.step}"
-        return f"{self.low} .. {self.high}" + (", log" if self.log else step)
+        return _range_text(self.low, self.high, log=self.log, step=self.step)
 
 
 @dataclass(frozen=True)
-class Integer:
+class Integer(_Kind):
     """A whole number between two bounds, both included; evenly, by logarithm, or in steps."""
 
     low: int
@@ -98,17 +126,8 @@ class Integer:
         step = None if self.log and self.step == 1 else self.step
         _refuse(_range_faults(self.low, self.high, log=self.log, step=step))
 
-    def suggest(self, name: str, trial: Trial) -> int:
-        """Let the sampler of the study choose."""
+    def suggest(self, name: str, trial: SuggestingTrial) -> int:
         return trial.suggest_int(name, self.low, self.high, step=self.step, log=self.log)
-
-    def sample(self, rng: Random) -> int:
-        """Draw at random, without a study."""
-        if not self.log:
-            return rng.randrange(self.low, self.high + 1, self.step)
-        # half a unit beyond each end, so that the ends round to their full share
-        drawn = round(math.exp(rng.uniform(math.log(self.low - 0.5), math.log(self.high + 0.5))))
-        return min(max(drawn, self.low), self.high)
 
     def contains(self, value: Value) -> bool:
         """Whether the study could suggest this value; 4.0 and true are no integers."""
@@ -116,79 +135,55 @@ class Integer:
 
     def describe(self) -> str:
         """`16 .. 64, step 16`."""
-        step = "" if self.step == 1 else f", step {self.step}"
-        return f"{self.low} .. {self.high}" + (", log" if self.log else step)
+        return _range_text(self.low, self.high, log=self.log, step=None if self.step == 1 else self.step)
 
 
 @dataclass(frozen=True)
-class Choice:
+class _Options(_Kind):
+    """What Choice and Ordered have in common."""
+
+    options: tuple[Value, ...]
+
+    def __post_init__(self) -> None:
+        least = 2 if isinstance(self, Ordered) else 1
+        object.__setattr__(self, "options", _checked_options(self.options, least=least))
+
+    def contains(self, value: Value) -> bool:
+        """Whether this is one of the options; true is not 1."""
+        return any(same(option, value) for option in self.options)
+
+    def describe(self) -> str:
+        """`relu | gelu` or `16 < 32 < 64`."""
+        return (" < " if isinstance(self, Ordered) else " | ").join(map(shown, self.options))
+
+
+@dataclass(frozen=True)
+class Choice(_Options):
     """One of several options without an order."""
 
-    options: tuple[Value, ...]
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "options", _options(self.options, least=1))
-
-    def suggest(self, name: str, trial: Trial) -> Value:
-        """Let the sampler of the study choose."""
-        chosen: Value = trial.suggest_categorical(name, self.options)
-        return chosen
-
-    def sample(self, rng: Random) -> Value:
-        """Draw at random, without a study."""
-        return rng.choice(self.options)
-
-    def contains(self, value: Value) -> bool:
-        """Whether this is one of the options; true is not 1."""
-        return any(same(option, value) for option in self.options)
-
-    def describe(self) -> str:
-        """`relu | gelu`."""
-        return " | ".join(shown(option) for option in self.options)
+    def suggest(self, name: str, trial: SuggestingTrial) -> Value:
+        return trial.suggest_categorical(name, self.options)  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
-class Ordered:
+class Ordered(_Options):
     """One of several options in an order; the sampler sees their positions, so that it learns from neighbours."""
 
-    options: tuple[Value, ...]
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "options", _options(self.options, least=2))
-
-    def suggest(self, name: str, trial: Trial) -> Value:
-        """Let the sampler of the study choose a position; the option there."""
+    def suggest(self, name: str, trial: SuggestingTrial) -> Value:
         return self.options[trial.suggest_int(name, 0, len(self.options) - 1)]
 
-    def sample(self, rng: Random) -> Value:
-        """Draw at random, without a study."""
-        return rng.choice(self.options)
-
-    def contains(self, value: Value) -> bool:
-        """Whether this is one of the options; true is not 1."""
-        return any(same(option, value) for option in self.options)
-
     def position(self, option: Value) -> int:
-        """Where this option stands, from 0: what the study keeps of it."""
-        return next(position for position, known in enumerate(self.options) if same(known, option))
-
-    def describe(self) -> str:
-        """`16 < 32 < 64`."""
-        return " < ".join(shown(option) for option in self.options)
+        """The index of this option: what the study keeps of it."""
+        return next(index for index, known in enumerate(self.options) if same(known, option))
 
 
 @dataclass(frozen=True)
-class Fixed:
+class Fixed(_Kind):
     """A value that does not vary; the study never hears of it."""
 
     value: Value
 
-    def suggest(self, name: str, trial: Trial) -> Value:  # noqa: ARG002
-        """The value."""
-        return self.value
-
-    def sample(self, rng: Random) -> Value:  # noqa: ARG002
-        """The value."""
+    def suggest(self, name: str, trial: SuggestingTrial) -> Value:  # noqa: ARG002
         return self.value
 
     def contains(self, value: Value) -> bool:
@@ -203,11 +198,7 @@ class Fixed:
 Kind = Float | Integer | Choice | Ordered | Fixed
 
 KINDS: dict[str, type[Float] | type[Integer] | type[Choice] | type[Ordered] | type[Fixed]] = {
-    "float": Float,
-    "integer": Integer,
-    "choice": Choice,
-    "ordered": Ordered,
-    "fixed": Fixed,
+    kind.__name__.lower(): kind for kind in (Float, Integer, Choice, Ordered, Fixed)
 }
 
 
@@ -249,7 +240,7 @@ def condition_text(when: Mapping[str, Iterable[Value]]) -> str:
     return "when " + " and ".join(f"{name} is {' or '.join(map(shown, options))}" for name, options in when.items())
 
 
-def _options(given: Iterable[Value], *, least: int) -> tuple[Value, ...]:
+def _checked_options(given: Iterable[Value], *, least: int) -> tuple[Value, ...]:
     options = tuple(given)
     if len(options) < least:
         some = "one option" if least == 1 else f"{least} options (a single value is written plainly)"
@@ -257,6 +248,10 @@ def _options(given: Iterable[Value], *, least: int) -> tuple[Value, ...]:
     if len(set(options)) < len(options):  # by ==, as Optuna compares them: true is 1 there
         raise KindError([("options", "options must differ, and true equals 1, 4.0 equals 4", list(options))])
     return options
+
+
+def _range_text(low: float, high: float, *, log: bool, step: float | None) -> str:
+    return f"{low} .. {high}" + (", log" if log else "" if step is None else f", step {step}")
 
 
 def _refuse(faults: Iterator[Fault]) -> None:

@@ -1,22 +1,18 @@
-"""The form of a space file: which names it may have, of which types, in the words of its messages."""
+"""The form of a space file: which names it may have, and of which types."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
-from spaces.document import Document, Place, dotted, nearest
-from spaces.parameter import Choice, Float, Integer, Kind, Ordered, Value
-
-MOST_BETWEEN = 64  # values of an integer range that are all checked, not only its ends
+from search.sentences import nearest, sentence
+from spaces.document import Document, Place, dotted
 
 
 def _single(value: Any) -> Any:
     if not isinstance(value, (str, int, float, bool)):
-        raise PydanticCustomError("single", "must be a single value")
+        raise ValueError("must be a single value")
     return value
 
 
@@ -45,82 +41,26 @@ class FileShape(Shape):
     baselines: dict[str, dict[str, Any]] = {}
 
 
-class FloatShape(Shape):
-    bounds: Annotated[list[float], Field(alias="float", min_length=2, max_length=2)]
+Number = TypeVar("Number", int, float)
+
+
+class RangeShape(Shape, Generic[Number]):
+    given: Annotated[list[Number], Field(validation_alias=AliasChoices("float", "integer"), min_length=2, max_length=2)]
     log: bool = False
-    step: float | None = None
+    step: Number | None = None
     when: dict[str, Any] = {}
 
-    def kind(self) -> Kind:
-        """Raises KindError."""
-        return Float(self.bounds[0], self.bounds[1], log=self.log, step=self.step)
 
-    def values(self) -> tuple[Sequence[Value], Sequence[Value]]:
-        """The values to check one by one, and those that stand for each other."""
-        return self.bounds, ()
-
-
-class IntegerShape(Shape):
-    bounds: Annotated[list[int], Field(alias="integer", min_length=2, max_length=2)]
-    log: bool = False
-    step: int | None = None
+class OptionsShape(Shape):
+    given: Annotated[
+        list[Annotated[Any, AfterValidator(_single)]], Field(validation_alias=AliasChoices("choice", "ordered"))
+    ]
     when: dict[str, Any] = {}
 
-    def kind(self) -> Kind:
-        """Raises KindError."""
-        return Integer(self.bounds[0], self.bounds[1], log=self.log, step=1 if self.step is None else self.step)
 
-    def values(self) -> tuple[Sequence[Value], Sequence[Value]]:
-        """Both ends, and what lies between them if that is little."""
-        between = range(self.bounds[0], self.bounds[1], max(self.step or 1, 1))[1:]
-        return self.bounds, between if len(between) <= MOST_BETWEEN else ()
-
-
-Options = list[Annotated[Any, AfterValidator(_single)]]
-
-
-class ChoiceShape(Shape):
-    options: Annotated[Options, Field(alias="choice")]
-    when: dict[str, Any] = {}
-
-    def kind(self) -> Kind:
-        """Raises KindError."""
-        return Choice(tuple(self.options))
-
-    def values(self) -> tuple[Sequence[Value], Sequence[Value]]:
-        """Every option."""
-        return self.options, ()
-
-
-class OrderedShape(ChoiceShape):
-    options: Annotated[Options, Field(alias="ordered")]
-
-    def kind(self) -> Kind:
-        """Raises KindError."""
-        return Ordered(tuple(self.options))
-
-
-KIND_SHAPES: dict[str, type[FloatShape] | type[IntegerShape] | type[ChoiceShape]] = {
-    "float": FloatShape,
-    "integer": IntegerShape,
-    "choice": ChoiceShape,
-    "ordered": OrderedShape,
-}
-
-_RULES = {  # pydantic's types of error
-    "bool_type": "must be true or false",
-    "dict_type": "must be a mapping of names to values",
-    "float_type": "must be a number, without quotes or a unit",
-    "int_from_float": "must be an integer, without a point or an exponent",
-    "int_type": "must be an integer, without a point or an exponent",
-    "list_type": "must be a list in [ ]",
-    "missing": "is missing",
-    "model_type": "must be a mapping of names to values",
-    "string_too_short": "must not be empty",
-    "string_type": "must be text (in quotes, if it looks like a number)",
-    "too_long": "must be [low, high]",
-    "too_short": "must be [low, high]",
-}
+KIND_SHAPES: dict[str, type[RangeShape[Any] | OptionsShape]] = {
+    "float": RangeShape[float], "integer": RangeShape[int], "choice": OptionsShape, "ordered": OptionsShape,
+}  # fmt: skip
 
 ShapeT = TypeVar("ShapeT", bound=Shape)
 
@@ -130,17 +70,18 @@ def shaped(document: Document, shape: type[ShapeT], place: Place) -> ShapeT | No
     try:
         return shape.model_validate(document.at(place))
     except ValidationError as error:
-        for mistake in error.errors(include_url=False, include_context=False):
+        for mistake in error.errors(include_url=False):
             at = (*place, *mistake["loc"])
-            if mistake["type"] == "extra_forbidden":
-                document.add(at, f"{dotted(at)} is not a name here", hint=nearest(str(at[-1]), _names(shape, at)))
-            else:
-                rule = _RULES.get(mistake["type"], mistake["msg"].replace("Input should", "must"))
-                document.add(at, f"{dotted(at)} {rule}", None if mistake["type"] == "missing" else mistake["input"])
+            unknown, missing = mistake["type"] == "extra_forbidden", mistake["type"] == "missing"
+            value = None if unknown or missing else mistake["input"]
+            document.add(
+                at, f"{dotted(at)} {sentence(mistake)}", value, nearest(str(at[-1]), _names(shape, at)) * unknown
+            )
         return None
 
 
 def _names(shape: type[Shape], place: Place) -> list[str]:
+    """The names that may stand beside the one at this place."""
     parts: dict[str | int, type[Shape]] = {"length": LengthShape, "constraints": LimitShape}
     owner = parts.get(place[0], shape) if len(place) > 1 else shape
-    return [field.alias or name for name, field in owner.model_fields.items()]
+    return [name for name in owner.model_fields if name != "given"]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from random import Random
 from typing import Any
 
 from search.errors import UserError
-from spaces.parameter import KINDS, Fixed, Kind, Ordered, Parameter, Trial, Value, condition_text
+from spaces.parameter import KINDS, Fixed, Kind, Ordered, Parameter, RandomTrial, SuggestingTrial, Value, condition_text
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class SpaceError(UserError):
 
 
 @dataclass(frozen=True)
-class Length:
+class TrainingLength:
     """How long to train, epochs."""
 
     trial: int
@@ -78,7 +78,7 @@ class Space:
     source: str  # where the text came from
     description: str
     family: str
-    length: Length | None
+    length: TrainingLength | None
     parameters: tuple[Parameter, ...]  # a condition names only parameters before its own
     constraints: tuple[Constraint, ...] = ()
     baselines: tuple[Baseline, ...] = ()
@@ -95,20 +95,17 @@ class Space:
         """Whether some parameters are there only sometimes (samplers want to know)."""
         return any(parameter.when for parameter in self.parameters)
 
-    def suggest(self, trial: Trial) -> dict[str, Value]:
+    def suggest(self, trial: SuggestingTrial) -> dict[str, Value]:
         """Values chosen by the study, the fixed ones included; inactive parameters are absent."""
-        return self._draw(lambda parameter: parameter.kind.suggest(parameter.name, trial))
-
-    def sample(self, rng: Random) -> dict[str, Value]:
-        """Values drawn at random, of the same form as suggested ones."""
-        return self._draw(lambda parameter: parameter.kind.sample(rng))
-
-    def _draw(self, draw: Callable[[Parameter], Value]) -> dict[str, Value]:
         values: dict[str, Value] = {}
         for parameter in self.parameters:
             if parameter.active(values):
-                values[parameter.name] = draw(parameter)
+                values[parameter.name] = parameter.kind.suggest(parameter.name, trial)
         return values
+
+    def sample(self, rng: Random) -> dict[str, Value]:
+        """Values drawn at random, of the same form as suggested ones."""
+        return self.suggest(RandomTrial(rng))
 
     def complete(self, values: Mapping[str, Value]) -> dict[str, Value]:
         """The values as a study would draw them: fixed ones added, and left out what is not there."""

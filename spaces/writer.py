@@ -2,171 +2,93 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from io import StringIO
 from textwrap import wrap
+from typing import Any
 
-from spaces.document import core_value
-from spaces.parameter import Choice, Fixed, Float, Integer, Kind, Ordered, Parameter, Value
-from spaces.space import Baseline, Space
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
-WIDTH = 112  # columns of a comment or of an entry on one line
-NARROW = 80  # columns of entries for several stages on one line; longer ones get a line each
+from search.sentences import Value
+from spaces.parameter import Fixed, Float, Integer, Parameter
+from spaces.space import Space
 
-_WORDS = re.compile(r"[A-Za-z_][\w ,.;()/-]*(?<! )", re.ASCII)  # YAML takes such text for itself without quotes
-
-Tree = dict[str, "Tree | str"]
-"""Entries by key, nested as in the file; at a leaf the text of the value."""
+WIDTH = 112  # columns
 
 
 def space_text(space: Space, *, head: Iterable[str] = (), comments: Mapping[str, str] = {}) -> str:
     """The space as YAML: `head` are the comments on top, `comments` those above a parameter, by its name.
 
-    What it cannot say is a fixed value with a condition: write a choice of one option instead.
+    A fixed value with a condition cannot be written: make it a choice of one option.
     """
-    groups: dict[str, list[tuple[str, str]]] = {}
-    for parameter in space.parameters[1:]:  # the first one is the family
-        group, _, name = parameter.name.partition(".")
-        groups.setdefault(group, []).append((name, _entry(parameter)))
-    lines = [*(line for text in head for line in _comment(text, 0)), f"description: {_words(space.description)}"]
-    lines.append(f"family: {_scalar(space.family)}")
+    file = CommentedMap(description=space.description, family=space.family)
     if space.length:
-        lines.append(f"length: {{trial: {space.length.trial}, retrain: {space.length.retrain}}}")
-    for group, entries in groups.items():
-        inner = {name.partition(".")[2]: text for name, text in comments.items() if name.startswith(f"{group}.")}
-        lines += ["", f"{group}:", *_block(_tree(entries), 1, comments=inner)]
+        file["length"] = _flow(asdict(space.length))
+    for parameter in space.parameters[1:]:  # the first one is the family
+        _insert(file, parameter.name, _entry(parameter), level=0, comment=comments.get(parameter.name, ""))
     if space.constraints:
-        limits = (f"  {_scalar(limit.measure)}: {{max: {_large(limit.maximum)}}}" for limit in space.constraints)
-        lines += ["", "constraints:", *limits]
+        file["constraints"] = CommentedMap({name: _flow({"max": maximum}) for name, maximum in space.limits.items()})
     if space.baselines:
-        lines += ["", "baselines:"]
-        for baseline in space.baselines:
-            lines += _comment(comments.get(f"baselines.{baseline.name}", ""), 1)
-            tree = _tree(_drawn(space, baseline))
-            lines += [f"  {_scalar(baseline.name)}:" + ("" if tree else " {}"), *_block(tree, 2, width=WIDTH)]
-    return "\n".join(lines) + "\n"
-
-
-def _drawn(space: Space, baseline: Baseline) -> list[tuple[str, str]]:
-    """Its values in the order of the file, without those that the space fixes."""
+        file["baselines"] = CommentedMap()
     varying = [parameter.name for parameter in space.parameters if not isinstance(parameter.kind, Fixed)]
-    return [(name, _scalar(baseline.values[name])) for name in varying if name in baseline.values]
+    for baseline in space.baselines:
+        file["baselines"][baseline.name] = values = CommentedMap()
+        for name in (name for name in varying if name in baseline.values):
+            _insert(values, name, baseline.values[name], level=2)
+        for group in values.values():
+            if isinstance(group, CommentedMap) and len(str(group)) <= WIDTH:
+                group.fa.set_flow_style()
+    for part in [*file][3 if space.length else 2 :]:
+        file.yaml_set_comment_before_after_key(part, before="\n")
+    writer = YAML()
+    writer.width = WIDTH
+    text = StringIO()
+    writer.dump(file, text)
+    return "".join(f"# {line}\n" for each in head for line in _comment(each)) + text.getvalue()
 
 
-def _tree(entries: Iterable[tuple[str, str]]) -> Tree:
-    """Nested by the parts of the names; one that comes back to a mapping after another entry keeps its dots there."""
-    tree: Tree = {}
-    last: tuple[str, ...] = ()
-    for name, text in entries:
-        parts = name.split(".")
-        node, depth = tree, 0
-        while depth < len(last) - 1 and parts[depth] == last[depth] and depth < len(parts) - 1:
-            inner = node[parts[depth]]
-            assert isinstance(inner, dict)
-            node, depth = inner, depth + 1
-        last = tuple(parts[:depth])
-        if parts[depth] in node:  # closed: the order of the parameters is part of the space
-            parts[depth:] = [".".join(parts[depth:])]
-        for part in parts[depth:-1]:
-            inner = node.setdefault(part, {})
-            assert isinstance(inner, dict)
-            node = inner
-        node[parts[-1]] = text
-        last = tuple(parts)
-    return tree
+def _insert(tree: CommentedMap, name: str, value: Any, *, level: int, comment: str = "") -> None:
+    """Add a value below the parts of its name; below a mapping only while it is the last: their order counts."""
+    part, _, rest = name.partition(".")
+    key = int(part) if part.isdecimal() and part == str(int(part)) else part
+    if rest and (key not in tree or key == next(reversed(tree))):
+        _insert(tree.setdefault(key, CommentedMap()), rest, value, level=level + 1, comment=comment)
+        return
+    key = name if rest else key
+    tree[key] = value
+    if comment:
+        lines = "\n".join(_comment(comment, level=level))
+        tree.yaml_set_comment_before_after_key(key, before=lines, indent=2 * level)
 
 
-def _block(tree: Tree, level: int, *, comments: Mapping[str, str] = {}, width: int = NARROW) -> Iterator[str]:
-    indent = "  " * level
-    for key, value in tree.items():
-        inner = {name.removeprefix(f"{key}."): text for name, text in comments.items() if name.startswith(f"{key}.")}
-        yield from _comment(comments.get(key, ""), level)
-        line = f"{indent}{_scalar(key, key=True)}: {_flow(value)}"
-        if isinstance(value, str) or (len(line) <= width and not inner):
-            yield line
-        else:
-            yield f"{indent}{_scalar(key, key=True)}:"
-            yield from _block(value, level + 1, comments=inner, width=width)
-
-
-def _flow(value: Tree | str) -> str:
-    if isinstance(value, str):
-        return value
-    return "{" + ", ".join(f"{_scalar(key, key=True)}: {_flow(inner)}" for key, inner in value.items()) + "}"
-
-
-def _comment(text: str, level: int) -> list[str]:
-    printable = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
-    return ["  " * level + f"# {line}" for line in wrap(printable, WIDTH - 2 * level, break_long_words=False)]
-
-
-def _entry(parameter: Parameter) -> str:
+def _entry(parameter: Parameter) -> Any:
     """`{integer: [16, 40], step: 8}`."""
-    fields = _fields(parameter.kind)
-    if isinstance(parameter.kind, Fixed):
+    kind = parameter.kind
+    if isinstance(kind, Fixed):
         assert not parameter.when, f"{parameter.name}: a space file knows no condition of a fixed value"
-        return _scalar(parameter.kind.value)
+        return kind.value
+    name = type(kind).__name__.lower()
+    if isinstance(kind, Float | Integer):
+        entry = {name: _flow((kind.low, kind.high)), "log": kind.log, "step": kind.step}
+        usual = {"log": False, "step": 1 if isinstance(kind, Integer) else None}
+        entry = {key: value for key, value in entry.items() if key not in usual or value != usual[key]}
+    else:
+        entry = {name: _flow(kind.options)}
     if parameter.when:
-        conditions = (f"{_scalar(name)}: {_options(options)}" for name, options in parameter.when.items())
-        fields.append(f"when: {{{', '.join(conditions)}}}")
-    return f"{{{', '.join(fields)}}}"
+        when = {name: options[0] if len(options) == 1 else _flow(options) for name, options in parameter.when.items()}
+        entry["when"] = _flow(when)
+    return _flow(entry)
 
 
-def _fields(kind: Kind) -> list[str]:
-    match kind:
-        case Float() | Integer():
-            name = "float" if isinstance(kind, Float) else "integer"
-            step = [] if kind.step is None or (name == "integer" and kind.step == 1) else [f"step: {kind.step!r}"]
-            return [f"{name}: [{kind.low!r}, {kind.high!r}]", *(["log: true"] if kind.log else []), *step]
-        case Choice() | Ordered():
-            name = "choice" if isinstance(kind, Choice) else "ordered"
-            return [f"{name}: [{', '.join(map(_scalar, kind.options))}]"]
-        case Fixed():
-            return []
+def _flow(content: dict[str, Any] | tuple[Value, ...]) -> CommentedMap | CommentedSeq:
+    """A mapping or a list that is written on one line."""
+    node = CommentedMap(content) if isinstance(content, dict) else CommentedSeq(content)
+    node.fa.set_flow_style()
+    return node
 
 
-def _options(options: tuple[Value, ...]) -> str:
-    return _scalar(options[0]) if len(options) == 1 else f"[{', '.join(map(_scalar, options))}]"
-
-
-def _scalar(value: Value, *, key: bool = False) -> str:
-    """A single value, in quotes where YAML would take it for something else; a key is always text."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if not isinstance(value, str):
-        return repr(value)
-    if key and value.isascii() and value.isdecimal():
-        return value
-    return (
-        value if " " not in value and re.fullmatch(r"[\w./-]*", value, re.ASCII) and _plain(value) else _quoted(value)
-    )
-
-
-def _words(text: str) -> str:
-    return text if _plain(text) else _quoted(text)
-
-
-def _plain(text: str) -> bool:
-    try:
-        return _WORDS.fullmatch(text) is not None and isinstance(core_value(text), str)
-    except ValueError:
-        return False
-
-
-def _quoted(text: str) -> str:
-    return '"' + "".join(map(_escaped, text)) + '"'
-
-
-def _escaped(letter: str) -> str:
-    if letter in '"\\':
-        return f"\\{letter}"
-    if letter.isprintable():
-        return letter
-    code = ord(letter)
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
-
-
-def _large(number: float) -> str:
-    """120e6 rather than 120000000.0."""
-    millions = f"{number / 1e6!r}".removesuffix(".0") + "e6"
-    return millions if 1e6 <= number < 1e12 and float(millions) == number else repr(number)
+def _comment(text: str, *, level: int = 0) -> list[str]:
+    printable = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+    return wrap(printable, WIDTH - 2 * level, break_long_words=False)

@@ -31,8 +31,8 @@ class Architecture:
 
     @property
     def title(self) -> str:
-        """The network in a few words, without the family."""
-        raise NotImplementedError
+        """The network in a few words, without the family: the channels of each stage."""
+        return "/".join(map(str, getattr(self, "width", ())))
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -56,10 +56,6 @@ class Fast(Architecture):
 
     def __post_init__(self) -> None:
         cut(self, self.stages, "width", "depth", "kernel", of="stage")
-
-    @property
-    def title(self) -> str:
-        return _joined(self.width)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -89,10 +85,6 @@ class Cnn(Architecture):
         if self.padding == "same" and even:
             raise ValueError(f"a kernel of {even[0]} cannot be padded evenly; take an odd one, or padding valid")
 
-    @property
-    def title(self) -> str:
-        return _joined(self.width)
-
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Residual(Architecture):
@@ -117,10 +109,6 @@ class Residual(Architecture):
 
     def __post_init__(self) -> None:
         cut(self, self.stages, "width", "depth", of="stage")
-
-    @property
-    def title(self) -> str:
-        return _joined(self.width)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -162,7 +150,7 @@ class Mlp(Architecture):
 
     @property
     def title(self) -> str:
-        return _joined(self.hidden) or "linear"
+        return "/".join(map(str, self.hidden)) or "linear"
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -185,7 +173,3 @@ class Transfer(Architecture):
     @property
     def title(self) -> str:
         return f"{self.backbone} at {self.input_size} pixels"
-
-
-def _joined(numbers: tuple[int, ...]) -> str:
-    return "/".join(map(str, numbers))

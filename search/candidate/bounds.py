@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import cache
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
@@ -13,12 +12,7 @@ from pydantic.fields import FieldInfo
 from search.candidate.architecture import FAMILIES
 from search.candidate.fields import MOST_STAGES
 from search.candidate.recipe import Recipe
-from search.sentences import sentence
-
-Value = str | int | float | bool
-
-Check = Callable[[Value], str | None]
-"""Says what is wrong with a value, or None."""
+from search.sentences import Check, Value, sentence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,10 +29,7 @@ class Bounds:
 def field_bounds(family: str, name: str) -> Bounds:
     """The bounds of one name of a family, such as `architecture.width.2`, from the type of its field."""
     hint = _field_types(family)[name]
-    if hint is bool:
-        return Bounds(options=(False, True))
-    if get_origin(hint) is Literal:
-        return Bounds(options=get_args(hint))
+    options = (False, True) if hint is bool else get_args(hint) if get_origin(hint) is Literal else None
     rules = FieldInfo.from_annotation(hint).metadata
     ends = {key: getattr(rule, key) for rule in rules for key in ("ge", "gt", "le", "lt") if hasattr(rule, key)}
     return Bounds(
@@ -46,15 +37,14 @@ def field_bounds(family: str, name: str) -> Bounds:
         high=ends.get("le", ends.get("lt")),
         low_included="gt" not in ends,
         high_included="lt" not in ends,
+        options=options,
     )
 
 
 @cache
 def checks(family: str) -> dict[str, Check]:
     """Every name that a space of this family may use, with the check of its values."""
-    by_type: dict[Any, Check] = {}
-    types = _field_types(family)
-    return {name: by_type.setdefault(hint, _check(hint)) for name, hint in types.items()}
+    return {name: _check(hint) for name, hint in _field_types(family).items()}
 
 
 @cache
@@ -73,6 +63,7 @@ def _field_types(family: str) -> dict[str, Any]:
     return types
 
 
+@cache
 def _check(hint: Any) -> Check:
     adapter: TypeAdapter[Any] = TypeAdapter(hint)
 

@@ -11,11 +11,11 @@ from pydantic.dataclasses import dataclass
 from pydantic_core import ErrorDetails
 
 from search.candidate.architecture import FAMILIES, Architecture
-from search.candidate.bounds import Value, checks
+from search.candidate.bounds import checks
 from search.candidate.fields import STRICT
 from search.candidate.recipe import Recipe
 from search.errors import UserError
-from search.sentences import sentence
+from search.sentences import Value, sentence
 
 Values = Mapping[str, Value]
 """One draw from a space, flat, by dotted name: `architecture.width.2`, `recipe.learning_rate`."""

@@ -11,11 +11,11 @@ from rich.text import Text
 
 from search.text import percent, plain
 from spaces import Space
-from spaces.baselines import Published
-from spaces.parameter import Fixed, Value, condition_text, shown
+from spaces.baselines import PublishedRecipe
+from spaces.parameter import Fixed, condition_text, shown
 
 if TYPE_CHECKING:
-    from search.inspecting.check import Checked, Finding  # torch, for which a list need not wait
+    from search.inspecting.check import Checked  # torch, for which a list need not wait
 
 STYLES = {"error": "red", "warning": "yellow"}
 
@@ -41,16 +41,14 @@ def space_text(space: Space) -> Group:
         kind, when = parameter.kind, condition_text(parameter.when) if parameter.when else ""
         style = "dim" if isinstance(kind, Fixed) else ""
         parameters.add_row(parameter.name, type(kind).__name__.lower(), Text(kind.describe()), Text(when), style=style)
-    return Group(head, Text(), parameters, Text(), *_length(space), *_limits(space), *_baselines(space))
+    return Group(head, Text(), parameters, Text(), *_length_and_limits(space), *_baselines(space))
 
 
 def checked_text(checked: Checked) -> Group:
     """Shares, sizes, groups, findings."""
-    share = checked.infeasible / checked.draws
-    head = Text.assemble(
-        "space ", (checked.space, "bold"), f": {checked.draws:,} draws, {share:.1%} of them may not be trained"
-    )
-    return Group(head, *_reasons(checked), Text(), _sizes(checked), Text(), *_groups(checked), Text(), *_found(checked))
+    counts = f": {checked.draws:,} draws, {checked.infeasible / checked.draws:.1%} of them may not be trained"
+    head = [Text.assemble("space ", (checked.space, "bold"), counts), *_reasons(checked)]
+    return Group(*head, Text(), _sizes(checked), Text(), *_groups(checked), Text(), *_findings(checked))
 
 
 def _table(*columns: str) -> Table:
@@ -60,25 +58,18 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def _length(space: Space) -> Iterator[RenderableType]:
+def _length_and_limits(space: Space) -> Iterator[RenderableType]:
     if space.length:
         yield Text(f"length: {space.length.trial} epochs of a trial, {space.length.retrain} of a final training")
-
-
-def _limits(space: Space) -> Iterator[RenderableType]:
     for measure, maximum in space.limits.items():
         yield Text(f"limit: {measure} at most {maximum:,.12g}")
 
 
 def _baselines(space: Space) -> Iterator[RenderableType]:
     for baseline in space.baselines:
-        varying = space.stored(baseline.values)
-        values = ", ".join(f"{name} {_value(baseline.values[name])}" for name in varying)
-        yield Text(f"baseline {baseline.name}: {values}")
-
-
-def _value(value: Value) -> str:
-    return plain(value) if isinstance(value, float) else shown(value)
+        values = {name: baseline.values[name] for name in space.stored(baseline.values)}
+        texts = (f"{name} {plain(each) if isinstance(each, float) else shown(each)}" for name, each in values.items())
+        yield Text(f"baseline {baseline.name}: {', '.join(texts)}")
 
 
 def _reasons(checked: Checked) -> Iterator[Text]:
@@ -107,22 +98,18 @@ def _groups(checked: Checked) -> Iterator[Text]:
         yield Text("TPE draws all parameters jointly")
 
 
-def _found(checked: Checked) -> Iterator[Text]:
+def _findings(checked: Checked) -> Iterator[Text]:
     for finding in checked.findings:
-        yield _finding(finding)
+        yield Text(f"{finding.level}: {finding.message}", STYLES[finding.level])
     if not checked.findings:
         yield Text("no findings", "green")
 
 
-def _finding(finding: Finding) -> Text:
-    return Text(f"{finding.level}: {finding.message}", STYLES[finding.level])
-
-
-def baselines_table(known: Mapping[str, Published]) -> Table:
+def baselines_table(known: Mapping[str, PublishedRecipe]) -> Table:
     """What can be trained again."""
-    table = Table(box=None, padding=(0, 2), title="published recipes: cifar-search baseline NAME", title_justify="left")
-    for column, justify in (("name", "left"), ("reported", "right"), ("epochs", "right"), ("what", "left")):
-        table.add_column(column, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    table = _table("name", "reported", "epochs", "what")
+    table.title, table.title_justify = "published recipes: cifar-search baseline NAME", "left"
+    table.columns[1].justify = table.columns[2].justify = "right"
     for published in known.values():
         what = Text.assemble(published.title, "\n", (published.source, "dim"))
         table.add_row(published.name, percent(published.reported / 100), str(published.epochs), what)

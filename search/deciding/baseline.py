@@ -27,7 +27,7 @@ from search.slots.machine import Machine, survey
 from search.slots.pool import Slots
 from search.slots.slot_state import SlotError, run_all
 from search.training.result import EpochResult
-from spaces.baselines import Published, find_baseline
+from spaces.baselines import PublishedRecipe, find_baseline
 from studies.lock import lock
 
 FOLDER = "baselines"  # in the folder of runs
@@ -62,7 +62,7 @@ class Length:
 class Budgeted:
     """What will be trained, where, and for how long."""
 
-    published: Published
+    published: PublishedRecipe
     machine: str
     data: str
     length: Length
@@ -73,7 +73,7 @@ class Budgeted:
 class Reproduced:
     """Reported against reproduced."""
 
-    published: Published
+    published: PublishedRecipe
     candidate: Candidate
     cost: Cost
     length: Length
@@ -169,7 +169,7 @@ def rerun(question: Rerun) -> Iterator[Step]:
         yield found
 
 
-def fit(published: Published, question: Rerun, *, images: int, speed: float) -> Length:
+def fit(published: PublishedRecipe, question: Rerun, *, images: int, speed: float) -> Length:
     """As many of the published epochs as fit the minutes, one at least; where one is too long, on fewer images.
 
     `images` are those of the training part, `speed` is in images per second.

@@ -1,4 +1,4 @@
-"""What a search would meet in a space, found before one starts: draws that are built and counted, never trained."""
+"""What a search would meet in a space, before one starts: many draws are built and counted, none is trained."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from multiprocessing import get_context
 from random import Random
@@ -17,11 +17,11 @@ from typing import Any, Literal
 from search.candidate import Candidate, CandidateError, Value, from_values
 from search.planning.feasibility import Feasibility, examine
 from spaces import Space
-from spaces.parameter import Choice, Fixed, Kind, Ordered, Parameter, same, shown
+from spaces.parameter import Choice, Fixed, Ordered, Parameter, same, shown
 
-SEED = 0  # of the draws: the same space is always found the same
+SEED = 0  # of the draws: the same space always gives the same report
 HARDLY_EVER = 0.05  # of the draws: a study of 50 trials would see such a parameter twice
-WASTEFUL = 0.2  # of the draws, infeasible: worth a word
+WASTEFUL = 0.2  # of the draws, infeasible: worth a warning
 HOPELESS = 0.5  # likewise: a study would spend more of its trials on nothing than on networks
 MANY_OPTIONS = 3  # from so many numbers on, their order tells a sampler something
 WORTH_A_PROCESS = 100  # draws
@@ -30,7 +30,7 @@ TRIES = 50  # draws of a parameter to find another value
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class SpaceFinding:
     """Something to mend: an error would spoil a search, a warning makes it worse than it could be."""
 
     level: Literal["error", "warning"]
@@ -49,15 +49,15 @@ class Spread:
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Parameters that are always there together, which TPE draws jointly, and independently of all others."""
+    """Parameters that are present in the same draws: TPE draws them jointly, and independently of all others."""
 
     parameters: tuple[str, ...]
-    share: float  # of the draws in which they are there
+    share: float  # of the draws in which they are present
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
-    """What was found about a space."""
+    """The report about a space."""
 
     space: str
     source: str
@@ -65,13 +65,13 @@ class Checked:
     infeasible: int  # draws that may not be trained
     over: Mapping[str, int]  # by measure, the draws over its limit; a draw may be over several
     impossible: int  # draws that make no network
-    commonest: str | None  # what is said of most of those
+    commonest: str | None  # the most frequent reason of those
     sizes: Mapping[str, Spread]  # by measure
-    groups: tuple[Group, ...]  # the first is there always
-    findings: tuple[Finding, ...]
+    groups: tuple[Group, ...]  # the first is present in every draw
+    findings: tuple[SpaceFinding, ...]
 
     @property
-    def errors(self) -> tuple[Finding, ...]:
+    def errors(self) -> tuple[SpaceFinding, ...]:
         """The findings that would spoil a search."""
         return tuple(finding for finding in self.findings if finding.level == "error")
 
@@ -81,7 +81,7 @@ class Checked:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Draw:
+class CheckedDraw:
     """One draw from a space and what became of it."""
 
     values: Mapping[str, Value]
@@ -92,49 +92,52 @@ def check(space: Space, *, draws: int) -> Checked:
     """Draw from the space, build every network on the meta device, and look for what a search would suffer from."""
     rng = Random(SEED)  # noqa: S311 no secret is drawn
     sampled = [space.sample(rng) for _ in range(draws)]
-    examined = _examined(space, [_alike(values) for values in sampled])
-    drawn = [Draw(values=values, examined=found) for values, found in zip(sampled, examined, strict=True)]
-    over = Counter(name for draw in drawn for name, value in draw.examined.violations.items() if value > 0)
-    sentences = (draw.examined.problem for draw in drawn if draw.examined.candidate is None)
-    impossible = Counter("; ".join(sentence.splitlines()) for sentence in sentences)
+    examined = _examined(space, [_with_equal_dropout(values) for values in sampled])
+    drawn = [CheckedDraw(values=values, examined=result) for values, result in zip(sampled, examined, strict=True)]
+    over = Counter(name for result in examined for name, value in result.violations.items() if value > 0)
+    reasons = Counter("; ".join(each.problem.splitlines()) for each in examined if each.candidate is None)
+    commonest = reasons.most_common(1)[0][0] if reasons else None
+    infeasible = sum(bool(result.problem) for result in examined)
     groups = _groups(space, drawn)
-    checked = Checked(
+    shares = [f"{count / draws:.0%} are over the limit of {name}" for name, count in over.most_common()]
+    if reasons:
+        shares.append(f"{reasons.total() / draws:.0%} make no network, most often: {commonest}")
+    findings = [
+        *_feasibility(infeasible / draws, shares),
+        *_baselines(space),
+        *_rarely_present(groups),
+        *_order(space),
+        *_without_effect(space, drawn, rng=rng),
+    ]
+    return Checked(
         space=space.name,
         source=space.source,
         draws=draws,
-        infeasible=sum(bool(draw.examined.problem) for draw in drawn),
+        infeasible=infeasible,
         over=dict(over.most_common()),
-        impossible=impossible.total(),
-        commonest=impossible.most_common(1)[0][0] if impossible else None,
-        sizes=_sizes(space, drawn),
+        impossible=reasons.total(),
+        commonest=commonest,
+        sizes=_sizes(space, examined),
         groups=groups,
-        findings=(),
+        findings=tuple(SpaceFinding(level=level, message=message) for level, message in findings),
     )
-    findings = (
-        *_feasibility(checked),
-        *_baselines(space),
-        *_rarely_there(groups),
-        *_order(space),
-        *_without_effect(space, drawn, rng=rng),
-    )
-    return replace(checked, findings=findings)
 
 
 def _examined(space: Space, values: Sequence[Mapping[str, Value]]) -> list[Feasibility]:
-    """Each of the values, by all cores where there are many: a network takes some 15 ms."""
+    """Each of the values, on all cores where there are many: a network takes some 15 ms."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
     if cores == 1 or len(values) < WORTH_A_PROCESS * cores:
         return [examine(space, each) for each in values]
     # Equal networks side by side, since a process remembers those that it has built.
     order = sorted(range(len(values)), key=lambda index: _network(values[index]))
-    examine(space, values[0])  # the first one has torch import more of itself, which the others then share
-    # Forks, which have torch already. Nothing here has started its threads: on the meta device nothing is computed.
-    # Nothing that they make has to be looked for among much that stays, and they end soon.
+    examine(space, values[0])  # the first one makes torch import more of itself, which the others then share
+    # Forked, since the parent has torch already. No thread of torch runs: on the meta device nothing is computed.
+    # Without the garbage collector, which would look through all that torch has made, for processes that end soon.
     forks = ProcessPoolExecutor(cores, mp_context=get_context("fork"), initializer=gc.disable)
     with warnings.catch_warnings(), forks as pool:
         warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of threads, which are numpy's
-        found = pool.map(partial(examine, space), [values[index] for index in order], chunksize=CHUNK)
-        by_index = dict(zip(order, found, strict=True))
+        results = pool.map(partial(examine, space), [values[index] for index in order], chunksize=CHUNK)
+        by_index = dict(zip(order, results, strict=True))
     return [by_index[index] for index in range(len(values))]
 
 
@@ -142,71 +145,65 @@ def _network(values: Mapping[str, Value]) -> str:
     return repr(sorted(item for item in values.items() if item[0].startswith("architecture.")))
 
 
-def _alike(values: Mapping[str, Value]) -> dict[str, Value]:
-    """A network that costs the same, however much these drop, so that its like need not be built again."""
-    dropping = {
-        name for name, value in values.items() if name.startswith("architecture.") and "dropout" in name and value
+def _with_equal_dropout(values: Mapping[str, Value]) -> dict[str, Value]:
+    """The same network at 0.5 for every dropout above 0: it costs the same, and need not be built again."""
+    return {
+        name: 0.5 if value and name.startswith("architecture.") and "dropout" in name else value
+        for name, value in values.items()
     }
-    return {name: 0.5 if name in dropping else value for name, value in values.items()}
 
 
-def _sizes(space: Space, drawn: Sequence[Draw]) -> dict[str, Spread]:
-    built = [draw.examined.numbers for draw in drawn if draw.examined.candidate is not None]
-    found = {}
+def _sizes(space: Space, examined: Sequence[Feasibility]) -> dict[str, Spread]:
+    built = [result.numbers for result in examined if result.candidate is not None]
+    sizes = {}
     for measure in built[0] if built else ():
         numbers = sorted(each[measure] for each in built)
-        middle = numbers[len(numbers) // 2]
-        found[measure] = Spread(
-            smallest=numbers[0], median=middle, largest=numbers[-1], maximum=space.limits.get(measure)
-        )
-    return found
+        median, maximum = numbers[len(numbers) // 2], space.limits.get(measure)
+        sizes[measure] = Spread(smallest=numbers[0], median=median, largest=numbers[-1], maximum=maximum)
+    return sizes
 
 
-def _groups(space: Space, drawn: Sequence[Draw]) -> tuple[Group, ...]:
-    """As Optuna splits a search space (its `group=True`): by the set of trials in which a parameter is there."""
-    where: dict[tuple[bool, ...], list[str]] = {}
+def _groups(space: Space, drawn: Sequence[CheckedDraw]) -> tuple[Group, ...]:
+    """As Optuna splits a search space (its `group=True`): by the set of trials in which a parameter is present."""
+    names: dict[tuple[bool, ...], list[str]] = {}
     for parameter in _varying(space):
-        there = tuple(parameter.name in draw.values for draw in drawn)
-        where.setdefault(there, []).append(parameter.name)
-    groups = [Group(parameters=tuple(names), share=sum(there) / len(there)) for there, names in where.items()]
+        names.setdefault(tuple(parameter.name in draw.values for draw in drawn), []).append(parameter.name)
+    groups = [Group(parameters=tuple(each), share=sum(present) / len(present)) for present, each in names.items()]
     return tuple(sorted(groups, key=lambda group: -group.share))
 
 
-def _feasibility(checked: Checked) -> Iterator[Finding]:
-    share = checked.infeasible / checked.draws
-    if share <= WASTEFUL:
-        return
-    reasons = [f"{count / checked.draws:.0%} are over the limit of {name}" for name, count in checked.over.items()]
-    if checked.impossible:
-        reasons.append(f"{checked.impossible / checked.draws:.0%} make no network, most often: {checked.commonest}")
-    what = "none of the draws may be trained" if share == 1 else f"{share:.0%} of the draws may not be trained"
-    step = "narrow the ranges, raise the limits, or use `when`"
-    yield Finding(level="error" if share > HOPELESS else "warning", message=f"{what}: {'; '.join(reasons)}; {step}")
+Findings = Iterator[tuple[Literal["error", "warning"], str]]
 
 
-def _baselines(space: Space) -> Iterator[Finding]:
+def _feasibility(share: float, reasons: Sequence[str]) -> Findings:
+    if share > WASTEFUL:
+        what = "none of the draws may be trained" if share == 1 else f"{share:.0%} of the draws may not be trained"
+        step = "narrow the ranges, raise the limits, or use `when`"
+        yield "error" if share > HOPELESS else "warning", f"{what}: {'; '.join(reasons)}; {step}"
+
+
+def _baselines(space: Space) -> Findings:
     for baseline in space.baselines:
         if problem := examine(space, baseline.values).problem:
-            yield Finding(level="error", message=f"baseline {baseline.name} may not be trained: {problem}")
+            yield "error", f"baseline {baseline.name} may not be trained: {problem}"
 
 
-def _rarely_there(groups: Sequence[Group]) -> Iterator[Finding]:
+def _rarely_present(groups: Sequence[Group]) -> Findings:
     for group in groups:
         if group.share < HARDLY_EVER:
             names = ", ".join(group.parameters)
-            message = f"hardly ever sampled, in {group.share:.1%} of the draws: {names}; loosen the condition"
-            yield Finding(level="warning", message=message)
+            yield "warning", f"hardly ever sampled, in {group.share:.1%} of the draws: {names}; loosen the condition"
 
 
-def _order(space: Space) -> Iterator[Finding]:
+def _order(space: Space) -> Findings:
     for parameter in _varying(space):
         if isinstance(parameter.kind, Choice) and (better := _with_order(parameter.kind.options)):
             message = f"{parameter.name} is a choice of numbers, whose order a sampler cannot see; write {better}"
-            yield Finding(level="warning", message=message)
+            yield "warning", message
 
 
 def _with_order(options: Sequence[Value]) -> str | None:
-    """How to write numbers so that their order counts; None for what is no such list."""
+    """How to write numbers so that their order counts; None for options that are not all numbers, or few."""
     numbers = sorted(option for option in options if isinstance(option, (int, float)) and not isinstance(option, bool))
     if len(numbers) < len(options) or len(options) < MANY_OPTIONS:
         return None
@@ -216,29 +213,24 @@ def _with_order(options: Sequence[Value]) -> str | None:
     return f"{{ordered: [{', '.join(map(shown, numbers))}]}}"
 
 
-def _without_effect(space: Space, drawn: Sequence[Draw], *, rng: Random) -> Iterator[Finding]:
+def _without_effect(space: Space, drawn: Sequence[CheckedDraw], *, rng: Random) -> Findings:
     for parameter in _varying(space):
-        there = [draw for draw in drawn if parameter.name in draw.values and draw.examined.candidate is not None]
-        if there and not any(_matters(space, parameter, draw, rng=rng) for draw in there):
-            message = f"{parameter.name} never changes the candidate; leave it out, or give it a `when`"
-            yield Finding(level="warning", message=message)
+        present = [draw for draw in drawn if parameter.name in draw.values and draw.examined.candidate is not None]
+        if present and not any(_matters(space, parameter, draw.values, rng=rng) for draw in present):
+            yield "warning", f"{parameter.name} never changes the candidate; leave it out, or give it a `when`"
 
 
-def _matters(space: Space, parameter: Parameter, draw: Draw, *, rng: Random) -> bool:
+def _matters(space: Space, parameter: Parameter, drawn: Mapping[str, Value], *, rng: Random) -> bool:
     """Whether another value of this parameter alone makes another candidate of a draw."""
-    other = _another(parameter.kind, draw.values[parameter.name], rng=rng)
+    kind, value = parameter.kind, drawn[parameter.name]
+    options = kind.options if isinstance(kind, (Choice, Ordered)) else (kind.sample(rng) for _ in range(TRIES))
+    other = next((option for option in options if not same(option, value)), value)
     values: dict[str, Value] = {}
     for each in space.parameters:
-        if each.active(values):  # what the other value brings with it is drawn
-            kept = draw.values[each.name] if each.name in draw.values else each.kind.sample(rng)
+        if each.active(values):  # what is present only with the other value is drawn
+            kept = drawn[each.name] if each.name in drawn else each.kind.sample(rng)
             values[each.name] = other if each is parameter else kept
-    return _candidate(values) != _candidate(draw.values)
-
-
-def _another(kind: Kind, value: Value, *, rng: Random) -> Value:
-    """A different value of this kind; the same one where there is no other."""
-    options = kind.options if isinstance(kind, (Choice, Ordered)) else (kind.sample(rng) for _ in range(TRIES))
-    return next((option for option in options if not same(option, value)), value)
+    return _candidate(values) != _candidate(drawn)
 
 
 def _candidate(values: Mapping[str, Value]) -> Candidate | None:

@@ -14,8 +14,8 @@ from search.networks.count import cost
 from search.networks.trace import Layer, trace
 from search.planning.catalogue import baselines, load
 from search.planning.feasibility import examine
+from search.sentences import nearest
 from spaces import Problem, Space, SpaceError, shipped_spaces
-from spaces.document import nearest
 from studies import StudyError
 from studies.history import History, TrialRecord
 

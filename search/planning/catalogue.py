@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from search.candidate import FAMILIES, Check, checks
 from spaces import Space, load_space
-from spaces.baselines import Published, load_baselines
+from spaces.baselines import PublishedRecipe, load_baselines
 
 LATENCY = "latency_ms"  # of one image, measured on a slot before a training; the others are counted before that
 MEASURES = ("parameters", "flops", "memory_mb", LATENCY)
@@ -21,6 +21,6 @@ def load(name: str) -> Space:
     return load_space(name, families=families(), measures=MEASURES)
 
 
-def baselines() -> dict[str, Published]:
+def baselines() -> dict[str, PublishedRecipe]:
     """The published recipes, by name. Raises SpaceError."""
     return load_baselines(families=families())

@@ -339,7 +339,7 @@ def test_the_fast_family_ends_at_four_stages() -> None:
         sides.append(pixels.shape[-1])
     assert sides == [15, 7, 3, 1]
     widths = {f"architecture.{name}.{n}": 1 for name in ("width", "depth", "kernel") for n in range(1, 6)}
-    with pytest.raises(CandidateError, match="stages: Input should be less than or equal to 4, not 5"):
+    with pytest.raises(CandidateError, match="stages: must be at most 4, not 5"):
         from_values({"architecture.family": "fast", "architecture.stages": 5, **widths})
 
 

@@ -177,7 +177,7 @@ def measured(count: int, *, seed: int) -> Measured:
     """The same in a process of its own, whose memory nobody else touches."""
     from tiny import python  # Optuna comes with it, which the child does without
 
-    code = f"import dataclasses, json, test_fuzz as t; m = t.measure({count}, seed={seed})"
+    code = f"import dataclasses, json; from security import test_fuzz as t; m = t.measure({count}, seed={seed})"
     with python(f"{code}; print(json.dumps(dataclasses.asdict(m)))", stdout=PIPE, stderr=PIPE) as child:
         output, errors = child.communicate()
     assert child.returncode == 0, errors[-4000:]
@@ -207,5 +207,7 @@ def test_the_limit_on_memory_bites() -> None:
     from tiny import python
 
     greedy = "t._loads_or_explains = lambda *_: bytearray(2 * t.MOST_BYTES)"
-    with python(f"import test_fuzz as t; {greedy}; t.measure(1, seed=0)", stdout=PIPE, stderr=PIPE) as child:
+    with python(
+        f"from security import test_fuzz as t; {greedy}; t.measure(1, seed=0)", stdout=PIPE, stderr=PIPE
+    ) as child:
         assert "MemoryError" in child.communicate()[1]

@@ -18,7 +18,7 @@ from search.networks.build import build
 from search.planning.catalogue import baselines, families
 from search.searching.setup import Opening, Search
 from spaces import SpaceError
-from spaces.baselines import PLAIN, Published, find_baseline, parse_baselines
+from spaces.baselines import PLAIN, PublishedRecipe, find_baseline, parse_baselines
 from studies import StudyError
 
 KNOWN = baselines()
@@ -148,7 +148,7 @@ def test_the_list_has_every_name_and_number() -> None:
 
 def space_with(folder: Path, learning_rate: str) -> Path:
     """A space around seed003, of which only the learning rate varies."""
-    published: Published = KNOWN["seed003"]
+    published: PublishedRecipe = KNOWN["seed003"]
     fixed = {name: value for name, value in published.values.items() if name != "architecture.family"}
     lines = [f"  {name.partition('.')[2]}: {json.dumps(value)}" for name, value in fixed.items()]
     parts = {group: [line for name, line in zip(fixed, lines, strict=True) if name.startswith(group)] for group in

@@ -6,18 +6,10 @@ import contextlib
 import time
 
 import pytest
-import yaml
 
-import spaces.document
+from search.sentences import nearest
 from spaces import SpaceError
-from spaces.document import REFUSED, Document, core_value, nearest
-
-
-@pytest.fixture(params=["compiled", "pure"])
-def parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """PyYAML with its C extension, and without."""
-    if request.param == "pure":
-        monkeypatch.setattr(spaces.document, "_LOADER", yaml.SafeLoader)
+from spaces.document import MOST_BYTES, Document, scalar
 
 
 def problem(text: str) -> str:
@@ -40,7 +32,7 @@ WRONG = [
     ("a: b\n\0", "x.yaml:2: ", "control characters, not '\\x00'"),
     ("a: \ud800", "x.yaml:1: ", "control characters"),
     ("a: \x1b[31m", "x.yaml:1: ", "control characters"),
-    ("a: 1\n---\nb: 2\n", "x.yaml:2: ", "one document"),
+    ("a: 1\n---\nb: 2\n", "x.yaml:3: ", "one document"),
     ("a: 1\nb: 2\na: 3", "x.yaml:3: a is there twice, first on line 1", ""),
     ("a:\n  1: 2\n  '1': 3", "x.yaml:3: a.1 is there twice, first on line 2", ""),
     ("a: &b 1", "x.yaml:1: anchors and aliases", "write the value out"),
@@ -57,12 +49,11 @@ WRONG = [
     ("[" * 5000, "x.yaml:1: ", "at most 50 levels"),
     ("- " * 5000, "x.yaml:1: ", "at most 50 levels"),
     ("x: [" + "1," * 6000 + "]", "x.yaml:1: ", "5000 entries"),
-    ("x: " + "y" * 1_000_000, "x.yaml: is larger than 1000000 bytes", ""),
-    ("x: " + "\u00e9" * 500_000, "x.yaml: is larger than 1000000 bytes", ""),
+    ("x: " + "y" * MOST_BYTES, "x.yaml: is larger than 200000 bytes", ""),
+    ("x: " + "\u00e9" * (MOST_BYTES // 2), "x.yaml: is larger than 200000 bytes", ""),
 ]
 
 
-@pytest.mark.usefixtures("parser")
 @pytest.mark.parametrize(("text", "start", "words"), WRONG)
 def test_a_text_that_is_no_plain_document_is_one_problem(text: str, start: str, words: str) -> None:
     found = problem(text)
@@ -74,19 +65,18 @@ def test_a_text_that_is_no_plain_document_is_one_problem(text: str, start: str, 
 @pytest.mark.parametrize(
     "text",
     [
-        *("[" * 999_000, "- " * 490_000, "? " * 490_000, "#" * 999_000, '"' + "a\n" * 490_000, "a: " + "x " * 490_000),
-        *("a: " + "9" * 999_000, "a: 1." + "9" * 999_000, "\n".join(f"k{number}: 1" for number in range(90_000))),
+        *("[" * 199_000, "- " * 99_000, "? " * 99_000, "#" * 199_000, '"' + "a\n" * 99_000, "a: " + "x " * 99_000),
+        *("a: " + "9" * 199_000, "a: 1." + "9" * 199_000, "\n".join(f"k{number}: 1" for number in range(19_000))),
     ],
     ids=lambda text: text[:6],
 )
 def test_a_large_text_takes_under_a_second(text: str) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     with contextlib.suppress(SpaceError):
         Document(text, file="x.yaml")
-    assert time.monotonic() - started < 1
+    assert time.process_time() - started < 1
 
 
-@pytest.mark.usefixtures("parser")
 def test_a_document_knows_the_line_of_every_entry() -> None:
     document = Document("a: 1\nb:\n  c: [1,\n      on]\n", file="x.yaml")
     assert document.data == {"a": 1, "b": {"c": [1, "on"]}}
@@ -98,7 +88,7 @@ def test_a_document_knows_the_line_of_every_entry() -> None:
 
 def test_nothing_more_is_said_about_a_refused_value() -> None:
     document = Document("a: [1, !!int 2]\nb: 1", file="x.yaml")
-    assert document.data == {"a": [1, REFUSED], "b": 1}
+    assert document.data == {"a": [1, None], "b": 1}
     document.add(("a", 1), "again")
     assert len(document.problems) == 1
     document.add(("a", 0), "another")
@@ -112,7 +102,7 @@ def test_nothing_more_is_said_about_a_refused_value() -> None:
     + [(text, text) for text in ("on", "no", "yes", "off", "tRue", "12:30:45", "1_000", "2001-01-01", "1e", "e3", "=")],
 )
 def test_scalars_are_those_of_yaml_1_2(text: str, value: float | str) -> None:
-    read = core_value(text)
+    read = scalar(text)
     assert (read, type(read)) == (value, type(value))
 
 

@@ -5,20 +5,21 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from io import StringIO
 from pathlib import Path
 from random import Random
 
 import pytest
-import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from ruamel.yaml import YAML
 
 import spaces
 from search import candidate
 from spaces import Space, SpaceError, load_space, shipped_spaces
 from spaces.loader import parse_space
 from spaces.parameter import Float
-from spaces.space import Length
+from spaces.space import TrainingLength
 
 FAMILIES = {family: candidate.checks(family) for family in candidate.FAMILIES}
 MEASURES = ("flops", "parameters")
@@ -55,7 +56,7 @@ def parse(text: str) -> Space:
 def test_a_good_file_becomes_a_space() -> None:
     space = parse(GOOD)
     assert (space.name, space.source, space.family) == ("fast", "fast.yaml", "fast")
-    assert space.length == Length(trial=4, retrain=16)
+    assert space.length == TrainingLength(trial=4, retrain=16)
     assert [parameter.name for parameter in space.parameters] == [
         "architecture.family",
         "architecture.stages",
@@ -93,8 +94,14 @@ def test_a_file_is_loaded_by_its_path_with_windows_ends(tmp_path: Path) -> None:
 
 
 def test_the_package_is_light_until_a_file_is_read() -> None:
-    code = "import sys, spaces; sys.exit(bool({'pydantic', 'yaml', 'torch', 'optuna'} & set(sys.modules)))"
+    code = "import sys, spaces; sys.exit(bool({'pydantic', 'ruamel.yaml', 'torch', 'optuna'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False).returncode == 0
+
+
+def dumped(data: dict[str, object]) -> str:
+    text = StringIO()
+    YAML(typ="safe", pure=True).dump(data, text)
+    return text.getvalue()
 
 
 def _loads_or_explains(text: str) -> None:
@@ -130,4 +137,4 @@ node = st.recursive(
 @example({"recipe": {"mixup": {"float": [0, 10], "step": 5e-324}}})
 @example({"recipe": {"mixup": {"float": [-1.7e308, 1.7e308], "step": 1}}})
 def test_any_data_loads_or_explains(data: dict[str, object]) -> None:
-    _loads_or_explains(yaml.safe_dump({"description": "d", "family": "fast", **data}))
+    _loads_or_explains(dumped({"description": "d", "family": "fast", **data}))

@@ -13,7 +13,7 @@ from search.planning.catalogue import load
 from spaces import shipped_spaces
 from spaces.loader import parse_space
 from spaces.parameter import Choice, Fixed, Float, Integer, Kind, KindError, Ordered, Parameter, Value
-from spaces.space import Baseline, Constraint, Length, Space
+from spaces.space import Baseline, Constraint, Space, TrainingLength
 from spaces.writer import space_text
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\ufeff"), min_size=1, max_size=12)
@@ -62,7 +62,7 @@ def drawn_spaces(draw: st.DrawFn) -> Space:
     names = draw(st.lists(TEXT, unique=True, max_size=2))
     return replace(
         space,
-        length=draw(st.none() | st.builds(Length, st.integers(1, 99), st.integers(1, 99))),
+        length=draw(st.none() | st.builds(TrainingLength, st.integers(1, 99), st.integers(1, 99))),
         constraints=tuple(Constraint(name, draw(st.floats(1e-3, 1e12))) for name in ("flops", "size")),
         baselines=tuple(Baseline(name, space.sample(Random(seed))) for seed, name in enumerate(names)),
     )
@@ -112,4 +112,4 @@ def test_a_space_is_written_as_a_person_would() -> None:
     )
     assert max(map(len, text.splitlines())) <= 120
     assert "{flops: " not in text
-    assert "\n  flops: {max: 60e6}\n" in space_text(load("fast"))
+    assert "\n  flops: {max: 60000000.0}\n" in space_text(load("fast"))
