@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -79,7 +80,7 @@ def spaces_advise(
 
     advice = advise(runs, storage=storage, study=study, output=output)
     if as_json:
-        print_json(advice.as_json())
+        print_json(asdict(advice))
     else:
         from search.console.advice import advice_text
 
