@@ -12,8 +12,9 @@ def fit(network: nn.Module, *, images: Tensor, mean: Tensor, std: Tensor) -> Non
     pixel values 0..255.
     """
     for module in network.modules():
-        if hasattr(module, "fit"):
-            module.fit(images, mean=mean, std=std)
+        adapt = getattr(module, "fit", None)
+        if callable(adapt):
+            adapt(images, mean=mean, std=std)
 
 
 def backbone_parameters(network: nn.Module) -> list[nn.Parameter]:

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import replace
-from itertools import product
-
 import pytest
 import torch
-from torch import Tensor, nn
+from small_networks import BACKBONES, PROXY, SMALL, each_network
+from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
-from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from search.candidate import Architecture, CandidateError, Cell, Cnn, Fast, Mlp, Residual, Transfer, from_values
+from search.candidate import Architecture, Cell, Cnn, Mlp, Residual, Transfer
 from search.data import synthetic
 from search.data.store import normalise, store
-from search.networks.blocks import FrozenScaleNorm, NetworkError, PartialIdentity, Whitening, output_side
 from search.networks.build import build
-from search.networks.cell import EDGES, CellBlock, used
 from search.networks.count import Cost, cost
-from search.networks.protocols import fit
-from search.networks.residual import StochasticDepth
+
 
 @pytest.fixture(scope="module")
 def images() -> Tensor:
