@@ -9,14 +9,15 @@ from typing import Any
 import torch
 
 from search.benchmarking.time_to_accuracy import IMAGES, Estimate, Reach, estimates, reach, way_to
-from search.candidate import Candidate, Fast, Transfer, from_values
+from search.candidate import Candidate, Fast, from_values
 from search.data.sources import find_source
 from search.data.split import usual as usual_split
 from search.data.store import Store, store
 from search.measuring import dataloader_baseline as usual
 from search.measuring.dataloader_baseline import LoaderComparison
 from search.measuring.throughput import Throughput, compare
-from search.networks.weights import IMAGENET, kept
+from search.networks.build import fetch_weights
+from search.networks.weights import WeightsError
 from search.planning.catalogue import load
 from search.slots.machine import DeviceError, Machine, survey
 from search.training import compiling
@@ -130,11 +131,11 @@ def _row(name: str, space: Space, ready: Store, machine: Machine, mode: Mode | N
 
 def _missing_weights(candidate: Candidate) -> str | None:
     """A benchmark downloads nothing."""
-    architecture = candidate.architecture
-    if not isinstance(architecture, Transfer) or architecture.weights != IMAGENET:
-        return None
-    file = kept(architecture.backbone)
-    return None if file.is_file() else f"its weights are not at {file}; the first run of the space downloads them"
+    try:
+        fetch_weights(candidate.architecture, download=False)
+    except WeightsError as error:
+        return str(error)
+    return None
 
 
 def _usual(ready: Store, precision: Precision) -> Iterator[tuple[str, LoaderComparison]]:

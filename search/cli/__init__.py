@@ -38,8 +38,8 @@ def _refuse(error: Exception, *, code: int) -> None:
 
 
 def _words(arguments: list[str]) -> list[str]:
-    """`--ray` alone means `--ray auto`, and so for `--pictures`: Typer knows no option whose value may be left out."""
+    """`--ray` alone means `--ray auto`: Typer knows no option whose value may be left out."""
     words: list[str] = []
     for word, then in zip(arguments, [*arguments[1:], "-"], strict=True):
-        words += [word, "auto"] if word in ("--ray", "--pictures") and then.startswith("-") else [word]
+        words += [word, "auto"] if word == "--ray" and then.startswith("-") else [word]
     return words

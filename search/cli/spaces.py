@@ -93,27 +93,23 @@ def explain(
     baseline: Annotated[str | None, typer.Option(help="Of the space.  [default: its first]")] = None,
     study: StudyName = None,
     trial: Annotated[int | None, typer.Option(help="Number of the trial.  [default: the best]")] = None,
-    pictures: Annotated[str | None, typer.Option(help="Draw filters and feature maps: FOLDER, or the study's.")] = None,
-    image: Annotated[int, typer.Option(min=0, help="With --pictures: which validation image.")] = 0,
     runs: Folder = Path("runs"),
     storage: Storage = None,
-    data: Data = None,
     as_json: AsJson = False,
 ) -> None:
-    """Every layer of a candidate: shapes, what it sees, parameters, FLOPs, memory; pictures of what it learned."""
+    """Every layer of a candidate: shapes, what it sees of the image, parameters, FLOPs, memory."""
     from search.console.layers import layers_text
-    from search.inspecting import explain as explaining
+    from search.inspecting.explain import ExplainRequest
+    from search.inspecting.explain import explain as explain_layers
 
-    question = explaining.Question(
-        source=source, baseline=baseline, study=study, trial=trial, folder=runs, storage=storage, data=data,
-        pictures=pictures, image=image,
-    )  # fmt: skip
-    found = explaining.explain(question)
+    explanation = explain_layers(
+        ExplainRequest(source=source, baseline=baseline, study=study, trial=trial, folder=runs, storage=storage)
+    )
     if as_json:
-        print_json(found.as_json())
+        print_json(explanation.as_json())
     else:
         terminal = console()
-        terminal.print(layers_text(found, width=terminal.width))
+        terminal.print(layers_text(explanation, width=terminal.width))
 
 
 @app.command()

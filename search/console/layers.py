@@ -9,53 +9,47 @@ from rich.table import Table
 from rich.text import Text
 
 from search.inspecting.explain import Explanation
-from search.networks.trace import Layer, Shape
+from search.inspecting.trace import Layer, Shape
 
 WIDE = 132  # columns of a terminal, from which on nothing of a layer needs a second line
-NETWORK = "(network)"  # the name of what the network's own forward calls
+NETWORK = "(network)"  # stands for the name of the whole network, which is empty
 
 
-def layers_text(found: Explanation, *, width: int) -> Group:
+def layers_text(explanation: Explanation, *, width: int) -> Group:
     """Every layer, for a terminal of so many columns."""
-    asked, batch = found.asked, found.asked.candidate.recipe.batch_size
-    head = Text.assemble(asked.title, f": a network of family {asked.candidate.architecture.family}")
-    notes = [Text(asked.note, "yellow")] if asked.note else []
+    subject, batch = explanation.subject, explanation.subject.candidate.recipe.batch_size
+    head = Text.assemble(subject.title, f": a network of family {subject.candidate.architecture.family}")
+    notes = [Text(subject.note, "yellow")] if subject.note else []
     legend = (
         "(W - F + 2P)/S + 1: the pixels of a side, the filter's, the padding's, the stride. sees: pixels along a side "
         "of the image that one output depends on. MFLOPs: of one image, a multiplication and its addition are two. "
         f"MB: the outputs for a batch of {batch:,} in float32; a training needs about "
-        f"{found.training_bytes / 1e6:,.0f} MB in all."
+        f"{explanation.training_bytes / 1e6:,.0f} MB in all."
     )
-    table = _wide(found) if width >= WIDE else _narrow(found)
-    return Group(head, *notes, Text(), table, Text(), Text(legend, "dim"), *_drawn(found))
+    table = _wide(explanation) if width >= WIDE else _narrow(explanation)
+    return Group(head, *notes, Text(), table, Text(), Text(legend, "dim"))
 
 
-def _drawn(found: Explanation) -> Sequence[Text]:
-    if found.pictures is None:
-        return ()
-    return (Text(f"{len(found.pictures.files)} pictures of the {found.pictures.weights} in {found.pictures.folder}"),)
-
-
-def _wide(found: Explanation) -> Table:
+def _wide(explanation: Explanation) -> Table:
     table = _table("layer", "kind", "input", "output", "(W - F + 2P)/S + 1")
-    for layer in found.layers:
+    for layer in explanation.layers:
         arithmetic = layer.window.arithmetic if layer.window else ""
         cells = (_shape(layer.input), _shape(layer.output), arithmetic)
         table.add_row(layer.name or NETWORK, layer.kind, *cells, *_numbers(layer))
     table.add_section()
-    table.add_row("total", "", "", "", "", *_totals(found), style="bold")
+    table.add_row("total", "", "", "", "", *_totals(explanation), style="bold")
     return table
 
 
-def _narrow(found: Explanation) -> Table:
+def _narrow(explanation: Explanation) -> Table:
     table = _table("layer", "in, out")
-    for layer in found.layers:
+    for layer in explanation.layers:
         second = f"\n  {layer.window.arithmetic}" if layer.window else ""
         name = Text.assemble(layer.name or NETWORK, (f" {layer.kind}", "dim"), (second, "dim"))
         shapes = [layer.input, layer.output] if second or layer.input != layer.output else [layer.output]
         table.add_row(name, "\n".join(map(_shape, shapes)), *_numbers(layer))
     table.add_section()
-    table.add_row("total", "", *_totals(found), style="bold")
+    table.add_row("total", "", *_totals(explanation), style="bold")
     return table
 
 
@@ -74,8 +68,8 @@ def _numbers(layer: Layer) -> Sequence[str]:
     return sees, parameters, _short(layer.flops / 1e6), _short(layer.memory_mb)
 
 
-def _totals(found: Explanation) -> Sequence[str]:
-    return "", f"{found.parameters:,}", _short(found.flops / 1e6), _short(found.memory_mb)
+def _totals(explanation: Explanation) -> Sequence[str]:
+    return "", f"{explanation.parameters:,}", _short(explanation.flops / 1e6), _short(explanation.memory_mb)
 
 
 def _short(number: float) -> str:

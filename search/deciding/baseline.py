@@ -10,15 +10,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from search.candidate import Candidate, Transfer, from_values
+from search.candidate import Candidate, from_values
 from search.data import split as splits
 from search.data.sources import Source, find_source
 from search.deciding.evidence import OpenedTest
 from search.deciding.testing import open_test
 from search.deciding.trainings import Retrained
 from search.files import write_whole
+from search.networks.build import fetch_weights
 from search.networks.count import Cost, cost
-from search.networks.weights import fetch
 from search.planning.catalogue import families
 from search.planning.forecast import SMALLEST_SHARE, work
 from search.searching.provenance import circumstances
@@ -131,8 +131,7 @@ def rerun(question: Rerun) -> Iterator[Step]:
     published = find_baseline(question.name, families=families())
     candidate = from_values(published.values)
     counted = cost(candidate.architecture)
-    if isinstance(candidate.architecture, Transfer):
-        fetch(candidate.architecture.backbone, candidate.architecture.weights)
+    fetch_weights(candidate.architecture)
     machine, source = survey(question.device, slots=1), find_source(question.data)
     folder = question.folder / FOLDER
     folder.mkdir(parents=True, exist_ok=True)

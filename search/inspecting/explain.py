@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from search.candidate import Candidate, from_values
 from search.inspecting.status import best_trial, read_status
+from search.inspecting.trace import Layer, trace
 from search.measuring.memory import training_bytes
 from search.networks.count import cost
-from search.networks.trace import Layer, trace
 from search.planning.catalogue import baselines, load
 from search.planning.feasibility import examine
 from search.sentences import nearest
@@ -19,16 +19,12 @@ from spaces import Problem, Space, SpaceError, shipped_spaces
 from studies import StudyError
 from studies.history import History, TrialRecord
 
-if TYPE_CHECKING:
-    from search.inspecting.views import Pictures
-
-AUTO, FOLDER = "auto", "explain"  # without a folder, pictures go to this one in the study's
 MOST_DRAWS = 64  # of a space without baselines, until one may be trained
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
-    """What a person asks for; the command line's options and their defaults."""
+class ExplainRequest:
+    """Which candidate to explain."""
 
     source: str | None = None  # a space or a published recipe; without one, a trial of a study
     baseline: str | None = None  # of the space; its first unless given
@@ -36,30 +32,24 @@ class Question:
     trial: int | None = None  # the best unless given
     folder: Path = Path("runs")
     storage: str | None = None
-    data: str | None = None
-    pictures: str | None = None  # a folder for them, or auto: the study's own; none are drawn unless given
-    image: int = 0  # of the validation images, from 0: whose feature maps are drawn
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
-    """The candidate that is meant, and where it is from."""
+class Subject:
+    """The candidate to explain, and where it is from."""
 
     title: str
     candidate: Candidate
     note: str = ""
-    history: History | None = None  # of a trial
-    record: TrialRecord | None = None  # likewise
 
 
 @dataclass(frozen=True, kw_only=True)
 class Explanation:
     """What a candidate is made of."""
 
-    asked: Asked
+    subject: Subject
     layers: tuple[Layer, ...]
-    training_bytes: int  # that a training needs, see training.memory
-    pictures: Pictures | None = None
+    training_bytes: int  # that a training needs, see measuring.memory
 
     @property
     def parameters(self) -> int:
@@ -79,104 +69,80 @@ class Explanation:
     def as_json(self) -> dict[str, Any]:
         """What `explain --json` prints."""
         return {
-            "title": self.asked.title,
-            "note": self.asked.note,
-            **self.asked.candidate.as_dict(),
+            "title": self.subject.title,
+            "note": self.subject.note,
+            **self.subject.candidate.as_dict(),
             "layers": [_layer_json(layer) for layer in self.layers],
             "parameters": self.parameters,
             "flops": self.flops,
             "memory_mb": self.memory_mb,
             "training_mb": self.training_bytes / 1e6,
-            "pictures": [str(file) for file in self.pictures.files] if self.pictures else [],
         }
 
 
-def explain(question: Question) -> Explanation:
-    """Every layer of the candidate that is asked for, and pictures of what it learned, if they are.
-
-    Raises SpaceError, StudyError, StorageError, NetworkError; DataError, OSError where pictures are asked for.
-    """
-    asked = candidate_of(question)
-    architecture, recipe = asked.candidate.architecture, asked.candidate.recipe
+def explain(request: ExplainRequest) -> Explanation:
+    """Every layer of a candidate. Raises SpaceError, StudyError, StorageError, NetworkError."""
+    subject = candidate_of(request)
+    architecture, recipe = subject.candidate.architecture, subject.candidate.recipe
     return Explanation(
-        asked=asked,
+        subject=subject,
         layers=trace(architecture, batch_size=recipe.batch_size),
         training_bytes=training_bytes(cost(architecture), recipe),
-        pictures=None if question.pictures is None else _pictures(asked, question, folder=question.pictures),
     )
 
 
-def candidate_of(question: Question) -> Asked:
+def candidate_of(request: ExplainRequest) -> Subject:
     """The candidate of a space, of a published recipe, or of a trial. Raises SpaceError, StudyError, StorageError."""
-    if question.source is None:
-        return _of_study(question)
-    if question.study is not None or question.trial is not None:
-        raise StudyError(f"{question.source} is no study: leave it out, or leave out --study and --trial")
+    if request.source is None:
+        return _of_study(request)
+    if request.study is not None or request.trial is not None:
+        raise StudyError(f"{request.source} is no study: leave it out, or leave out --study and --trial")
     published = baselines()
     known = shipped_spaces()
-    if question.source in published and question.source not in known:
-        found = published[question.source]
-        if question.baseline is not None:
-            raise StudyError(f"{question.source} is a published recipe and has no baselines: leave out --baseline")
-        return Asked(title=f"published recipe {found.name}: {found.title}", candidate=from_values(found.values))
-    if not _is_path(question.source) and question.source not in known:
-        hint = nearest(question.source, (*known, *published)) + "; a file is given by a path that ends in .yaml"
-        raise SpaceError([Problem(question.source, 0, "is neither a shipped space nor a published recipe", hint=hint)])
-    return _of_space(load(question.source), baseline=question.baseline)
-
-
-def _pictures(asked: Asked, question: Question, *, folder: str) -> Pictures:
-    from search.inspecting.views import draw  # seconds, for matplotlib and for what trains
-
-    if asked.history is None or asked.record is None:
-        raise StudyError("--pictures needs trained weights, and only a trial has them: leave the space out")
-    place = question.folder / asked.history.study
-    return draw(
-        asked.candidate,
-        record=asked.record,
-        history=asked.history,
-        place=place,
-        target=place / FOLDER if folder == AUTO else Path(folder),
-        data=question.data,
-        image=question.image,
-    )
+    if request.source in published and request.source not in known:
+        recipe = published[request.source]
+        if request.baseline is not None:
+            raise StudyError(f"{request.source} is a published recipe and has no baselines: leave out --baseline")
+        return Subject(title=f"published recipe {recipe.name}: {recipe.title}", candidate=from_values(recipe.values))
+    if not _is_path(request.source) and request.source not in known:
+        hint = nearest(request.source, (*known, *published)) + "; a file is given by a path that ends in .yaml"
+        raise SpaceError([Problem(request.source, 0, "is neither a shipped space nor a published recipe", hint=hint)])
+    return _of_space(load(request.source), baseline=request.baseline)
 
 
 def _is_path(source: str) -> bool:
     return bool(Path(source).suffix) or Path(source).name != source
 
 
-def _of_space(space: Space, *, baseline: str | None) -> Asked:
-    known = {known.name: known.values for known in space.baselines}
+def _of_space(space: Space, *, baseline: str | None) -> Subject:
+    known = {each.name: each.values for each in space.baselines}
     name = baseline or next(iter(known), None)
     if name is None:
         for seed, rng in enumerate(map(Random, range(MOST_DRAWS))):
             drawn = examine(space, space.sample(rng))
             if drawn.candidate is not None and not drawn.problem:
                 note = f"the space has no baseline: this is its first draw that may be trained, of seed {seed}"
-                return Asked(title=f"space {space.name}", candidate=drawn.candidate, note=note)
+                return Subject(title=f"space {space.name}", candidate=drawn.candidate, note=note)
         raise StudyError(f"none of {MOST_DRAWS} draws of {space.source} may be trained: {drawn.problem}")
     if name not in known:
         hint = nearest(name, known) if known else "it has none"
         raise SpaceError([Problem(space.source, 0, "there is no such baseline", name, hint)])
     candidate = from_values(known[name])
-    return Asked(
+    return Subject(
         title=f"space {space.name}, baseline {name}", candidate=candidate, note=examine(space, known[name]).problem
     )
 
 
-def _of_study(question: Question) -> Asked:
-    if question.baseline is not None:
+def _of_study(request: ExplainRequest) -> Subject:
+    if request.baseline is not None:
         raise StudyError("--baseline is of a space: name one, such as `cifar-search explain fast --baseline NAME`")
-    history = read_status(question.folder, storage=question.storage, study=question.study).history
-    record = best_trial(history) if question.trial is None else _trial(history, question.trial)
-    which = "best trial" if question.trial is None else "trial"
-    return Asked(
+    history = read_status(request.folder, storage=request.storage, study=request.study).history
+    record = best_trial(history) if request.trial is None else _trial(history, request.trial)
+    which = "best trial" if request.trial is None else "trial"
+    return Subject(
         title=f"{which} {record.number} of study {history.study}",
         candidate=from_values(record.values),
         note=f"{record.state}: {record.message}" if record.message else "",
-        history=history,
-        record=record,
     )
 
 

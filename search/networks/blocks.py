@@ -91,7 +91,7 @@ class Whitening(Stem):
         self.weight.requires_grad_(False)
 
     @torch.no_grad()
-    def fit(self, images: Tensor) -> None:
+    def fit(self, images: Tensor, **_: Tensor) -> None:
         """Take the directions from normalised images, float [N, 3, H, W]; a few thousand are enough."""
         patches = images.float().unfold(2, self.size, 1).unfold(3, self.size, 1)  # [N, 3, H', W', 2, 2]
         rows = patches.permute(0, 2, 3, 1, 4, 5).reshape(-1, self.weight[0].numel()).double()

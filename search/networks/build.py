@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -16,6 +17,16 @@ from search.networks.mlp import MlpNetwork
 from search.networks.residual import ResidualNetwork
 from search.networks.transfer import TransferNetwork
 
+NETWORKS: dict[type[Architecture], Callable[..., nn.Module]] = {
+    Fast: FastNetwork,
+    Cnn: CnnNetwork,
+    Residual: ResidualNetwork,
+    Cell: CellNetwork,
+    Mlp: MlpNetwork,
+    Transfer: TransferNetwork,
+}
+"""For each family of architectures, its network: `Network(architecture, classes=10)`."""
+
 
 def build(architecture: Architecture, *, classes: int = 10, seed: int, device: torch.device | str = "cpu") -> nn.Module:
     """A fresh network with weights drawn from the seed. Raises NetworkError where the architecture is impossible.
@@ -24,12 +35,25 @@ def build(architecture: Architecture, *, classes: int = 10, seed: int, device: t
     """
     if torch.device(device).type == "meta":
         with torch.device("meta"), _Undrawn():
-            return _network(architecture, classes)
+            return NETWORKS[type(architecture)](architecture, classes=classes)
     # torch's layers draw their weights from the global generator only; drawn on the CPU, they are the same everywhere
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = _network(architecture, classes)
+        network = NETWORKS[type(architecture)](architecture, classes=classes)
     return network.to(memory_format=torch.channels_last).to(device)
+
+
+def fetch_weights(architecture: Architecture, *, download: bool = True) -> None:
+    """Make sure that the weights which a network starts from are on this machine. Raises WeightsError."""
+    fetch = getattr(NETWORKS[type(architecture)], "fetch_weights", None)
+    if fetch:
+        fetch(architecture, download=download)
+
+
+def weights_fields(family: type[Architecture]) -> tuple[str, ...]:
+    """The fields of an architecture that decide which weights its network starts from."""
+    fields: tuple[str, ...] = getattr(NETWORKS[family], "weights_fields", ())
+    return fields
 
 
 class _Undrawn(TorchFunctionMode):
@@ -46,20 +70,3 @@ class _Undrawn(TorchFunctionMode):
 DRAWING = {nn.init.kaiming_uniform_, nn.init.uniform_, nn.init.normal_, nn.init.constant_}
 DRAWING |= {Tensor.uniform_, Tensor.normal_, Tensor.fill_, Tensor.zero_}
 FILLED = {torch.ones, torch.zeros}
-
-
-def _network(architecture: Architecture, classes: int) -> nn.Module:
-    match architecture:
-        case Fast():
-            return FastNetwork(architecture, classes=classes)
-        case Cnn():
-            return CnnNetwork(architecture, classes=classes)
-        case Residual():
-            return ResidualNetwork(architecture, classes=classes)
-        case Cell():
-            return CellNetwork(architecture, classes=classes)
-        case Mlp():
-            return MlpNetwork(architecture, classes=classes)
-        case Transfer():
-            return TransferNetwork(architecture, classes=classes)
-    raise AssertionError(f"family {architecture.family} has no network")

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from search.candidate import Transfer
 from search.networks.blocks import PIXELS
-from search.networks.weights import NONE, give
+from search.networks.weights import NONE, fetch, give
 
 FEATURES = {  # channels that a backbone hands to its head
     "vgg16": 512,
@@ -40,7 +40,7 @@ class Preprocessing(nn.Module):
         self.register_buffer("shift", torch.zeros(3, 1, 1))
 
     @torch.no_grad()
-    def fit(self, *, mean: Tensor, std: Tensor) -> None:
+    def fit(self, _: Tensor, *, mean: Tensor, std: Tensor) -> None:
         """Take the statistics [3] of the data set, in pixel values 0..255, as the store has them."""
         if self.known is None:
             return
@@ -57,6 +57,8 @@ class Preprocessing(nn.Module):
 
 class TransferNetwork(nn.Module):
     """Logits [N, classes] of normalised images [N, 3, 32, 32]; the backbone's first blocks may be frozen."""
+
+    weights_fields = ("backbone", "weights")
 
     def __init__(self, architecture: Transfer, *, classes: int) -> None:
         super().__init__()
@@ -81,17 +83,19 @@ class TransferNetwork(nn.Module):
         self.backbone[: self.frozen].eval()
         return self
 
+    @staticmethod
+    def fetch_weights(architecture: Transfer, *, download: bool) -> None:
+        """Make sure that the backbone's weights are on this machine. Raises WeightsError."""
+        fetch(architecture.backbone, architecture.weights, download=download)
+
+    def backbone_parameters(self) -> list[nn.Parameter]:
+        """The parameters that were trained elsewhere, frozen ones included."""
+        return [*self.backbone.parameters(), *self.norm.parameters()]
+
     def forward(self, images: Tensor) -> Tensor:
         features = self.backbone(self.prepare(images)).mean(dim=(2, 3), keepdim=True)
         logits: Tensor = self.head(self.norm(features).flatten(1))
         return logits
-
-
-def backbone_parameters(network: nn.Module) -> list[nn.Parameter]:
-    """The parameters that were trained elsewhere, frozen ones included; none where the family has no backbone."""
-    if not isinstance(network, TransferNetwork):
-        return []
-    return [*network.backbone.parameters(), *network.norm.parameters()]
 
 
 def _model(backbone: str, weights: str) -> tuple[Any, Statistics | None]:

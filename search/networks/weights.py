@@ -36,9 +36,11 @@ class WeightsError(NetworkError):
     exit_code = 3
 
 
-def fetch(backbone: str, weights: str) -> None:
+def fetch(backbone: str, weights: str, *, download: bool = True) -> None:
     """Make sure that a backbone's weights are on this machine; `imagenet` is downloaded once. Raises WeightsError."""
     if weights == IMAGENET:
+        if not download and not kept(backbone).is_file():
+            raise WeightsError(f"its weights are not at {kept(backbone)}; the first run of the space downloads them")
         _download(backbone)
     elif weights != NONE and not Path(weights).is_file():
         raise WeightsError(

@@ -4,28 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import product
+from typing import Any
 
-from search.candidate import Candidate, CandidateError, Transfer, Value, from_values
+from search.candidate import FAMILIES, Candidate, CandidateError, Value, from_values
 from search.measuring.memory import training_bytes
+from search.networks import build
 from search.networks.blocks import NetworkError
 from search.networks.count import Cost, cost
-from search.networks.weights import fetch
 from search.training.resolution import check_resolution
 from spaces import Space
 from spaces.parameter import Choice, Fixed, Kind, Ordered
 
 
 def fetch_weights(space: Space) -> None:
-    """Have the weights of every backbone that may be drawn on this machine, before a study begins.
+    """Have the weights of every network that may be drawn on this machine, before a study begins.
 
     Raises WeightsError.
     """
-    if space.family != Transfer.family:
-        return
+    family: Any = FAMILIES[space.family]  # the fields of each family differ
     kinds = {parameter.name: parameter.kind for parameter in space.parameters}
-    for backbone in _options(kinds.get("architecture.backbone", Fixed(Transfer().backbone))):
-        for weights in _options(kinds.get("architecture.weights", Fixed(Transfer().weights))):
-            fetch(str(backbone), str(weights))
+    names = [name for name in build.weights_fields(family) if f"architecture.{name}" in kinds]
+    for options in product(*(_options(kinds[f"architecture.{name}"]) for name in names)):
+        build.fetch_weights(family(**dict(zip(names, options, strict=True))))
 
 
 def _options(kind: Kind) -> tuple[Value, ...]:

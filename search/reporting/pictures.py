@@ -9,21 +9,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
 from search.deciding.evidence import ClassAccuracy, Epoch, Phase, trainings
 from search.deciding.recommendation import Claim, stated
-from search.reporting.figures import figure as new_figure
-from search.reporting.figures import literal, save
 
+DOTS_PER_INCH = 120
 TRAIN, VALIDATION, OTHER, CLAIM = "#1f77b4", "#d95f02", "#b8b8b8", "#444444"
 MOST_NUMBERED = 30  # classes; beyond, numbers no longer fit into the cells
 
 
 def losses_png(history: Sequence[Epoch], path: Path, *, claims: Sequence[Claim] = ()) -> Path:
     """Loss and accuracy by epoch: the chosen trial's confirmation and retraining, the other confirmed ones in grey."""
-    figure = new_figure(12, 4.8)
+    figure = _figure(12, 4.8)
     loss, accuracy = figure.subplots(1, 2)
     for axes, measure, factor in ((loss, "loss", 1.0), (accuracy, "accuracy", 100.0)):
         _curves(axes, history, measure=measure, factor=factor)
@@ -38,18 +40,18 @@ def losses_png(history: Sequence[Epoch], path: Path, *, claims: Sequence[Claim] 
     handles, labels = accuracy.get_legend_handles_labels()
     if handles:
         figure.legend(handles, labels, loc="outside lower center", ncols=len(handles), frameon=False)
-    return save(figure, path)
+    return _save(figure, path)
 
 
 def confusion_png(confusion: npt.NDArray[np.integer[Any]], classes: Sequence[str], path: Path) -> Path:
     """The confusion matrix, counts in the cells, the colour by share of the true class."""
     side = max(4.0, 0.7 * len(classes) + 1.5) if len(classes) <= MOST_NUMBERED else 14.0
-    figure = new_figure(side + 0.8, side)
+    figure = _figure(side + 0.8, side)
     axes = figure.subplots()
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     image = axes.imshow(100 * shares, cmap="Blues", norm=PowerNorm(0.4, vmin=0, vmax=100))  # or 5 % would look like 0
     figure.colorbar(image, ax=axes, label="% of the true class", shrink=0.85, ticks=[0, 1, 5, 10, 25, 50, 100])
-    ticks, names = range(len(classes)), [literal(name) for name in classes]
+    ticks, names = range(len(classes)), [_literal(name) for name in classes]
     axes.set_xticks(ticks, names, rotation=45, ha="right")
     axes.set_yticks(ticks, names)
     axes.set(xlabel="predicted", ylabel="true", title="Confusion on the test images")
@@ -57,19 +59,19 @@ def confusion_png(confusion: npt.NDArray[np.integer[Any]], classes: Sequence[str
         for (true, predicted), count in np.ndenumerate(confusion):
             color = "white" if shares[true, predicted] > 0.3 else "black" if count else OTHER
             axes.text(predicted, true, f"{count}", ha="center", va="center", color=color, fontsize=9)
-    return save(figure, path)
+    return _save(figure, path)
 
 
 def per_class_png(rows: Sequence[ClassAccuracy], path: Path, *, claims: Sequence[Claim] = ()) -> Path:
     """Accuracy of every class with its 95 % interval, the weakest at the bottom."""
-    figure = new_figure(8, max(3.0, 0.4 * len(rows) + 1.4))
+    figure = _figure(8, max(3.0, 0.4 * len(rows) + 1.4))
     axes = figure.subplots()
     ordered = sorted(rows, key=lambda row: row.accuracy)
     accuracy = np.array([100 * row.accuracy for row in ordered])
     ends = np.array([[100 * row.interval.low, 100 * row.interval.high] for row in ordered])
     errors = np.abs(ends - accuracy[:, None]).T
     axes.barh(range(len(ordered)), accuracy, xerr=errors, color=TRAIN, alpha=0.75, error_kw={"elinewidth": 1})
-    axes.set_yticks(range(len(ordered)), [literal(row.name) for row in ordered])
+    axes.set_yticks(range(len(ordered)), [_literal(row.name) for row in ordered])
     for place, row in enumerate(ordered):
         axes.text(1, place, f"{100 * row.accuracy:.1f}", va="center", color="white", fontsize=9)
     for line, claim in enumerate(sorted(claims, key=lambda claim: claim.accuracy)):
@@ -87,7 +89,7 @@ def per_class_png(rows: Sequence[ClassAccuracy], path: Path, *, claims: Sequence
     axes.set(xlabel="% right", xlim=(0, 100), ylim=(-0.6, len(ordered) - 0.4))
     axes.set_title("Test accuracy by class", pad=8 + 10 * len(claims))
     axes.spines[["top", "right"]].set_visible(False)
-    return save(figure, path)
+    return _save(figure, path)
 
 
 def _curves(axes: Axes, history: Sequence[Epoch], *, measure: str, factor: float) -> None:
@@ -126,4 +128,22 @@ def _claim_line(axes: Axes, claim: Claim, *, right: float) -> None:
 
 
 def _stated(claim: Claim) -> str:
-    return f"{literal(claim.name)} {stated(claim.accuracy)}"
+    return f"{_literal(claim.name)} {stated(claim.accuracy)}"
+
+
+def _figure(width: float, height: float) -> Figure:
+    """An empty one, of so many inches."""
+    figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _save(figure: Figure, path: Path) -> Path:
+    """Write it as PNG; returns the path."""
+    figure.savefig(path, format="png", dpi=DOTS_PER_INCH)
+    return path
+
+
+def _literal(text: str) -> str:
+    """Text that is no formula: an even number of bare $ would be read as one."""
+    return text.replace("$", r"\$")

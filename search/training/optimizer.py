@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
 from search.candidate import Recipe
-from search.networks.transfer import backbone_parameters
+from search.networks.protocols import backbone_parameters
 from search.training.muon import Muon
 
 UNIT_BATCH = 1024  # images: the batch to which a decoupled learning rate and weight decay refer (arXiv 2404.00498)

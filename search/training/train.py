@@ -16,7 +16,7 @@ from search.candidate import Recipe
 from search.data.augmentation import Augmentation, Prepared
 from search.data.store import Store, normalise
 from search.networks.build import build
-from search.networks.fit import fit
+from search.networks.protocols import fit
 from search.training.averaging import EVERY, Averaging
 from search.training.evaluate import evaluate
 from search.training.filtering import PROXY, Filter, sizes

@@ -13,7 +13,6 @@ import pytest
 import torch
 from rich.console import Console
 
-from search.benchmarking import bench as benchmark
 from search.benchmarking import time_to_accuracy as reaching
 from search.benchmarking.bench import BenchRow, Findings, Request, bench
 from search.benchmarking.time_to_accuracy import REACHED, ReachError, Way, estimates, reach, way_to
@@ -143,7 +142,7 @@ def test_compiling_pays_after_so_many_images_or_never(speed: float, images: floa
 def test_a_space_whose_weights_are_not_there_is_a_row_that_says_so(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(benchmark, "kept", lambda _: tmp_path / "gone.pth")
+    monkeypatch.setattr("search.networks.weights.kept", lambda _: tmp_path / "gone.pth")
     found = bench(Request(spaces=("transfer",), data="synthetic", device="cpu"))
     assert found.as_json()["transfer"]["images_per_second"] is None
     assert "transfer: not measured, its weights are not at" in shown(found)

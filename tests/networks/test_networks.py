@@ -4,62 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from itertools import product
 
 import pytest
 import torch
+from small_networks import PROXY, SMALL, each_network
 from torch import Tensor, nn
-from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional as F
-from torch.utils.flop_counter import FlopCounterMode
 
-from search.candidate import Architecture, CandidateError, Cell, Cnn, Fast, Mlp, Residual, Transfer, from_values
+from search.candidate import Architecture, CandidateError, Cnn, Fast, from_values
 from search.data import synthetic
 from search.data.store import normalise, store
 from search.networks.blocks import FrozenScaleNorm, NetworkError, PartialIdentity, Whitening, output_side
 from search.networks.build import build
-from search.networks.cell import EDGES, CellBlock, used
-from search.networks.count import Cost, cost
-from search.networks.fit import fit
-from search.networks.residual import StochasticDepth
-
-PROXY = Fast(width=(32, 64, 64), depth=(2, 2, 2), kernel=(3, 3, 3))  # the proxy network of airbench96
-SMALL: dict[str, Architecture] = {
-    "fast": Fast(width=(4, 6, 8), depth=(1, 2, 3), kernel=(1, 5, 7), residual=True, dropout=0.2),
-    "fast, four stages": Fast(stages=4, width=(4,) * 4, depth=(1,) * 4, kernel=(7,) * 4),
-    "fast, plain start": Fast(stages=2, width=(4, 6), depth=(1, 2), whitening=False, partial_identity=False),
-    "cnn": Cnn(width=(4, 6, 8), depth=2, hidden=(9,)),
-    "cnn, no batch norm": Cnn(stages=1, width=(3,), kernel=31, pool=1, batch_norm=False, hidden_layers=0),
-    "cnn, valid padding": Cnn(
-        stages=2, width=(3, 4), kernel=5, padding="valid", pool=3, hidden=(5, 6), hidden_layers=2
-    ),
-    "residual": Residual(stem=4, width=(4, 6, 8), depth=(2, 1, 1), head_dropout=0.2),
-    "residual, all options": Residual(
-        stages=2,
-        stem=5,
-        width=(4, 6),
-        depth=(1, 2),
-        pre_activation=True,
-        shortcut=3,
-        squeeze_excite=True,
-        activation="silu",
-        stochastic_depth=0.5,
-        dropout=0.2,
-    ),
-    "cell": Cell(width=4, cells=1),
-    "cell, all operations": Cell(
-        edge=("skip_connect", "nor_conv_1x1", "none", "none", "avg_pool_3x3", "nor_conv_3x3"), width=4, cells=2
-    ),
-    "mlp": Mlp(hidden=(9, 8)),
-    "mlp, batch norm": Mlp(hidden_layers=1, hidden=(9,), batch_norm=True, activation="gelu"),
-    "mlp, linear": Mlp(hidden_layers=0),
-    "transfer": Transfer(
-        backbone="mobilenet_v3_large", weights="none", input_size=32, frozen=0.5, hidden_layers=1, hidden=(9,)
-    ),
-}
-BACKBONES = ("vgg16", "resnet18", "resnet50", "efficientnet_b0", "convnext_tiny", "mobilenet_v3_large")
-
-each_network = pytest.mark.parametrize("architecture", SMALL.values(), ids=SMALL.keys())
+from search.networks.count import cost
+from search.networks.protocols import fit
 
 
 @pytest.fixture(scope="module")
@@ -214,99 +172,6 @@ def test_a_residual_stage_adds_its_pooled_activation() -> None:
     assert not torch.allclose(stage(pixels), expected, atol=1e-2)
 
 
-def test_the_airbench_proxy_is_counted_as_by_hand() -> None:
-    def layer(pixels: int, inputs: int, outputs: int, kernel: int = 3) -> int:
-        return 2 * pixels**2 * inputs * outputs * kernel**2
-
-    stem, classifier = layer(31, 3, 24, kernel=2), 2 * 64 * 10
-    stages = layer(31, 24, 32) + layer(15, 32, 32) + layer(15, 32, 64) + 2 * layer(7, 64, 64) + layer(3, 64, 64)
-    assert (cost(PROXY).parameters, cost(PROXY).flops) == (146_720, stem + stages + classifier)
-
-
-def test_a_tiny_cnn_is_counted_as_by_hand() -> None:
-    network = Cnn(stages=1, width=(2,), kernel=5, padding="valid", pool=4, batch_norm=False, hidden=(6,))
-    parameters = (3 * 2 * 25 + 2) + (2 * 7 * 7 * 6 + 6) + (6 * 4 + 4)  # 32 -> 28 -> 7 pixels, four classes
-    flops = 2 * (28 * 28 * 3 * 2 * 25 + 2 * 7 * 7 * 6 + 6 * 4)
-    assert cost(network, classes=4).parameters == parameters
-    assert cost(network, classes=4).flops == flops
-    assert Cost(parameters=1, flops=2, activations=3).measures() == {"parameters": 1, "flops": 2}
-
-
-def test_what_is_kept_for_the_backward_pass_is_counted_as_by_hand() -> None:
-    network = Mlp(hidden_layers=1, hidden=(7,), dropout=0.0)
-    pixels, hidden = 3 * 32 * 32, 7  # the input of each linear layer, the first's for all its weights
-    assert cost(network).activations == 4 * (pixels + hidden)
-    assert cost(Mlp(hidden_layers=1, hidden=(7,), dropout=0.5)).activations == 4 * (pixels + hidden + 2 * hidden)
-
-
-@each_network
-def test_what_is_counted_is_the_network_that_is_built(architecture: Architecture, images: Tensor) -> None:
-    real, counted = build(architecture, seed=0), cost(architecture)
-    assert counted.parameters == sum(weights.numel() for weights in real.parameters())
-    own = {part.untyped_storage().data_ptr() for part in (*real.parameters(), *real.buffers())}
-    kept: dict[int, Tensor] = {}
-    with saved_tensors_hooks(lambda part: kept.setdefault(part.untyped_storage().data_ptr(), part), lambda part: part):
-        logits = real(images[:2].contiguous().clone())
-    held = sum(part.untyped_storage().nbytes() for place, part in kept.items() if place not in own)
-    assert counted.activations == held // 2
-    assert logits.requires_grad, "the graph must live as long as its tensors are counted"
-
-
-@pytest.mark.parametrize(
-    "architecture",
-    [*SMALL.values(), *(Transfer(backbone=name, hidden_layers=1) for name in BACKBONES)],
-    ids=[*SMALL.keys(), *BACKBONES],
-)
-def test_the_work_is_that_of_torchs_own_counter(architecture: Architecture) -> None:
-    network = build(architecture, seed=0, device="meta").eval()
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        logits = network(torch.empty(1, 3, 32, 32, device="meta"))
-    assert logits.shape == (1, 10)
-    assert cost(architecture).flops == counter.get_total_flops() > 0
-
-
-def test_the_same_architecture_is_counted_once() -> None:
-    network = Cnn(stages=1, width=(5,), hidden_layers=0)
-    assert cost(network) is cost(Cnn(stages=1, width=5, hidden_layers=0))
-    assert cost(network, classes=3).parameters < cost(network).parameters
-
-
-@each_network
-def test_on_the_meta_device_the_names_and_shapes_are_the_same(architecture: Architecture) -> None:
-    real, meta = build(architecture, seed=0).state_dict(), build(architecture, seed=0, device="meta").state_dict()
-    assert {name: part.shape for name, part in real.items()} == {name: part.shape for name, part in meta.items()}
-    assert all(part.is_meta for part in meta.values())
-
-
-@pytest.mark.parametrize(
-    ("architecture", "parameters"),
-    [
-        (Residual(stem=64, width=(64, 128, 256), depth=2, head_dropout=0.3), 2_777_674),
-        (Residual(stem=16, width=(16, 32, 64), depth=2, shortcut=3), 195_738),
-        (Residual(depth=3), 272_474),  # ResNet-20, published as 0.27 M
-        (Residual(pre_activation=True), 175_066),  # WRN-16-1, published as 0.18 M
-        (Residual(width=(160, 320, 640), depth=4, pre_activation=True), 36_479_194),  # WRN-28-10, as 36.5 M
-        (Mlp(hidden=(1000, 512)), 3_590_642),
-        (Cell(), 1_531_546),  # all 3x3 convolutions in NAS-Bench-201, published as 1.53 M
-    ],
-    ids=["custom residual", "small residual", "ResNet-20", "WRN-16-1", "WRN-28-10", "MLP", "cell"],
-)
-def test_published_networks_have_their_published_size(architecture: Architecture, parameters: int) -> None:
-    assert cost(architecture).parameters == parameters
-
-
-def test_published_networks_do_their_published_work() -> None:
-    assert cost(Cell()).flops / 2e6 == pytest.approx(220.12, abs=0.01)  # NAS-Bench-201 counts multiplications
-    assert cost(Residual(width=(160, 320, 640), depth=4, pre_activation=True)).flops / 2e9 == pytest.approx(
-        5.24, abs=0.01
-    )
-
-
-def test_counting_a_huge_network_needs_no_memory() -> None:
-    wide = Cnn(stages=1, width=(4096,), pool=1, hidden=(4096,))
-    assert cost(wide).parameters > 4096**2 * 1024  # 64 GiB as float32
-
-
 def test_a_filter_larger_than_its_picture_is_refused_with_the_arithmetic() -> None:
     impossible = Cnn(stages=3, width=(4, 4, 4), kernel=7, padding="valid")  # 32 -> 26 -> 13 -> 7 -> 3 -> nothing
     for refuse in (cost, lambda architecture: build(architecture, seed=0)):
@@ -348,75 +213,3 @@ def test_an_even_filter_needs_valid_padding() -> None:
         Cnn(stages=1, width=(2,), kernel=4, hidden_layers=0)
 
     build(Cnn(stages=1, width=(2,), kernel=4, padding="valid", hidden_layers=0), seed=0)
-
-
-def test_squeeze_and_excitation_reduces_to_a_sixteenth_and_to_four_at_least() -> None:
-    plain, weighed = (
-        cost(Residual(stages=2, width=(32, 96), depth=1, squeeze_excite=on)).parameters for on in (False, True)
-    )
-    assert weighed - plain == (2 * 32 * 4 + 4 + 32) + (2 * 96 * 6 + 6 + 96)
-
-
-def test_stochastic_depth_drops_whole_branches_of_single_images_and_keeps_their_mean() -> None:
-    torch.manual_seed(0)
-    drop, branch = StochasticDepth(0.25), torch.ones(4000, 2, 3, 3)
-    dropped = drop.train()(branch)
-    assert dropped.unique().tolist() == pytest.approx([0, 4 / 3])
-    assert torch.equal(dropped, dropped[:, :1, :1, :1].expand_as(dropped)), "an image is dropped as a whole"
-    assert dropped.mean().item() == pytest.approx(1, abs=0.05)
-    assert torch.equal(drop.eval()(branch), branch)
-
-
-def test_later_blocks_are_dropped_more_often() -> None:
-    network = build(Residual(width=(4, 4, 4), depth=(2, 1, 1), stochastic_depth=0.4), seed=0)
-    shares = [module.share for module in network.modules() if isinstance(module, StochasticDepth)]
-    assert shares == pytest.approx([0.1, 0.2, 0.3, 0.4])
-
-
-def test_a_block_adds_its_input_where_nothing_changes_shape(images: Tensor) -> None:
-    network = build(Residual(stages=1, stem=4, width=(4,), depth=1, pre_activation=True), seed=0).eval()
-    block = network.get_submodule("blocks.0")
-    given = images[:2, :1].expand(-1, 4, -1, -1)
-    branch = block.get_submodule("branch")(F.relu(given / math.sqrt(1 + 1e-5)))
-    assert torch.allclose(block(given), given + branch, atol=1e-5)
-
-
-def test_a_shortcut_takes_every_second_pixel_where_the_picture_is_halved() -> None:
-    network = build(Residual(stages=2, stem=4, width=(4, 6), depth=1), seed=0).eval()
-    shortcut = network.get_submodule("blocks.1.shortcut")
-    given = torch.randn(2, 4, 32, 32, generator=torch.Generator().manual_seed(0))
-    halved = F.conv2d(given, shortcut.get_parameter("1.weight"), stride=2) / math.sqrt(1 + 1e-5)
-    assert torch.allclose(shortcut(given), halved, atol=1e-5)
-
-
-def test_a_cell_sums_what_its_edges_bring() -> None:
-    edges = ("nor_conv_1x1", "skip_connect", "avg_pool_3x3", "none", "skip_connect", "nor_conv_3x3")
-    torch.manual_seed(0)
-    cell, given = CellBlock(edges, 4).eval(), torch.randn(2, 4, 8, 8)
-    first, _, pool, _, last = cell.operations
-    one = first(given)
-    two = given + pool(one)
-    assert torch.allclose(cell(given), one + last(two))
-    assert torch.allclose(pool(torch.ones(1, 4, 8, 8)), torch.ones(1, 4, 8, 8)), "the border counts in no mean"
-
-
-def test_a_cell_builds_the_edges_on_a_way_and_no_others() -> None:
-    names = ("none", "skip_connect")
-    ways = [((0, 3),), ((0, 1), (1, 3)), ((0, 2), (2, 3)), ((0, 1), (1, 2), (2, 3))]
-    for operations in product(names, repeat=6):
-        there = {edge for edge, operation in zip(EDGES, operations, strict=True) if operation != "none"}
-        expected = {edge for way in ways if there.issuperset(way) for edge in way}
-        if expected:
-            assert set(used(operations)) == expected
-        else:
-            with pytest.raises(NetworkError, match="no way leads from node 0 of the cell to node 3"):
-                used(operations)
-
-
-def test_a_cell_without_a_way_is_refused_with_the_edges_that_cut_it() -> None:
-    cut = Cell(edge=("nor_conv_3x3", "none", "none", "none", "none", "nor_conv_3x3"))
-    with pytest.raises(NetworkError) as caught:
-        cost(cut)
-    named = "0>2 (edge.2), 1>2 (edge.3), 0>3 (edge.4) and 1>3 (edge.5) are `none`"
-    assert named in str(caught.value)
-    assert "give one of them another operation" in str(caught.value)

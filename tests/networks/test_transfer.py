@@ -18,8 +18,7 @@ from torch.nn import functional as F
 from search.candidate import Architecture, Cell, Cnn, Fast, Mlp, Residual, Transfer
 from search.networks.build import build
 from search.networks.count import cost
-from search.networks.fit import fit
-from search.networks.transfer import backbone_parameters
+from search.networks.protocols import backbone_parameters, fit
 from search.networks.weights import TIMEOUT, WeightsError, fetch
 
 BACKBONE = "mobilenet_v3_large"  # the smallest

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from search.candidate import FAMILIES, Architecture, Cell, Cnn, Fast, Mlp, Residual, Transfer
+from search.inspecting.trace import Layer, layers_of, trace
 from search.networks.blocks import NetworkError
 from search.networks.count import cost
-from search.networks.trace import Layer, layers_of, trace
 
 SMALL: dict[str, Architecture] = {
     "fast": Fast(stages=2, width=(4, 6), depth=(1, 3), kernel=(5, 3), residual=True, dropout=0.2),
@@ -103,11 +103,10 @@ class Residue(nn.Module):
         return torch.cat([self.short(images) + self.scale * self.long(images), images], dim=1)
 
 
-def test_a_sum_sees_what_its_larger_branch_sees_and_is_a_layer_with_its_weights() -> None:
-    found = {(layer.name, layer.kind): layer for layer in layers(Residue(), side=8)}
-    assert found["short", "Conv2d"].receptive_field == 1
-    assert found["", "add"].receptive_field == found["", "cat"].receptive_field == 5
-    assert (found["", "mul"].parameters, found["", "cat"].output) == (4, (7, 8, 8))
+def test_a_sum_sees_what_its_larger_branch_sees_and_its_owner_is_a_layer_with_its_weights() -> None:
+    found = {layer.name: layer for layer in layers(nn.Sequential(Residue(), nn.Conv2d(7, 1, 1)), side=8)}
+    assert [found[name].receptive_field for name in ("0.short", "0", "1")] == [1, 5, 5]
+    assert (found["0"].kind, found["0"].parameters, found["0"].output) == ("Residue", 4, (7, 8, 8))
 
 
 class Enlarged(nn.Module):
