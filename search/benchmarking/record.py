@@ -21,7 +21,7 @@ from rich.console import Console
 from search.benchmarking.curves import CURVES, SCHEDULES, SPACE, Curve, Entry, Setting, Table, length, load
 from search.candidate import from_values
 from search.data.sources import Source, find_source
-from search.data.split import usual
+from search.data.split import standard_split as usual
 from search.data.store import Store, store
 from search.networks.build import build
 from search.networks.count import cost

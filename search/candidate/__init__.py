@@ -9,6 +9,7 @@ from search.candidate.architecture import Mlp as Mlp
 from search.candidate.architecture import Residual as Residual
 from search.candidate.architecture import Transfer as Transfer
 from search.candidate.fields import MOST_STAGES as MOST_STAGES
+from search.candidate.optimizers import OPTIMIZERS as OPTIMIZERS
 from search.candidate.recipe import Recipe as Recipe
 from search.candidate.values import Candidate as Candidate
 from search.candidate.values import CandidateError as CandidateError

@@ -23,15 +23,9 @@ class Targets:
     other: Tensor | None = None  # int64 [B]: the label of the image that was mixed in
     share: Tensor | None = None  # float32 [B]: the share of an image's own pixels
 
-    def take(self, index: Tensor) -> Targets:
-        """Those of the images `index`, int64."""
-        if self.other is None or self.share is None:
-            return Targets(self.labels[index])
-        return Targets(self.labels[index], self.other[index], self.share[index])
-
 
 @dataclass(frozen=True, eq=False)
-class Prepared:
+class PreparedImages:
     """The training images, laid out so that one gather cuts, shifts and mirrors a batch."""
 
     windows: Tensor  # uint8 [places, 96]: the 32 pixels from each place of each padded row, as a view
@@ -47,7 +41,7 @@ class Augmentation:
 
     recipe: Recipe
 
-    def prepare(self, images: Images, *, fill: Tensor, seed: int) -> Prepared:
+    def prepare(self, images: Images, *, fill: Tensor, seed: int) -> PreparedImages:
         """Lay the images out once per training; `fill` [3] is their mean colour, `seed` picks alternating's half.
 
         Rows are padded by reflection and, to flip, stored a second time mirrored: 276 MB for 40,000 images.
@@ -61,7 +55,7 @@ class Augmentation:
         places = padded.numel() // 3 - (SIDE - 1)
         order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
         fill = fill.round().to(torch.uint8)
-        return Prepared(
+        return PreparedImages(
             windows=padded.as_strided((places, SIDE * 3), (3, 1)),
             labels=images.labels,
             mirrored=(order < len(images) // 2).to(padded.device),
@@ -70,7 +64,7 @@ class Augmentation:
         )
 
     def batch(
-        self, prepared: Prepared, index: Tensor, *, epoch: int, generator: torch.Generator
+        self, prepared: PreparedImages, index: Tensor, *, epoch: int, generator: torch.Generator
     ) -> tuple[Tensor, Targets]:
         """Cut the images `index` (int64 [B], on the device): pixels [B, 32, 32, 3] in 0..255 with their targets.
 
@@ -104,7 +98,7 @@ class Augmentation:
             return None
         return policy(recipe.policy, operations=recipe.operations, magnitude=recipe.magnitude, fill=fill)
 
-    def _cut(self, prepared: Prepared, index: Tensor, epoch: int, draw: Draw) -> Tensor:
+    def _cut(self, prepared: PreparedImages, index: Tensor, epoch: int, draw: Draw) -> Tensor:
         """Shift and mirror by choosing, for each row of each image, the place where its window begins."""
         reach, image = self.recipe.translate, index
         if self.recipe.flip == "alternating":

@@ -34,7 +34,7 @@ _ELSEWHERE = "name a folder that holds CIFAR-10 by --data DIR or CIFAR_SEARCH_DA
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedFile:
     """What is published about one file: its size in bytes and its MD5."""
 
     size: int
@@ -42,14 +42,14 @@ class Published:
 
 
 # The MD5s are those of torchvision.datasets.CIFAR10 (a test compares them); the sizes are of files with these MD5s.
-OFFICIAL: Mapping[str, Published] = MappingProxyType(
+OFFICIAL: Mapping[str, PublishedFile] = MappingProxyType(
     {
-        "data_batch_1": Published(31_035_704, "c99cafc152244af753f735de768cd75f"),
-        "data_batch_2": Published(31_035_320, "d4bba439e000b95fd0a9bffe97cbabec"),
-        "data_batch_3": Published(31_035_999, "54ebc095f3ab1f0389bbae665268c751"),
-        "data_batch_4": Published(31_035_696, "634d18415352ddfa80567beed471001a"),
-        "data_batch_5": Published(31_035_623, "482c414d41f54cd18b22e5b47cb7c3cb"),
-        "test_batch": Published(31_035_526, "40351d587109b95175f43aff81a1287e"),
+        "data_batch_1": PublishedFile(31_035_704, "c99cafc152244af753f735de768cd75f"),
+        "data_batch_2": PublishedFile(31_035_320, "d4bba439e000b95fd0a9bffe97cbabec"),
+        "data_batch_3": PublishedFile(31_035_999, "54ebc095f3ab1f0389bbae665268c751"),
+        "data_batch_4": PublishedFile(31_035_696, "634d18415352ddfa80567beed471001a"),
+        "data_batch_5": PublishedFile(31_035_623, "482c414d41f54cd18b22e5b47cb7c3cb"),
+        "test_batch": PublishedFile(31_035_526, "40351d587109b95175f43aff81a1287e"),
     }
 )
 
@@ -103,12 +103,12 @@ def find(folder: Path | None, *, download: bool = True) -> Path:
     return place
 
 
-def load_training(folder: Path, *, published: Mapping[str, Published] = OFFICIAL) -> Images:
+def load_training(folder: Path, *, published: Mapping[str, PublishedFile] = OFFICIAL) -> Images:
     """The 50,000 training images; the test batch is not opened. Raises DataError."""
     return _load(folder, TRAINING, published)
 
 
-def load_test(folder: Path, *, published: Mapping[str, Published] = OFFICIAL) -> Images:
+def load_test(folder: Path, *, published: Mapping[str, PublishedFile] = OFFICIAL) -> Images:
     """The 10,000 test images. Raises DataError."""
     return _load(folder, TEST, published)
 
@@ -170,7 +170,7 @@ def _member(tar: tarfile.TarFile, name: str) -> IO[bytes]:
     return member
 
 
-def _load(folder: Path, names: Sequence[str], published: Mapping[str, Published]) -> Images:
+def _load(folder: Path, names: Sequence[str], published: Mapping[str, PublishedFile]) -> Images:
     place = _batches(folder)
     batches = [_read(place / name, published[name]) for name in names]
     planes = np.concatenate([pixels for pixels, _ in batches]).reshape(-1, 3, 32, 32)
@@ -178,7 +178,7 @@ def _load(folder: Path, names: Sequence[str], published: Mapping[str, Published]
     return Images(torch.from_numpy(planes).permute(0, 2, 3, 1).contiguous(), torch.from_numpy(labels))
 
 
-def _read(path: Path, published: Published) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+def _read(path: Path, published: PublishedFile) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     """Pixels [n, 3072], plane by plane, and labels [n] of one batch, from the very bytes whose MD5 was checked."""
     again = "delete it and start again to fetch it anew"
     try:

@@ -99,7 +99,7 @@ def stratified(labels: Tensor, *, validation: int, seed: int) -> Split:
     return Split(np.sort(order[validation:]), np.sort(order[:validation]), seed)
 
 
-def usual(labels: Tensor, *, seed: int) -> Split:
+def standard_split(labels: Tensor, *, seed: int) -> Split:
     """The split of every study: one training image in VALIDATION_SHARE is kept for validation."""
     return stratified(labels, validation=len(labels) // VALIDATION_SHARE, seed=seed)
 

@@ -58,7 +58,7 @@ class Explanation:
 
     asked: Asked
     layers: tuple[Layer, ...]
-    training_bytes: int  # that a training needs, see training.memory
+    training_bytes: int  # that a training needs, see measuring.memory
     pictures: Pictures | None = None
 
     @property
