@@ -39,7 +39,7 @@ def _tables(result: BenchResult) -> Iterator[RenderableType]:
         yield from _table(title, "target, baseline, estimate", estimates)
     compilations = (
         (row.space, cost.mode, f"{cost.seconds:.1f} s", cost.plain_images_per_second, cost.images_per_second,
-         "never" if cost.pays_after is None else f"{cost.pays_after:,.0f} images, {cost.pays_after / IMAGES:.1f} epochs")
+         "never" if (n := cost.pays_after) is None else f"{n:,.0f} images, {n / IMAGES:.1f} epochs")
         for row in result.spaces if (cost := row.compilation)
     )  # fmt: skip
     columns = "space, mode, compiling, images/s, compiled, pays after"

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from search.candidate import Recipe
 from search.data import synthetic
-from search.data.augmentation import Augmentation, Prepared, Targets
+from search.data.augmentation import Augmentation, PreparedImages, Targets
 from search.data.cifar10 import Images
 from search.data.store import normalise
 
@@ -22,7 +22,6 @@ FILL = torch.tensor([120.4, 130.6, 110.2])
 NOT_AUGMENTATION = {
     "optimizer", "batch_size", "decoupled", "learning_rate", "momentum", "weight_decay", "l1", "bias_scale",
     "backbone_scale", "head_first", "schedule", "warmup", "patience", "drop", "clip", "label_smoothing", "averaging",
-    "resolution", "resolution_until", "keep",
 }  # fmt: skip
 EVERYTHING: dict[str, Any] = {
     "flip": "alternating", "translate": 3, "rotation": 20.0, "scale": 0.2, "shear": 10.0, "brightness": 0.3,
@@ -339,7 +338,7 @@ def test_the_shares_are_those_of_the_pixels(images: Images, on: dict[str, Any]) 
 def test_a_cpu_generator_gives_a_gpu_the_same_batch(images: Images) -> None:
     augmentation, index = only(**EVERYTHING), torch.arange(COUNT)
     expected, _ = cut(augmentation, images)
-    prepared: Prepared = augmentation.prepare(images.to(torch.device("cuda")), fill=FILL.cuda(), seed=7)
+    prepared: PreparedImages = augmentation.prepare(images.to(torch.device("cuda")), fill=FILL.cuda(), seed=7)
     pixels, _ = augmentation.batch(prepared, index.cuda(), epoch=0, generator=torch.Generator().manual_seed(0))
     assert torch.allclose(pixels.cpu(), expected, atol=0.5)
 
