@@ -14,24 +14,17 @@ from studies.samplers import make_sampler
 
 TRIALS = 50  # of the study whose defaults are asked for: they set what sampler and pruner count as their start
 
+Suggest = Callable[[Any], Mapping[str, Any]]
+
 
 class ReplayedStudy:
     """Proposes values, and prunes the trials that it is given."""
 
-    def __init__(
-        self,
-        suggest: Callable[[Any], Mapping[str, Any]],
-        *,
-        sampler: str,
-        pruner: str,
-        epochs: int,
-        seed: int,
-        conditional: bool,
-    ) -> None:
-        """`suggest` is as in Study.ask; `epochs` are those of the longest trial; `conditional` as for the sampler."""
+    def __init__(self, suggest: Suggest, *, sampler: str, pruner: str, epochs: int, seed: int) -> None:
+        """`suggest` draws values for a trial of Optuna's; `epochs` are those of the longest trial."""
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._suggest, self._pruner = suggest, make_pruner(pruner, trials=TRIALS, epochs=epochs)
-        made = make_sampler(sampler, seed=seed, trials=TRIALS, conditional=conditional)
+        made = make_sampler(sampler, seed=seed, trials=TRIALS, conditional=False)
         self._study = optuna.create_study(direction="maximize", sampler=made, pruner=self._pruner)
         self._distributions: dict[str, BaseDistribution] = {}
         self.propose()

@@ -37,7 +37,7 @@ Results = list[dict[str, list[ReplayOutcome]]]
 """For each repetition, by strategy: an outcome for each budget."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class StrategySummary:
     """What a strategy came to under one total cost; accuracies and their differences in percent."""
 
@@ -77,23 +77,13 @@ def summaries(results: Results, *, candidates: int) -> list[StrategySummary]:
     rows = []
     for strategy, (index, share) in product(STRATEGIES, enumerate(SHARES)):
         paired = [(row[strategy.name][index], row.get(REFERENCE.name)) for row in results if strategy.name in row]
-        mean, low, high = interval(100 * np.array([outcome.result for outcome, _ in paired]))
+        accuracy = 100 * np.array([outcome.result for outcome, _ in paired])
         against = 100 * np.array([outcome.result - other[index].result for outcome, other in paired if other])
-        difference, difference_low, difference_high = interval(against)
+        tried = float(np.mean([outcome.trials for outcome, _ in paired])) / candidates
+        better, equal = float((against > 0).mean()), float((against == 0).mean())
         rows.append(
             StrategySummary(
-                strategy=strategy.name,
-                share=share,
-                repetitions=len(paired),
-                tried=float(np.mean([outcome.trials for outcome, _ in paired])) / candidates,
-                mean=mean,
-                low=low,
-                high=high,
-                better=float((against > 0).mean()),
-                equal=float((against == 0).mean()),
-                difference=difference,
-                difference_low=difference_low,
-                difference_high=difference_high,
+                strategy.name, share, len(paired), tried, *interval(accuracy), better, equal, *interval(against)
             )
         )
     return sorted(rows, key=lambda row: (-row.share, -row.mean))

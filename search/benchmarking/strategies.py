@@ -112,14 +112,8 @@ def draw(strategy: Strategy, pool: Pool, *, space: Space, order: Sequence[int], 
     Random draws take the candidates in their order, and so do the first ones of TPE.
     """
     left, lengths = list(order), _lengths(strategy, pool)
-    study = ReplayedStudy(
-        space.suggest,
-        sampler=strategy.sampler,
-        pruner=strategy.pruner,
-        epochs=max(lengths),
-        seed=seed,
-        conditional=space.has_conditions,
-    )
+    suggest, sampler, pruner = space.suggest, strategy.sampler, strategy.pruner
+    study = ReplayedStudy(suggest, sampler=sampler, pruner=pruner, epochs=max(lengths), seed=seed)
     while left:
         in_order = strategy.sampler == "random" or len(order) - len(left) < STARTUP_TRIALS
         candidate = left[0] if in_order else pool.nearest(place(study.propose(), space), left)

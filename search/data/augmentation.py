@@ -17,7 +17,7 @@ from search.data.policy import Policy, policy
 
 @dataclass(frozen=True, eq=False)
 class Targets:
-    """What the network should say: cross entropy is share * CE(labels) + (1 - share) * CE(other), or CE(labels)."""
+    """What the network should answer: the loss is share * CE(labels) + (1 - share) * CE(other), or CE(labels)."""
 
     labels: Tensor  # int64 [B]
     other: Tensor | None = None  # int64 [B]: the label of the image that was mixed in
@@ -54,13 +54,14 @@ class Augmentation:
             padded = torch.cat([padded, padded.flip(2)])
         places = padded.numel() // 3 - (SIDE - 1)
         order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
-        fill = fill.round().to(torch.uint8)
+        fill, name = fill.round().to(torch.uint8), recipe.policy
+        how = {"operations": recipe.operations, "magnitude": recipe.magnitude}
         return PreparedImages(
             windows=padded.as_strided((places, SIDE * 3), (3, 1)),
             labels=images.labels,
             mirrored=(order < len(images) // 2).to(padded.device),
             fill=fill,
-            policy=self._policy(fill),
+            policy=None if name == "none" else policy(name, fill=fill, **how),
         )
 
     def batch(
@@ -91,12 +92,6 @@ class Augmentation:
         partner = pixels.roll(1, 0)  # batches are shuffled, so a neighbour is a random partner
         mixed = torch.lerp(_rows(partner).float(), _rows(pixels).float(), _to_channels(own)).view_as(pixels)
         return mixed, Targets(labels, labels.roll(1), own.mean((1, 2)))
-
-    def _policy(self, fill: Tensor) -> Policy | None:
-        recipe = self.recipe
-        if recipe.policy == "none":
-            return None
-        return policy(recipe.policy, operations=recipe.operations, magnitude=recipe.magnitude, fill=fill)
 
     def _cut(self, prepared: PreparedImages, index: Tensor, epoch: int, draw: Draw) -> Tensor:
         """Shift and mirror by choosing, for each row of each image, the place where its window begins."""

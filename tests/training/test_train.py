@@ -14,7 +14,6 @@ from torch.nn import functional as F
 
 from search.candidate import OPTIMIZERS, Architecture, Cnn, Fast, Recipe
 from search.data import synthetic
-from search.data.augmentation import Targets
 from search.data.cifar10 import Images
 from search.data.split import stratified
 from search.data.store import Store, normalise, store
@@ -25,7 +24,6 @@ from search.training.averaging import Averaging
 from search.training.evaluate import Evaluation, evaluate
 from search.training.precision import Precision
 from search.training.result import EpochResult
-from search.training.step import cross_entropy
 from search.training.train import DivergedError, begin, train
 
 CNN: Architecture = Cnn(stages=2, width=(4, 8), pool=3, hidden_layers=0, dropout=0.1)
@@ -256,43 +254,6 @@ def test_an_absurd_learning_rate_is_said_to_diverge(small: Store) -> None:
     recipe = Recipe(batch_size=10, decoupled=False, learning_rate=1000.0)
     with pytest.raises(DivergedError, match=r"the training loss is (nan|inf) in epoch 1"):
         trained(bare, recipe, small, epochs=2)
-
-
-LOGITS = torch.tensor([[2.0, 0.0, -1.0], [0.5, 1.5, 0.0]])
-
-
-def surprise(row: int, label: int, smoothing: float = 0.0) -> float:
-    """Cross entropy of one row of LOGITS, by its definition."""
-    exponentials = [math.exp(logit) for logit in LOGITS[row].tolist()]
-    losses = [-math.log(share / sum(exponentials)) for share in exponentials]
-    return (1 - smoothing) * losses[label] + smoothing * sum(losses) / len(losses)
-
-
-@pytest.mark.parametrize("smoothing", [0.0, 0.2])
-def test_the_loss_of_mixed_images_weighs_both_labels(smoothing: float) -> None:
-    targets = Targets(torch.tensor([0, 2]), torch.tensor([1, 0]), torch.tensor([0.75, 0.1]))
-    first = 0.75 * surprise(0, 0, smoothing) + 0.25 * surprise(0, 1, smoothing)
-    second = 0.1 * surprise(1, 2, smoothing) + 0.9 * surprise(1, 0, smoothing)
-    loss = cross_entropy(LOGITS, targets, smoothing=smoothing)
-    assert float(loss) == pytest.approx((first + second) / 2)
-    alone = cross_entropy(LOGITS, Targets(targets.labels), smoothing=smoothing)
-    assert float(alone) == pytest.approx((surprise(0, 0, smoothing) + surprise(1, 2, smoothing)) / 2)
-    whole = Targets(targets.labels, targets.other, torch.ones(2))
-    assert float(cross_entropy(LOGITS, whole, smoothing=smoothing)) == pytest.approx(float(alone))
-
-
-@pytest.mark.parametrize(("steps", "last"), [(10, 0.95**5), (485, 0.95**5), (4850, 1 - (1 - 0.95**5) / 10)])
-def test_the_average_follows_freely_at_first_and_holds_on_near_the_end(steps: int, last: float) -> None:
-    network = nn.BatchNorm1d(1)
-    averaging = Averaging(network, steps=steps)
-    expected = 1.0  # both a learned weight and the running variance start there
-    for progress, decay in ((0.0, 0.0), (0.5, last / 8), (1.0, last)):
-        for tensor in (network.weight.data, network.running_var):
-            assert tensor is not None
-            tensor.add_(8)
-        averaging.update(progress=progress)
-        expected = decay * expected + (1 - decay) * (expected + 8)
-        assert [network.weight.item(), network.get_buffer("running_var").item()] == pytest.approx([expected] * 2)
 
 
 def test_after_training_the_network_is_the_average(small: Store, monkeypatch: pytest.MonkeyPatch) -> None:
