@@ -20,7 +20,7 @@ CHANCE = 0.1  # accuracy of a training that diverged, in each epoch that it did 
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Pool:
+class CandidatePool:
     """Arrays over N candidates; a cost is in FLOPs of forward passes over all images that train."""
 
     stored: tuple[Mapping[str, Any], ...]  # what a study would keep of their values

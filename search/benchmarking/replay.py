@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from search.benchmarking.candidate_pool import Array, Pool
+from search.benchmarking.candidate_pool import Array, CandidatePool
 from search.benchmarking.curves import CURVES, FOLDER, LENGTHS, SPACE, load
 from search.benchmarking.strategies import KEPT, STRATEGIES, ReplayOutcome, Strategy, search
 from search.planning.catalogue import load as load_space
@@ -55,14 +55,16 @@ class StrategySummary:
     difference_high: float
 
 
-def budgets(pool: Pool) -> list[float]:
+def budgets(pool: CandidatePool) -> list[float]:
     """The total costs under which strategies are compared."""
     count = _part(pool)
     epochs = sum(length * -(-count // KEPT**rung) for rung, length in enumerate(LENGTHS))
     return [share * epochs * float(pool.epoch_cost.mean()) for share in SHARES]
 
 
-def repeat(repetition: int, *, pool: Pool, space: Space, tpe_repetitions: int) -> dict[str, list[ReplayOutcome]]:
+def repeat(
+    repetition: int, *, pool: CandidatePool, space: Space, tpe_repetitions: int
+) -> dict[str, list[ReplayOutcome]]:
     """One repetition of every strategy, on the same candidates in the same order."""
     order = np.random.default_rng(repetition).permutation(len(pool))[: _part(pool)].tolist()
     return {
@@ -96,7 +98,7 @@ def interval(values: Array) -> tuple[float, float, float]:
     return float(values.mean()), float(low), float(high)
 
 
-def noise(pool: Pool) -> dict[str, Any]:
+def noise(pool: CandidatePool) -> dict[str, Any]:
     """For outcome.json: how far a score after some epochs orders candidates as 8 epochs of another seed do.
 
     Beside it the spread of one training between seeds, and of the pool, in percent.
@@ -127,7 +129,7 @@ def _rank_correlation(scores: Array, final: Array) -> float | None:
     return float(stats.spearmanr(scores, final).statistic)
 
 
-def _part(pool: Pool) -> int:
+def _part(pool: CandidatePool) -> int:
     return max(1, round(PART * len(pool)))
 
 
@@ -153,7 +155,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=FOLDER / "outcome.json")
     given = parser.parse_args()
     curves, space = load(given.curves), load_space(str(SPACE))
-    pool = Pool.of(curves, space)
+    pool = CandidatePool.of(curves, space)
     work = partial(repeat, pool=pool, space=space, tpe_repetitions=given.tpe_repetitions)
     with multiprocessing.get_context("spawn").Pool(given.jobs) as processes:
         results = processes.map(work, range(given.repetitions), chunksize=1)

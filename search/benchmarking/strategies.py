@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from search.benchmarking.candidate_pool import Pool, place
+from search.benchmarking.candidate_pool import CandidatePool, place
 from search.benchmarking.curves import LENGTHS
 from spaces import Space
 from studies.replayed import ReplayedStudy
@@ -83,7 +83,7 @@ class ReplayOutcome:
 
 
 def search(
-    strategy: Strategy, pool: Pool, *, space: Space, order: Sequence[int], budgets: Sequence[float], seed: int
+    strategy: Strategy, pool: CandidatePool, *, space: Space, order: Sequence[int], budgets: Sequence[float], seed: int
 ) -> list[ReplayOutcome]:
     """What the strategy comes to under each of these total costs, if the candidates in `order` are all there are.
 
@@ -106,7 +106,9 @@ def search(
     return ended
 
 
-def draw(strategy: Strategy, pool: Pool, *, space: Space, order: Sequence[int], seed: int) -> Iterator[ReplayedTrial]:
+def draw(
+    strategy: Strategy, pool: CandidatePool, *, space: Space, order: Sequence[int], seed: int
+) -> Iterator[ReplayedTrial]:
     """The trials of a search without an end but that of the candidates, each drawn when it is asked for.
 
     Random draws take the candidates in their order, and so do the first ones of TPE.
@@ -123,7 +125,7 @@ def draw(strategy: Strategy, pool: Pool, *, space: Space, order: Sequence[int], 
         yield ReplayedTrial(candidate=candidate, length=len(scores), epochs=epochs, score=scores[epochs - 1])
 
 
-def conclude(strategy: Strategy, pool: Pool, trials: Sequence[ReplayedTrial]) -> ReplayOutcome:
+def conclude(strategy: Strategy, pool: CandidatePool, trials: Sequence[ReplayedTrial]) -> ReplayOutcome:
     """Train what the strategy still wants of its best trials, then confirm: as `best --retrain` does.
 
     The best by the strategy's own last score are judged by a longer training, which costs nothing where it is paid for;
@@ -148,7 +150,7 @@ def conclude(strategy: Strategy, pool: Pool, trials: Sequence[ReplayedTrial]) ->
     return ReplayOutcome(trials=len(trials), cost=cost, winner=winner, result=result)
 
 
-def _lengths(strategy: Strategy, pool: Pool) -> list[int]:
+def _lengths(strategy: Strategy, pool: CandidatePool) -> list[int]:
     """Epochs of each candidate's trial."""
     if strategy.epochs == "rungs":
         return [LENGTHS[0]] * len(pool)

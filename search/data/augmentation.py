@@ -10,7 +10,7 @@ from torch import Tensor
 from search.candidate import Recipe
 from search.data.cifar10 import Images
 from search.data.colour import recolour, turn_hue
-from search.data.draw import Draw
+from search.data.draw import BatchDraw
 from search.data.geometry import SIDE, matrices, warp
 from search.data.policy import Policy, policy
 
@@ -26,7 +26,7 @@ class Targets:
 
 @dataclass(frozen=True, eq=False)
 class PreparedImages:
-    """The training images, laid out so that one gather cuts, shifts and mirrors a batch."""
+    """The training images, laid out so that one indexing operation cuts, shifts and mirrors a batch."""
 
     windows: Tensor  # uint8 [places, 96]: the 32 pixels from each place of each padded row, as a view
     labels: Tensor  # int64 [N]
@@ -71,7 +71,7 @@ class Augmentation:
 
         Geometry, colour, mixup and cutmix make uint8 pixels float32. Equal generator states give equal batches.
         """
-        recipe, draw = self.recipe, Draw(generator, index.device, len(index))
+        recipe, draw = self.recipe, BatchDraw(generator, index.device, len(index))
         pixels, labels = self._cut(prepared, index, epoch, draw), prepared.labels[index]
         if prepared.policy:
             pixels = prepared.policy.change(pixels, draw)
@@ -93,7 +93,7 @@ class Augmentation:
         mixed = torch.lerp(_rows(partner).float(), _rows(pixels).float(), _to_channels(own)).view_as(pixels)
         return mixed, Targets(labels, labels.roll(1), own.mean((1, 2)))
 
-    def _cut(self, prepared: PreparedImages, index: Tensor, epoch: int, draw: Draw) -> Tensor:
+    def _cut(self, prepared: PreparedImages, index: Tensor, epoch: int, draw: BatchDraw) -> Tensor:
         """Shift and mirror by choosing, for each row of each image, the place where its window begins."""
         reach, image = self.recipe.translate, index
         if self.recipe.flip == "alternating":
@@ -108,8 +108,8 @@ class Augmentation:
         begin = (image[:, None] * SIDE + row) * (SIDE + 2 * reach) + place[:, None]
         return prepared.windows.index_select(0, begin.flatten()).view(-1, SIDE, SIDE, 3)
 
-    def _own(self, draw: Draw) -> Tensor:
-        """The share of its own image in each pixel, [B, 32, 32]; with mixup and cutmix on, a coin picks one of them."""
+    def _own(self, draw: BatchDraw) -> Tensor:
+        """The share of its own image in each pixel, [B, 32, 32]; with both mixup and cutmix, one is drawn per image."""
         own = torch.ones(draw.count, SIDE, SIDE, device=draw.device)
         if self.recipe.mixup:
             own = own * draw.beta(self.recipe.mixup)[:, None, None]

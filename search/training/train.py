@@ -25,14 +25,14 @@ from search.training.schedule import Schedule
 from search.training.step import cross_entropy, descend
 
 FITTED_IMAGES = 5000  # a whitening stem takes its directions from as many (arXiv 2404.00498)
-FINITE_EVERY = 20  # steps between two looks at the loss: each look makes a GPU wait
+FINITE_EVERY = 20  # steps between two checks of the loss: each check waits for the GPU
 
 State = dict[str, Any]
-"""Tensors and plain numbers by name, nested: nothing that could not be read back as data."""
+"""Tensors and plain numbers by name, nested: they can be read from a file without running code from it."""
 
 
 class DivergedError(ArithmeticError):
-    """The loss is no longer a number."""
+    """The loss is infinite or not a number."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -65,7 +65,7 @@ class Training:
         return self.step - self.epoch * self.steps
 
     def state(self) -> State:
-        """All that the rest of the training depends on; the next step changes its tensors, so pack them before."""
+        """All that the rest of the training depends on. The next step changes these tensors: save them before it."""
         done = {"epoch": self.epoch, "step": self.step, "network": self.network.state_dict()}
         if self.epoch == self.epochs:
             return done
@@ -85,7 +85,7 @@ class Training:
         }
 
     def load(self, state: State) -> None:
-        """Go to where `state` was taken from an equal training; if this raises, the training must be begun anew."""
+        """Go on from the state of an equal training. If this raises, this training cannot be used any more."""
         self.epoch, self.step = state["epoch"], state["step"]
         self.network.load_state_dict(state["network"])
         if self.epoch == self.epochs:
@@ -141,7 +141,7 @@ def begin(
 def train(training: Training) -> Iterator[EpochResult | None]:
     """Go on to the end: None after each step, a result after each epoch's evaluation. Raises DivergedError.
 
-    Whenever it has yielded, the training can be left, and its state taken up by an equal one.
+    After each yield the training may be left, and an equal training may load its state and go on.
     """
     while training.epoch < training.epochs:
         start = time.perf_counter()
@@ -193,7 +193,7 @@ def _end_epoch(training: Training, *, start: float) -> EpochResult:
     validation = None
     if store.validation:
         validation = evaluate(training.network, store.validation, store=store, precision=training.precision)
-        if not math.isfinite(validation.loss):  # the step after the last look was one too many
+        if not math.isfinite(validation.loss):  # the last steps were not checked
             raise DivergedError(f"the validation loss is {validation.loss} after epoch {epoch}")
     train_loss = float(training.loss) / training.steps  # batches are all of one size
     correct = int(training.correct)

@@ -8,7 +8,7 @@ from random import Random
 import numpy as np
 import pytest
 
-from search.benchmarking.candidate_pool import Pool
+from search.benchmarking.candidate_pool import CandidatePool
 from search.benchmarking.curves import (
     SCHEDULES,
     SPACE,
@@ -49,5 +49,5 @@ def curve(accuracy: Sequence[float]) -> Curve:
 
 
 @pytest.fixture(scope="session")
-def pool(curves: CurveTable, space: Space) -> Pool:
-    return Pool.of(curves, space)
+def pool(curves: CurveTable, space: Space) -> CandidatePool:
+    return CandidatePool.of(curves, space)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from search.benchmarking import record
-from search.benchmarking.candidate_pool import CHANCE, Pool
+from search.benchmarking.candidate_pool import CHANCE, CandidatePool
 from search.benchmarking.curves import CURVES, Curve, CurveTable, RecordedSetting, length, load
 from search.benchmarking.record import RecordingTask
 from search.data import synthetic
@@ -70,11 +70,11 @@ def test_a_training_that_diverged_answers_at_chance(curves: CurveTable, space: S
     first = curves.candidates[0]
     short = replace(first.curves["4/A"], accuracy=(0.3,))
     one = replace(first, curves={**first.curves, "4/A": short})
-    pool = Pool.of(replace(curves, candidates=(one,)), space)
+    pool = CandidatePool.of(replace(curves, candidates=(one,)), space)
     assert pool.scores["4/A"][0].tolist() == [0.3, CHANCE, CHANCE, CHANCE]
 
 
-def test_the_place_of_a_candidate_is_nearest_to_itself(pool: Pool) -> None:
+def test_the_place_of_a_candidate_is_nearest_to_itself(pool: CandidatePool) -> None:
     every = range(len(pool))
     assert [pool.nearest(pool.places[number].tolist(), every) for number in every] == list(every)
     assert pool.places.min() >= 0

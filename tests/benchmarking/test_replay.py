@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from search.benchmarking.candidate_pool import Pool
+from search.benchmarking.candidate_pool import CandidatePool
 from search.benchmarking.curves import LENGTHS
 from search.benchmarking.replay import interval, noise, summaries
 from search.benchmarking.strategies import STRATEGIES, ReplayOutcome
@@ -37,7 +37,7 @@ def test_the_interval_of_a_mean_holds_it() -> None:
     assert high - low == pytest.approx(2 * 1.96 * values.std() / 10, rel=0.1)
 
 
-def test_a_score_that_orders_as_the_other_seed_does_has_a_rank_correlation_of_one(pool: Pool) -> None:
+def test_a_score_that_orders_as_the_other_seed_does_has_a_rank_correlation_of_one(pool: CandidatePool) -> None:
     averaging = [{**values, "recipe.averaging": index < 2} for index, values in enumerate(pool.stored)]
     exact = replace(pool, scores={**pool.scores, "8/B": pool.scores["8/A"]}, stored=tuple(averaging))
     facts = noise(exact)

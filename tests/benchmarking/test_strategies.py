@@ -8,7 +8,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from search.benchmarking.candidate_pool import CHANCE, Pool
+from search.benchmarking.candidate_pool import CHANCE, CandidatePool
 from search.benchmarking.strategies import STRATEGIES, ReplayedTrial, Strategy, conclude, draw, search
 from spaces import Space
 from spaces.parameter import Float, Parameter
@@ -20,7 +20,7 @@ each_strategy = pytest.mark.parametrize("strategy", STRATEGIES, ids=[strategy.na
 
 
 @each_strategy
-def test_no_strategy_spends_more_than_it_has(strategy: Strategy, pool: Pool, space: Space) -> None:
+def test_no_strategy_spends_more_than_it_has(strategy: Strategy, pool: CandidatePool, space: Space) -> None:
     budgets = [float(pool.epoch_cost.mean()) * epochs for epochs in (40, 120)]
     outcomes = search(strategy, pool, space=space, order=range(SIZE), budgets=budgets, seed=0)
     assert all(outcome.cost <= budget for outcome, budget in zip(outcomes, budgets, strict=True))
@@ -28,7 +28,9 @@ def test_no_strategy_spends_more_than_it_has(strategy: Strategy, pool: Pool, spa
 
 
 @each_strategy
-def test_the_winner_is_judged_by_the_seed_that_chose_nothing(strategy: Strategy, pool: Pool, space: Space) -> None:
+def test_the_winner_is_judged_by_the_seed_that_chose_nothing(
+    strategy: Strategy, pool: CandidatePool, space: Space
+) -> None:
     [outcome] = search(strategy, pool, space=space, order=range(12), budgets=[EVERYTHING], seed=0)
     assert outcome.result == pool.scores["8/B"][outcome.winner, -1]
     unlucky = replace(pool, scores={**pool.scores, "8/B": 0 * pool.scores["8/B"]})
@@ -38,13 +40,13 @@ def test_the_winner_is_judged_by_the_seed_that_chose_nothing(strategy: Strategy,
 
 
 @each_strategy
-def test_no_candidate_is_drawn_twice_or_left_out(strategy: Strategy, pool: Pool, space: Space) -> None:
+def test_no_candidate_is_drawn_twice_or_left_out(strategy: Strategy, pool: CandidatePool, space: Space) -> None:
     order = list(range(1, SIZE, 2))
     trials = list(draw(strategy, pool, space=space, order=order, seed=0))
     assert sorted(trial.candidate for trial in trials) == order
 
 
-def test_a_pruned_trial_pays_only_for_the_epochs_that_it_ran(pool: Pool) -> None:
+def test_a_pruned_trial_pays_only_for_the_epochs_that_it_ran(pool: CandidatePool) -> None:
     strategy = Strategy(sampler="random", epochs="8", pruner="median")
     whole = [ReplayedTrial(candidate=number, length=8, epochs=8, score=0.5) for number in range(3)]
     outcome = conclude(strategy, pool, [*whole, ReplayedTrial(candidate=3, length=8, epochs=3, score=0.9)])
@@ -52,7 +54,7 @@ def test_a_pruned_trial_pays_only_for_the_epochs_that_it_ran(pool: Pool) -> None
     assert outcome.winner != 3
 
 
-def test_poor_candidates_are_pruned_before_their_end(pool: Pool, space: Space) -> None:
+def test_poor_candidates_are_pruned_before_their_end(pool: CandidatePool, space: Space) -> None:
     poor = pool.scores["8/A"].copy()
     poor[SIZE // 2 :] = CHANCE
     trials = list(
@@ -68,7 +70,7 @@ def test_poor_candidates_are_pruned_before_their_end(pool: Pool, space: Space) -
     assert {trial.epochs for trial in trials[SIZE // 2 :]} == {3}  # 30 % of 8 epochs, rounded up
 
 
-def test_a_confirmation_is_paid_for_only_where_it_was_not_the_trial(pool: Pool) -> None:
+def test_a_confirmation_is_paid_for_only_where_it_was_not_the_trial(pool: CandidatePool) -> None:
     def cost(epochs: int) -> float:
         trials = [ReplayedTrial(candidate=number, length=epochs, epochs=epochs, score=0.5) for number in range(3)]
         return conclude(Strategy(sampler="random", epochs="8"), pool, trials).cost / pool.epoch_cost[:3].sum()
@@ -77,7 +79,7 @@ def test_a_confirmation_is_paid_for_only_where_it_was_not_the_trial(pool: Pool) 
     assert cost(4) == pytest.approx(4 + 8)
 
 
-def test_rungs_train_the_best_third_longer_and_the_best_ninth_longest(pool: Pool) -> None:
+def test_rungs_train_the_best_third_longer_and_the_best_ninth_longest(pool: CandidatePool) -> None:
     even = replace(pool, epoch_cost=np.ones(SIZE))
     trials = [ReplayedTrial(candidate=number, length=2, epochs=2, score=1 - number / 100) for number in range(18)]
     outcome = conclude(Strategy(sampler="random", epochs="rungs"), even, trials)
@@ -88,7 +90,7 @@ def test_rungs_train_the_best_third_longer_and_the_best_ninth_longest(pool: Pool
     assert outcome.winner == max(confirmed, key=lambda number: even.scores["8/A"][number, -1])
 
 
-def test_with_equal_compute_a_small_network_trains_longer(pool: Pool, space: Space) -> None:
+def test_with_equal_compute_a_small_network_trains_longer(pool: CandidatePool, space: Space) -> None:
     costs = np.full(SIZE, 10.0)
     costs[0], costs[1] = 5.0, 20.0
     trials = draw(
@@ -101,11 +103,11 @@ def test_with_equal_compute_a_small_network_trains_longer(pool: Pool, space: Spa
     assert [trial.epochs for trial in trials][:3] == [8, 2, 4]
 
 
-def test_tpe_learns_from_the_candidates_that_were_trained(pool: Pool) -> None:
+def test_tpe_learns_from_the_candidates_that_were_trained(pool: CandidatePool) -> None:
     rate = Parameter("recipe.learning_rate", Float(1.0, 100.0, log=True))
     space = Space(name="", source="", description="", family="", length=None, parameters=(rate,))
     places = np.random.default_rng(0).permutation(60) / 60  # of the logarithm of the rate: the lower, the better
-    known = Pool(
+    known = CandidatePool(
         stored=tuple({rate.name: float(100.0**place)} for place in places),
         places=places[:, None],
         epoch_cost=np.ones(60),
@@ -118,6 +120,6 @@ def test_tpe_learns_from_the_candidates_that_were_trained(pool: Pool) -> None:
     assert np.mean(tried[10:]) < 0.25  # 0.5 without learning
 
 
-def test_a_total_too_small_for_one_trial_is_refused(pool: Pool, space: Space) -> None:
+def test_a_total_too_small_for_one_trial_is_refused(pool: CandidatePool, space: Space) -> None:
     with pytest.raises(ValueError, match="one trial and its confirmation cost more"):
         search(STRATEGIES[0], pool, space=space, order=[0], budgets=[1.0], seed=0)
