@@ -19,17 +19,8 @@ from random import Random
 
 import torch
 
-from search.benchmarking.curves import (
-    CURVES,
-    SCHEDULES,
-    SPACE,
-    Curve,
-    CurveTable,
-    RecordedCandidate,
-    RecordedSetting,
-    length,
-    load,
-)
+from search.benchmarking import curves
+from search.benchmarking.curves import CURVES, SCHEDULES, SPACE, Curve, CurveTable, RecordedCandidate, RecordedSetting
 from search.candidate import from_values
 from search.data.sources import Source, find_source
 from search.data.split import standard_split
@@ -59,7 +50,7 @@ def record(
 
     Raises ValueError where the file is of another setting.
     """
-    table = load(path) if path.exists() else CurveTable(setting=setting, candidates=())
+    table = curves.load(path) if path.exists() else CurveTable(setting=setting, candidates=())
     if table.setting != setting:
         raise ValueError(f"{path} was recorded with {table.setting}, not {setting}: move it away or record as it was")
     pool = {number: candidate_of(number) for number in range(candidates)}
@@ -85,7 +76,7 @@ def train_one(task: RecordingTask, *, source: Source, images: int) -> tuple[Reco
     number, schedule = task
     candidate, data = from_values(candidate_of(number).values), _data(source, images)
     seed, precision = 2 * number + (schedule[-1] == "B"), best_precision(CPU)
-    network, epochs = build(candidate.architecture, seed=seed), length(schedule)
+    network, epochs = build(candidate.architecture, seed=seed), curves.length(schedule)
     training = begin(network, recipe=candidate.recipe, store=data, epochs=epochs, seed=seed, precision=precision)
     results: list[EpochResult] = []
     with suppress(DivergedError):
