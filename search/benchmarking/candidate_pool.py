@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from search.benchmarking.curves import SCHEDULES, Table, length
+from search.benchmarking.curves import SCHEDULES, CurveTable, length
 from spaces import Space
 from spaces.parameter import Choice, Fixed, Kind, Ordered, Value
 
@@ -20,7 +20,7 @@ CHANCE = 0.1  # accuracy of a training that diverged, in each epoch that it did 
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Pool:
+class CandidatePool:
     """Arrays over N candidates; a cost is in FLOPs of forward passes over all images that train."""
 
     stored: tuple[Mapping[str, Any], ...]  # what a study would keep of their values
@@ -29,18 +29,20 @@ class Pool:
     scores: Mapping[str, Array]  # by schedule [N, epochs]: validation accuracy
 
     @classmethod
-    def of(cls, table: Table, space: Space) -> Self:
+    def of(cls, table: CurveTable, space: Space) -> Self:
         """The candidates that were trained with every schedule, in the order of their numbers."""
-        entries = [entry for _, entry in sorted(table.entries.items()) if entry.complete]
-        scores = {
-            schedule: [_padded(entry.curves[schedule].accuracy, length(schedule)) for entry in entries]
-            for schedule in SCHEDULES
-        }
+        whole = [candidate for candidate in table.candidates if candidate.complete]
+        scores: dict[str, Array] = {}
+        for schedule in SCHEDULES:
+            scores[schedule] = np.full((len(whole), length(schedule)), CHANCE)
+            for row, candidate in zip(scores[schedule], whole, strict=True):
+                accuracy = candidate.curves[schedule].accuracy
+                row[: len(accuracy)] = accuracy
         return cls(
-            stored=tuple(space.stored(entry.values) for entry in entries),
-            places=np.array([place(entry.values, space) for entry in entries]),
-            epoch_cost=np.array([float(entry.flops * table.setting.images) for entry in entries]),
-            scores={schedule: np.array(rows) for schedule, rows in scores.items()},
+            stored=tuple(space.stored(candidate.values) for candidate in whole),
+            places=np.array([place(candidate.values, space) for candidate in whole]),
+            epoch_cost=np.array([float(candidate.flops * table.setting.images) for candidate in whole]),
+            scores=scores,
         )
 
     def __len__(self) -> int:
@@ -54,11 +56,8 @@ class Pool:
 
 def place(values: Mapping[str, Value], space: Space) -> list[float]:
     """Coordinates [D] from 0 to 1: logarithms where the space has them; two options of a choice are 1 apart."""
-    return [
-        coordinate
-        for parameter in space.parameters
-        for coordinate in _coordinates(parameter.kind, values[parameter.name])
-    ]
+    each = (_coordinates(parameter.kind, values[parameter.name]) for parameter in space.parameters)
+    return [coordinate for coordinates in each for coordinate in coordinates]
 
 
 def _coordinates(kind: Kind, value: Value) -> list[float]:
@@ -68,9 +67,5 @@ def _coordinates(kind: Kind, value: Value) -> list[float]:
         return [math.sqrt(0.5) * (option == value) for option in kind.options]
     if isinstance(kind, Ordered):
         return [kind.position(value) / (len(kind.options) - 1)]
-    ends = [math.log(number) if kind.log else number for number in (kind.low, kind.high, float(value))]
-    return [(ends[2] - ends[0]) / (ends[1] - ends[0])]
-
-
-def _padded(accuracy: Sequence[float], epochs: int) -> list[float]:
-    return [*accuracy, *[CHANCE] * (epochs - len(accuracy))]
+    low, high, middle = [math.log(number) if kind.log else number for number in (kind.low, kind.high, float(value))]
+    return [(middle - low) / (high - low)]

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from pathlib import Path
-from typing import Any
 
+from pydantic import TypeAdapter
+from pydantic.dataclasses import dataclass
+
+import studies
 from search.files import write_whole
 from spaces.parameter import Value
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(studies.__file__).parent / "results" / "strategies"
 CURVES = FOLDER / "curves.json"
 SPACE = FOLDER / "small.yaml"
 
@@ -36,7 +38,7 @@ class Curve:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setting:
+class RecordedSetting:
     """What all curves of a file have in common."""
 
     images: int  # that train
@@ -47,12 +49,13 @@ class Setting:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class RecordedCandidate:
     """A candidate of the pool, with its curves by schedule."""
 
-    values: Mapping[str, Value]
+    candidate: int  # number
+    values: dict[str, Value]
     flops: int  # of one image's forward pass
-    curves: Mapping[str, Curve] = field(default_factory=dict)
+    curves: dict[str, Curve] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -60,33 +63,19 @@ class Entry:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Table:
-    """The pool: its candidates by number."""
+class CurveTable:
+    """The pool, in the order of the candidates' numbers."""
 
-    setting: Setting
-    entries: Mapping[int, Entry]
+    setting: RecordedSetting
+    candidates: tuple[RecordedCandidate, ...]
 
     def save(self, path: Path) -> None:
         """Write one line a candidate, whole or not at all."""
-        lines = [json.dumps({"candidate": number, **asdict(self.entries[number])}) for number in sorted(self.entries)]
-        text = f'{{"setting": {json.dumps(asdict(self.setting))}, "candidates": [\n' + ",\n".join(lines) + "\n]}\n"
+        lines = ",\n".join(json.dumps(asdict(candidate)) for candidate in self.candidates)
+        text = f'{{"setting": {json.dumps(asdict(self.setting))}, "candidates": [\n{lines}\n]}}\n'
         write_whole(path, text.encode())
 
 
-def load(path: Path) -> Table:
-    """The table that `Table.save` wrote."""
-    found = json.loads(path.read_text(encoding="utf-8"))
-    return Table(
-        setting=Setting(**found["setting"]),
-        entries={line["candidate"]: _entry(line) for line in found["candidates"]},
-    )
-
-
-def _entry(line: Mapping[str, Any]) -> Entry:
-    curves = {
-        schedule: Curve(
-            accuracy=tuple(curve["accuracy"]), loss=tuple(curve["loss"]), steps=curve["steps"], seconds=curve["seconds"]
-        )
-        for schedule, curve in line["curves"].items()
-    }
-    return Entry(values=line["values"], flops=line["flops"], curves=curves)
+def load(path: Path) -> CurveTable:
+    """The table that `CurveTable.save` wrote."""
+    return TypeAdapter(CurveTable).validate_json(path.read_bytes())

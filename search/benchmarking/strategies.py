@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Literal
 
 import numpy as np
-import optuna
-from optuna.distributions import BaseDistribution
-from optuna.trial import TrialState, create_trial
 
-from search.benchmarking.candidate_pool import Pool, place
+from search.benchmarking.candidate_pool import CandidatePool, place
 from search.benchmarking.curves import LENGTHS
 from spaces import Space
-from studies.pruners import make_pruner
-from studies.samplers import STARTUP_TRIALS, make_sampler
+from studies.replayed import ReplayedStudy
+from studies.samplers import STARTUP_TRIALS
 
-TRIALS = 50  # of the study whose defaults are asked for: they set what sampler and pruner count as their start
 FULL = LENGTHS[-1]  # epochs of the final training
 KEPT = 3  # one candidate in so many rises to the next rung
 
@@ -48,22 +45,21 @@ class Strategy:
         return f"{self.sampler}, {kind}{pruned}{other}"
 
 
-_WAYS: tuple[tuple[Epochs, Pruner], ...] = (
-    ("2", "none"), ("4", "none"), ("8", "none"), ("2", "median"), ("4", "median"), ("8", "median"), ("rungs", "none"),
-    ("equal", "none"),
-)  # fmt: skip
 _SAMPLERS: tuple[Sampler, ...] = ("random", "tpe")
+_WAYS: tuple[tuple[Epochs, Pruner, int, int], ...] = (
+    ("2", "none", 3, FULL), ("4", "none", 3, FULL), ("8", "none", 3, FULL), ("2", "median", 3, FULL),
+    ("4", "median", 3, FULL), ("8", "median", 3, FULL), ("rungs", "none", 3, FULL), ("equal", "none", 3, FULL),
+    ("2", "none", 6, 4), ("2", "none", 3, 4), ("2", "median", 3, 4),
+)  # fmt: skip
 
-STRATEGIES = (
-    *(Strategy(sampler=sampler, epochs=epochs, pruner=pruner) for epochs, pruner in _WAYS for sampler in _SAMPLERS),
-    *(Strategy(sampler=sampler, epochs="2", confirmed=6, judged=4) for sampler in _SAMPLERS),
-    *(Strategy(sampler=sampler, epochs="2", confirmed=3, judged=4) for sampler in _SAMPLERS),
-    *(Strategy(sampler=sampler, epochs="2", pruner="median", confirmed=3, judged=4) for sampler in _SAMPLERS),
+STRATEGIES = tuple(
+    Strategy(sampler=sampler, epochs=epochs, pruner=pruner, confirmed=confirmed, judged=judged)
+    for (epochs, pruner, confirmed, judged), sampler in product(_WAYS, _SAMPLERS)
 )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trial:
+class ReplayedTrial:
     """One training of the search."""
 
     candidate: int  # its index in the pool
@@ -77,7 +73,7 @@ class Trial:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class ReplayOutcome:
     """What a search came to."""
 
     trials: int
@@ -87,98 +83,49 @@ class Outcome:
 
 
 def search(
-    strategy: Strategy, pool: Pool, *, space: Space, order: Sequence[int], budgets: Sequence[float], seed: int
-) -> list[Outcome]:
+    strategy: Strategy, pool: CandidatePool, *, space: Space, order: Sequence[int], budgets: Sequence[float], seed: int
+) -> list[ReplayOutcome]:
     """What the strategy comes to under each of these total costs, if the candidates in `order` are all there are.
 
     A search ends before the trial that would leave too little for its confirmation, or without candidates. Its draws do
     not depend on the total, so that one serves all. Raises ValueError where not even one trial fits.
     """
-    done: list[Trial] = []
-    ended: Outcome | None = None
-    found: dict[float, Outcome] = {}
+    trials: list[ReplayedTrial] = []
+    outcomes: list[ReplayOutcome] = []  # after each trial
     for trial in draw(strategy, pool, space=space, order=order, seed=seed):
-        done.append(trial)
-        outcome = conclude(strategy, pool, done)
-        for budget in budgets:
-            if budget not in found and outcome.cost > budget:
-                if ended is None:
-                    raise ValueError(f"{strategy.name}: one trial and its confirmation cost more than {budget:.3g}")
-                found[budget] = ended
-        if len(found) == len(set(budgets)):
+        trials.append(trial)
+        outcomes.append(conclude(strategy, pool, trials))
+        if outcomes[-1].cost > max(budgets):
             break
-        ended = outcome
-    assert ended is not None, "a pool has candidates"
-    return [found.get(budget, ended) for budget in budgets]
+    ended = []
+    for budget in budgets:
+        over = next((index for index, outcome in enumerate(outcomes) if outcome.cost > budget), len(outcomes))
+        if over == 0:
+            raise ValueError(f"{strategy.name}: one trial and its confirmation cost more than {budget:.3g}")
+        ended.append(outcomes[over - 1])
+    return ended
 
 
-def draw(strategy: Strategy, pool: Pool, *, space: Space, order: Sequence[int], seed: int) -> Iterator[Trial]:
+def draw(
+    strategy: Strategy, pool: CandidatePool, *, space: Space, order: Sequence[int], seed: int
+) -> Iterator[ReplayedTrial]:
     """The trials of a search without an end but that of the candidates, each drawn when it is asked for.
 
     Random draws take the candidates in their order, and so do the first ones of TPE.
     """
     left, lengths = list(order), _lengths(strategy, pool)
-    if strategy.sampler == "random" and strategy.pruner == "none":
-        for candidate in left:
-            score = float(pool.scores[f"{lengths[candidate]}/A"][candidate, -1])
-            yield Trial(candidate=candidate, length=lengths[candidate], epochs=lengths[candidate], score=score)
-        return
-    study = Replayed(strategy, pool, space=space, epochs=max(lengths), seed=seed)
+    suggest, sampler, pruner = space.suggest, strategy.sampler, strategy.pruner
+    study = ReplayedStudy(suggest, sampler=sampler, pruner=pruner, epochs=max(lengths), seed=seed)
     while left:
-        begins = strategy.sampler == "random" or len(order) - len(left) < STARTUP_TRIALS
-        candidate = left[0] if begins else pool.nearest(study.proposed(), left)
+        in_order = strategy.sampler == "random" or len(order) - len(left) < STARTUP_TRIALS
+        candidate = left[0] if in_order else pool.nearest(place(study.propose(), space), left)
         left.remove(candidate)
-        yield study.run(candidate, length=lengths[candidate])
+        scores = pool.scores[f"{lengths[candidate]}/A"][candidate].tolist()
+        epochs = study.run(pool.stored[candidate], scores=scores)
+        yield ReplayedTrial(candidate=candidate, length=len(scores), epochs=epochs, score=scores[epochs - 1])
 
 
-class Replayed:
-    """A study of Optuna's in memory that learns from trainings of the pool."""
-
-    def __init__(self, strategy: Strategy, pool: Pool, *, space: Space, epochs: int, seed: int) -> None:
-        sampler = make_sampler(strategy.sampler, seed=seed, trials=TRIALS, conditional=space.has_conditions)
-        self._pool, self._space = pool, space
-        self._pruner = make_pruner(strategy.pruner, trials=TRIALS, epochs=epochs)
-        self._study = optuna.create_study(direction="maximize", sampler=sampler, pruner=self._pruner)
-        self._distributions: dict[str, BaseDistribution] = {}
-        self.proposed()
-
-    def proposed(self) -> list[float]:
-        """The place that the sampler would try next; what is tried is told by `run`."""
-        asked = self._study.ask()
-        values = self._space.suggest(asked)
-        self._distributions = asked.distributions
-        self._study.tell(asked, state=TrialState.FAIL)  # which no sampler looks at
-        return place(values, self._space)
-
-    def run(self, candidate: int, *, length: int) -> Trial:
-        """Train a candidate, prune it where the pruner says so, and tell the study."""
-        scores = dict(enumerate(self._pool.scores[f"{length}/A"][candidate].tolist(), start=1))
-        trial = self._stopped(candidate, scores)
-        state = TrialState.PRUNED if trial.pruned else TrialState.COMPLETE
-        self._study.add_trial(self._frozen(candidate, scores, epochs=trial.epochs, state=state))
-        return trial
-
-    def _stopped(self, candidate: int, scores: dict[int, float]) -> Trial:
-        running = self._frozen(candidate, scores, epochs=0, state=TrialState.RUNNING)
-        for epoch, score in scores.items():
-            running.intermediate_values[epoch] = score
-            if epoch == len(scores) or self._pruner.prune(self._study, running):
-                return Trial(candidate=candidate, length=len(scores), epochs=epoch, score=score)
-        raise AssertionError("a schedule has epochs")
-
-    def _frozen(
-        self, candidate: int, scores: dict[int, float], *, epochs: int, state: TrialState
-    ) -> optuna.trial.FrozenTrial:
-        return create_trial(
-            state=state,
-            value=scores[epochs] if epochs else None,
-            params=dict(self._pool.stored[candidate]),
-            distributions=self._distributions,
-            intermediate_values={epoch: score for epoch, score in scores.items() if epoch <= epochs},
-        )
-
-
-def conclude(strategy: Strategy, pool: Pool, trials: Sequence[Trial]) -> Outcome:
+def conclude(strategy: Strategy, pool: CandidatePool, trials: Sequence[ReplayedTrial]) -> ReplayOutcome:
     """Train what the strategy still wants of its best trials, then confirm: as `best --retrain` does.
 
     The best by the strategy's own last score are judged by a longer training, which costs nothing where it is paid for;
@@ -188,28 +135,22 @@ def conclude(strategy: Strategy, pool: Pool, trials: Sequence[Trial]) -> Outcome
     cost = sum(trial.epochs * float(pool.epoch_cost[trial.candidate]) for trial in trials)
     complete = sorted((trial for trial in trials if not trial.pruned), key=lambda trial: -trial.score)
     ranked = [trial.candidate for trial in complete]
-    wanted: list[tuple[int, int]] = []
+    wanted: list[tuple[int, int]] = []  # candidate and epochs of further trainings
     if strategy.epochs == "rungs":
-        ranked, wanted = _climb(pool, ranked)
+        for rung, epochs in enumerate(LENGTHS[1:], start=1):
+            count = -(-len(ranked) // KEPT**rung)
+            scores = pool.scores[f"{epochs}/A"][:, -1]
+            ranked[:count] = sorted(ranked[:count], key=(-scores).__getitem__)
+            wanted += [(candidate, epochs) for candidate in ranked[:count]]
     best = ranked[: strategy.confirmed]
     wanted += [(candidate, strategy.judged) for candidate in best]
     cost += sum(epochs * float(pool.epoch_cost[candidate]) for candidate, epochs in {*wanted} - paid)
     winner = max(best, key=lambda candidate: float(pool.scores[f"{strategy.judged}/A"][candidate, -1]))
-    return Outcome(trials=len(trials), cost=cost, winner=winner, result=float(pool.scores[f"{FULL}/B"][winner, -1]))
+    result = float(pool.scores[f"{FULL}/B"][winner, -1])
+    return ReplayOutcome(trials=len(trials), cost=cost, winner=winner, result=result)
 
 
-def _climb(pool: Pool, ranked: list[int]) -> tuple[list[int], list[tuple[int, int]]]:
-    """The candidates by their highest rung and their score there, and the trainings of the upper rungs."""
-    trained: list[tuple[int, int]] = []
-    for rung, epochs in enumerate(LENGTHS[1:], start=1):
-        count = -(-len(ranked) // KEPT**rung)
-        scores = pool.scores[f"{epochs}/A"][:, -1]
-        ranked = sorted(ranked[:count], key=lambda candidate: -float(scores[candidate])) + ranked[count:]
-        trained += [(candidate, epochs) for candidate in ranked[:count]]
-    return ranked, trained
-
-
-def _lengths(strategy: Strategy, pool: Pool) -> list[int]:
+def _lengths(strategy: Strategy, pool: CandidatePool) -> list[int]:
     """Epochs of each candidate's trial."""
     if strategy.epochs == "rungs":
         return [LENGTHS[0]] * len(pool)

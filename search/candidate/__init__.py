@@ -7,6 +7,7 @@ from search.candidate.bounds import Bounds as Bounds
 from search.candidate.bounds import checks as checks
 from search.candidate.bounds import field_bounds as field_bounds
 from search.candidate.fields import MOST_STAGES as MOST_STAGES
+from search.candidate.optimizers import OPTIMIZERS as OPTIMIZERS
 from search.candidate.recipe import Recipe as Recipe
 from search.candidate.values import Candidate as Candidate
 from search.candidate.values import CandidateError as CandidateError

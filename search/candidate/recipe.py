@@ -8,18 +8,19 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from search.candidate.fields import STRICT, Share
+from search.candidate.optimizers import OptimizerName
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Recipe:
     """Optimiser, schedule, regularisation and augmentation; every random choice is drawn per image."""
 
-    optimizer: Literal["sgd", "adam", "adamw", "rmsprop", "muon"] = "sgd"
+    optimizer: OptimizerName = "sgd"
     batch_size: Annotated[int, Field(ge=1, le=65536)] = 256  # images that a step trains on
     decoupled: bool = True  # learning rate and weight decay in the batch-free form of training.optimizer, or as torch's
     learning_rate: Annotated[float, Field(gt=0, le=1000)] = 10.0  # peak of the schedule
     momentum: Share = 0.85  # Nesterov for SGD and Muon, the first beta for Adam
-    weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.015  # L2 for sgd, adam, rmsprop; decoupled for adamw, muon
+    weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.015  # part of the loss; adamw, muon: apart from it
     l1: Annotated[float, Field(ge=0, le=1)] = 0.0  # times the sum of the absolute weights, added to the loss
     bias_scale: Annotated[float, Field(gt=0, le=1000)] = 64.0  # learning rate of the batch-norm biases, relative
     backbone_scale: Annotated[float, Field(gt=0, le=1)] = 1.0  # learning rate of a pretrained backbone, relative
@@ -31,9 +32,6 @@ class Recipe:
     clip: Annotated[float, Field(ge=0, le=1000)] = 0.0  # largest norm of the gradient of all weights; 0 is off
     label_smoothing: Share = 0.1
     averaging: bool = True  # report and keep the running average of the weights
-    resolution: Annotated[int, Field(ge=8, le=32)] = 32  # side in pixels of the pictures in the training's first part
-    resolution_until: Share = 0.5  # share of the steps that this part has
-    keep: Annotated[float, Field(gt=0, le=1)] = 1.0  # share of each drawn batch that trains: the hardest for a proxy
     flip: Literal["none", "random", "alternating"] = "alternating"
     translate: Annotated[int, Field(ge=0, le=8)] = 2  # pixels, each way, edges reflected
     rotation: Annotated[float, Field(ge=0, le=180)] = 0.0  # degrees, each way

@@ -35,21 +35,20 @@ def bench(
     as_json: AsJson = False,
 ) -> None:
     """Images per second on this machine, beside a bare loop over ready tensors; --reach and --usual stand alone."""
-    from search.benchmarking.bench import Request
+    from dataclasses import asdict
+
     from search.benchmarking.bench import bench as measure
     from search.slots.machine import compile_mode
 
-    request = Request(
-        spaces=tuple(space or ()), reach=tuple(reach or ()), usual=usual, compile=compile_mode(compile),
-        data=data, device=device,
-    )  # fmt: skip
-    found = measure(request)
+    result = measure(
+        space or (), targets=reach or (), usual=usual, compile=compile_mode(compile), data=data, device=device
+    )
     if as_json:
-        print_json(found.as_json())
+        print_json(asdict(result))
     else:
         from search.console.speed import bench_tables
 
-        console().print(bench_tables(found))
+        console().print(bench_tables(result))
 
 
 @app.command()

@@ -2,116 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from search.benchmarking.bench import BenchRow, Findings
-from search.benchmarking.time_to_accuracy import IMAGES, Estimate, Reach, Way
-from search.measuring.dataloader_baseline import LOADERS, LoaderComparison
-from search.text import duration, percent
+from search.benchmarking.bench import BenchResult
+from search.benchmarking.time_to_accuracy import IMAGES, REACHED, KnownTraining
+from search.measuring.dataloader_baseline import LOADERS
+from search.text import duration, percent, plural
+
+WORDS = ("space", "baseline", "mode", "network")  # columns that are aligned on the left
 
 
-def bench_tables(found: Findings) -> Group:
+def bench_tables(result: BenchResult) -> Group:
     """All that was measured, under the name of the machine."""
-    return Group(Text(found.machine, "bold"), *_tables(found))
+    return Group(Text(result.machine, "bold"), *_tables(result))
 
 
-def _tables(found: Findings) -> Iterator[RenderableType]:
-    if found.rows:
-        yield Text()
-        yield _families(found.rows)
-        yield from _not_measured(found.rows)
-        yield Text()
-        yield _estimates(found.estimates)
-    if any(row.compilation for row in found.rows):
-        yield Text()
-        yield _compiled(found.rows)
-    if found.reached:
-        yield Text()
-        yield _reached(found.reached)
-    if found.usual:
-        yield Text()
-        yield _usual(found.usual)
-
-
-def _table(title: str, *, words: tuple[str, ...], numbers: tuple[str, ...]) -> Table:
-    table = Table(title=title, title_justify="left", box=None, padding=(0, 1))
-    for column in words:
-        table.add_column(column)
-    for column in numbers:
-        table.add_column(column, justify="right")
-    return table
-
-
-def _families(rows: tuple[BenchRow, ...]) -> Table:
-    numbers = ("training", "bare", "share", "augmenting", "evaluating")
-    table = _table("images per second", words=("space", "baseline"), numbers=numbers)
-    for row in rows:
-        if found := row.throughput:
-            table.add_row(
-                row.space,
-                row.baseline,
-                f"{found.images_per_second:,.0f}",
-                f"{found.bare_images_per_second:,.0f}",
-                f"{100 * found.share_of_bare_loop:.1f} %",
-                f"{100 * found.augmentation_share:.1f} %",
-                f"{found.evaluation_images_per_second:,.0f}",
-            )
-    return table
-
-
-def _not_measured(rows: tuple[BenchRow, ...]) -> Iterator[Text]:
-    yield from (Text(f"  {row.space}: not measured, {row.why_not}") for row in rows if row.why_not)
-
-
-def _estimates(found: tuple[Estimate, ...]) -> Table:
-    title = "time to a validation accuracy, an estimate by these speeds"
-    table = _table(title, words=("target", "training"), numbers=("estimate",))
-    for each in found:
-        if each.way is None:
-            table.add_row(f"{each.target} %", "no length is measured yet", "-")
-        elif each.seconds is None:
-            table.add_row(f"{each.target} %", _way(each.way), f"with --space {each.way.space}")
-        else:
-            table.add_row(f"{each.target} %", _way(each.way), f"about {duration(each.seconds)}")
-    return table
-
-
-def _reached(found: tuple[Reach, ...]) -> Table:
-    title = "time to a validation accuracy, measured from a cold start"
-    numbers = ("seconds", "evaluating", "validation")
-    table = _table(title, words=("target", "training"), numbers=numbers)
-    for each in found:
-        reached = f"{percent(each.accuracy)}, {'met' if each.met else 'not met'}"
-        table.add_row(
-            f"{each.target} %", _way(each.way), f"{each.seconds:.1f}", f"{each.evaluation_seconds:.1f}", reached
+def _tables(result: BenchResult) -> Iterator[RenderableType]:
+    speeds = (
+        (row.space, row.baseline, speed.images_per_second, speed.bare_images_per_second,
+         _share(speed.share_of_bare_loop), _share(speed.augmentation_share), speed.evaluation_images_per_second)
+        for row in result.spaces if (speed := row.throughput)
+    )  # fmt: skip
+    columns = "space, baseline, training, bare, share, augmenting, evaluating"
+    yield from _table("images per second", columns, speeds)
+    yield from (Text(f"  {row.space}: not measured, {row.why_not}") for row in result.spaces if row.why_not)
+    if result.spaces:
+        estimates = (
+            (f"{target} %", _title(REACHED[target]), "-" if seconds is None else f"about {duration(seconds)}")
+            for target, seconds in result.estimated_seconds.items()
         )
-    return table
-
-
-def _way(way: Way) -> str:
-    return f"{way.space}, {way.baseline}, {way.epochs} epoch{'s' * (way.epochs > 1)}"
-
-
-def _usual(found: Mapping[str, LoaderComparison]) -> Table:
+        title = "time to a validation accuracy, an estimate by these speeds"
+        yield from _table(title, "target, baseline, estimate", estimates)
+    compilations = (
+        (row.space, cost.mode, f"{cost.seconds:.1f} s", cost.plain_images_per_second, cost.images_per_second,
+         "never" if (n := cost.pays_after) is None else f"{n:,.0f} images, {n / IMAGES:.1f} epochs")
+        for row in result.spaces if (cost := row.compilation)
+    )  # fmt: skip
+    columns = "space, mode, compiling, images/s, compiled, pays after"
+    yield from _table("compiling the network for training", columns, compilations)
+    reached = (
+        (f"{each.target} %", _title(each.training), f"{each.seconds:.1f}",
+         f"{percent(each.accuracy)}, {'met' if each.met else 'not met'}")
+        for each in result.reached
+    )  # fmt: skip
+    title = "time to a validation accuracy, measured from a cold start"
+    yield from _table(title, "target, baseline, seconds, validation", reached)
     title = f"images per second beside a DataLoader with PIL transforms in {LOADERS} processes, float32"
-    table = _table(title, words=("network",), numbers=("here", "usual", "ratio"))
-    for name, each in found.items():
-        speeds = (f"{each.images_per_second:,.0f}", f"{each.usual_images_per_second:,.0f}")
-        table.add_row(name, *speeds, f"{each.ratio:.2f}")
-    return table
+    beside = (
+        (each.network, each.images_per_second, each.dataloader_images_per_second, f"{each.ratio:.2f}")
+        for each in result.dataloader
+    )
+    yield from _table(title, "network, here, DataLoader, ratio", beside)
 
 
-def _compiled(rows: tuple[BenchRow, ...]) -> Table:
-    numbers = ("compiling", "images/s", "compiled", "pays after")
-    table = _table("compiling the network for training", words=("space", "mode"), numbers=numbers)
+def _share(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _title(training: KnownTraining | None) -> str:
+    if training is None:
+        return "no length is measured yet"
+    return f"{training.space}, {training.baseline}, {plural(training.epochs, 'epoch')}"
+
+
+def _table(title: str, columns: str, rows: Iterable[tuple[str | float | None, ...]]) -> Iterator[RenderableType]:
+    """A table where there are rows; a number is images per second."""
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 1))
+    for column in columns.split(", "):
+        table.add_column(column, justify="left" if column in WORDS else "right")
     for row in rows:
-        if found := row.compilation:
-            images = found.pays_after
-            pays = "never" if images is None else f"{images:,.0f} images, {images / IMAGES:.1f} epochs"
-            speeds = (f"{found.plain_images_per_second:,.0f}", f"{found.images_per_second:,.0f}")
-            table.add_row(row.space, found.mode, f"{found.seconds:.1f} s", *speeds, pays)
-    return table
+        table.add_row(*(f"{cell:,.0f}" if isinstance(cell, float) else cell for cell in row))
+    if table.rows:
+        yield from (Text(), table)

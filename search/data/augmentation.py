@@ -10,29 +10,23 @@ from torch import Tensor
 from search.candidate import Recipe
 from search.data.cifar10 import Images
 from search.data.colour import recolour, turn_hue
-from search.data.draw import Draw
+from search.data.draw import BatchDraw
 from search.data.geometry import SIDE, matrices, warp
 from search.data.policy import Policy, policy
 
 
 @dataclass(frozen=True, eq=False)
 class Targets:
-    """What the network should say: cross entropy is share * CE(labels) + (1 - share) * CE(other), or CE(labels)."""
+    """What the network should answer: the loss is share * CE(labels) + (1 - share) * CE(other), or CE(labels)."""
 
     labels: Tensor  # int64 [B]
     other: Tensor | None = None  # int64 [B]: the label of the image that was mixed in
     share: Tensor | None = None  # float32 [B]: the share of an image's own pixels
 
-    def take(self, index: Tensor) -> Targets:
-        """Those of the images `index`, int64."""
-        if self.other is None or self.share is None:
-            return Targets(self.labels[index])
-        return Targets(self.labels[index], self.other[index], self.share[index])
-
 
 @dataclass(frozen=True, eq=False)
-class Prepared:
-    """The training images, laid out so that one gather cuts, shifts and mirrors a batch."""
+class PreparedImages:
+    """The training images, laid out so that one indexing operation cuts, shifts and mirrors a batch."""
 
     windows: Tensor  # uint8 [places, 96]: the 32 pixels from each place of each padded row, as a view
     labels: Tensor  # int64 [N]
@@ -47,7 +41,7 @@ class Augmentation:
 
     recipe: Recipe
 
-    def prepare(self, images: Images, *, fill: Tensor, seed: int) -> Prepared:
+    def prepare(self, images: Images, *, fill: Tensor, seed: int) -> PreparedImages:
         """Lay the images out once per training; `fill` [3] is their mean colour, `seed` picks alternating's half.
 
         Rows are padded by reflection and, to flip, stored a second time mirrored: 276 MB for 40,000 images.
@@ -60,23 +54,24 @@ class Augmentation:
             padded = torch.cat([padded, padded.flip(2)])
         places = padded.numel() // 3 - (SIDE - 1)
         order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
-        fill = fill.round().to(torch.uint8)
-        return Prepared(
+        fill, name = fill.round().to(torch.uint8), recipe.policy
+        how = {"operations": recipe.operations, "magnitude": recipe.magnitude}
+        return PreparedImages(
             windows=padded.as_strided((places, SIDE * 3), (3, 1)),
             labels=images.labels,
             mirrored=(order < len(images) // 2).to(padded.device),
             fill=fill,
-            policy=self._policy(fill),
+            policy=None if name == "none" else policy(name, fill=fill, **how),
         )
 
     def batch(
-        self, prepared: Prepared, index: Tensor, *, epoch: int, generator: torch.Generator
+        self, prepared: PreparedImages, index: Tensor, *, epoch: int, generator: torch.Generator
     ) -> tuple[Tensor, Targets]:
         """Cut the images `index` (int64 [B], on the device): pixels [B, 32, 32, 3] in 0..255 with their targets.
 
         Geometry, colour, mixup and cutmix make uint8 pixels float32. Equal generator states give equal batches.
         """
-        recipe, draw = self.recipe, Draw(generator, index.device, len(index))
+        recipe, draw = self.recipe, BatchDraw(generator, index.device, len(index))
         pixels, labels = self._cut(prepared, index, epoch, draw), prepared.labels[index]
         if prepared.policy:
             pixels = prepared.policy.change(pixels, draw)
@@ -98,13 +93,7 @@ class Augmentation:
         mixed = torch.lerp(_rows(partner).float(), _rows(pixels).float(), _to_channels(own)).view_as(pixels)
         return mixed, Targets(labels, labels.roll(1), own.mean((1, 2)))
 
-    def _policy(self, fill: Tensor) -> Policy | None:
-        recipe = self.recipe
-        if recipe.policy == "none":
-            return None
-        return policy(recipe.policy, operations=recipe.operations, magnitude=recipe.magnitude, fill=fill)
-
-    def _cut(self, prepared: Prepared, index: Tensor, epoch: int, draw: Draw) -> Tensor:
+    def _cut(self, prepared: PreparedImages, index: Tensor, epoch: int, draw: BatchDraw) -> Tensor:
         """Shift and mirror by choosing, for each row of each image, the place where its window begins."""
         reach, image = self.recipe.translate, index
         if self.recipe.flip == "alternating":
@@ -119,8 +108,8 @@ class Augmentation:
         begin = (image[:, None] * SIDE + row) * (SIDE + 2 * reach) + place[:, None]
         return prepared.windows.index_select(0, begin.flatten()).view(-1, SIDE, SIDE, 3)
 
-    def _own(self, draw: Draw) -> Tensor:
-        """The share of its own image in each pixel, [B, 32, 32]; with mixup and cutmix on, a coin picks one of them."""
+    def _own(self, draw: BatchDraw) -> Tensor:
+        """The share of its own image in each pixel, [B, 32, 32]; with both mixup and cutmix, one is drawn per image."""
         own = torch.ones(draw.count, SIDE, SIDE, device=draw.device)
         if self.recipe.mixup:
             own = own * draw.beta(self.recipe.mixup)[:, None, None]

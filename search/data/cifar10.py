@@ -1,4 +1,4 @@
-"""The official CIFAR-10 files, found, fetched and read; nothing is unpickled before its MD5 is right."""
+"""Finds, fetches and reads the official CIFAR-10 files; nothing is unpickled before its MD5 is checked."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import MappingProxyType
 from typing import IO
 
 import numpy as np
@@ -22,7 +21,7 @@ from torch import Tensor
 
 from search.data import DataError as DataError
 
-# torchvision is imported only to fetch: it takes 4 s of CPU time, which every slot would pay.
+# torchvision is imported only for a download: its import takes 4 s of CPU time, which every slot would pay.
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 FOLDER = "cifar-10-batches-py"
@@ -34,24 +33,22 @@ _ELSEWHERE = "name a folder that holds CIFAR-10 by --data DIR or CIFAR_SEARCH_DA
 
 
 @dataclass(frozen=True)
-class Published:
-    """What is published about one file: its size in bytes and its MD5."""
+class PublishedFile:
+    """What is known of an official file."""
 
-    size: int
+    size: int  # bytes
     md5: str
 
 
 # The MD5s are those of torchvision.datasets.CIFAR10 (a test compares them); the sizes are of files with these MD5s.
-OFFICIAL: Mapping[str, Published] = MappingProxyType(
-    {
-        "data_batch_1": Published(31_035_704, "c99cafc152244af753f735de768cd75f"),
-        "data_batch_2": Published(31_035_320, "d4bba439e000b95fd0a9bffe97cbabec"),
-        "data_batch_3": Published(31_035_999, "54ebc095f3ab1f0389bbae665268c751"),
-        "data_batch_4": Published(31_035_696, "634d18415352ddfa80567beed471001a"),
-        "data_batch_5": Published(31_035_623, "482c414d41f54cd18b22e5b47cb7c3cb"),
-        "test_batch": Published(31_035_526, "40351d587109b95175f43aff81a1287e"),
-    }
-)
+OFFICIAL: dict[str, PublishedFile] = {
+    "data_batch_1": PublishedFile(31_035_704, "c99cafc152244af753f735de768cd75f"),
+    "data_batch_2": PublishedFile(31_035_320, "d4bba439e000b95fd0a9bffe97cbabec"),
+    "data_batch_3": PublishedFile(31_035_999, "54ebc095f3ab1f0389bbae665268c751"),
+    "data_batch_4": PublishedFile(31_035_696, "634d18415352ddfa80567beed471001a"),
+    "data_batch_5": PublishedFile(31_035_623, "482c414d41f54cd18b22e5b47cb7c3cb"),
+    "test_batch": PublishedFile(31_035_526, "40351d587109b95175f43aff81a1287e"),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,12 +100,12 @@ def find(folder: Path | None, *, download: bool = True) -> Path:
     return place
 
 
-def load_training(folder: Path, *, published: Mapping[str, Published] = OFFICIAL) -> Images:
+def load_training(folder: Path, *, published: Mapping[str, PublishedFile] = OFFICIAL) -> Images:
     """The 50,000 training images; the test batch is not opened. Raises DataError."""
     return _load(folder, TRAINING, published)
 
 
-def load_test(folder: Path, *, published: Mapping[str, Published] = OFFICIAL) -> Images:
+def load_test(folder: Path, *, published: Mapping[str, PublishedFile] = OFFICIAL) -> Images:
     """The 10,000 test images. Raises DataError."""
     return _load(folder, TEST, published)
 
@@ -132,7 +129,7 @@ def _batches(root: Path) -> Path:
 
 
 def _complete(root: Path, place: Path, missing: Sequence[str], *, download: bool) -> None:
-    """Put the missing files in place, each whole or not at all: they are moved from a folder beside them."""
+    """Unpack the missing files in a folder beside their place and move each there, so that none is ever half there."""
     from torchvision.datasets import CIFAR10
     from torchvision.datasets.utils import check_integrity, download_url
 
@@ -161,16 +158,13 @@ def _complete(root: Path, place: Path, missing: Sequence[str], *, download: bool
 
 
 def _member(tar: tarfile.TarFile, name: str) -> IO[bytes]:
-    try:
-        member = tar.extractfile(name)
-    except KeyError:
-        member = None
+    member = tar.extractfile(name) if name in tar.getnames() else None
     if member is None:
         raise tarfile.ReadError(f"the archive holds no file {name}")
     return member
 
 
-def _load(folder: Path, names: Sequence[str], published: Mapping[str, Published]) -> Images:
+def _load(folder: Path, names: Sequence[str], published: Mapping[str, PublishedFile]) -> Images:
     place = _batches(folder)
     batches = [_read(place / name, published[name]) for name in names]
     planes = np.concatenate([pixels for pixels, _ in batches]).reshape(-1, 3, 32, 32)
@@ -178,8 +172,8 @@ def _load(folder: Path, names: Sequence[str], published: Mapping[str, Published]
     return Images(torch.from_numpy(planes).permute(0, 2, 3, 1).contiguous(), torch.from_numpy(labels))
 
 
-def _read(path: Path, published: Published) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """Pixels [n, 3072], plane by plane, and labels [n] of one batch, from the very bytes whose MD5 was checked."""
+def _read(path: Path, published: PublishedFile) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """Pixels [n, 3072], plane by plane, and labels [n] of one batch, unpickled from the bytes whose MD5 was checked."""
     again = "delete it and start again to fetch it anew"
     try:
         content = path.read_bytes()

@@ -1,4 +1,4 @@
-"""Pictures made brighter, richer in contrast, more colourful or of another hue, each by a number of its own."""
+"""Changes brightness, contrast, saturation and hue, by a number for each image."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Draw:
+class BatchDraw:
     """Numbers for `count` images, drawn where the generator lives: a CPU generator gives every device the same."""
 
     generator: torch.Generator

@@ -1,4 +1,4 @@
-"""Pictures turned, resized, sheared and moved, each by a matrix of its own."""
+"""Rotates, resizes and shears, by a matrix for each image."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -38,24 +39,6 @@ def _identity(planes: Tensor, _strength: Tensor, _fill: Tensor) -> Tensor:
     return planes
 
 
-def _shear_x(planes: Tensor, strength: Tensor, fill: Tensor) -> Tensor:
-    """Rows moved by `strength` for each pixel from the top, so that the upper left corner stays: as AutoAugment's."""
-    return _displace(planes, strength, fill, direction=((0, 1, 1), (0, 0, 0)))
-
-
-def _shear_y(planes: Tensor, strength: Tensor, fill: Tensor) -> Tensor:
-    return _displace(planes, strength, fill, direction=((0, 0, 0), (1, 0, 1)))
-
-
-def _translate_x(planes: Tensor, strength: Tensor, fill: Tensor) -> Tensor:
-    """Moved by whole pixels, towards zero."""
-    return _displace(planes, strength.trunc(), fill, direction=((0, 0, -2 / SIDE), (0, 0, 0)))
-
-
-def _translate_y(planes: Tensor, strength: Tensor, fill: Tensor) -> Tensor:
-    return _displace(planes, strength.trunc(), fill, direction=((0, 0, 0), (0, 0, -2 / SIDE)))
-
-
 def _rotate(planes: Tensor, strength: Tensor, fill: Tensor) -> Tensor:
     shear = torch.zeros_like(strength).expand(2, -1)
     return _pick(planes, matrices(strength, scale=torch.ones_like(strength), shear=shear), fill)
@@ -66,6 +49,17 @@ def _displace(planes: Tensor, strength: Tensor, fill: Tensor, *, direction: tupl
     identity = torch.eye(2, 3, device=planes.device)
     away = strength[:, None, None] * torch.tensor(direction, device=planes.device)
     return _pick(planes, identity + away, fill)
+
+
+def _translate(planes: Tensor, strength: Tensor, fill: Tensor, *, direction: tuple[tuple[float, ...], ...]) -> Tensor:
+    """Moved by whole pixels, towards zero."""
+    return _displace(planes, strength.trunc(), fill, direction=direction)
+
+
+# Sheared, each row moves by `strength` for each pixel from the top: the upper left corner stays, as in AutoAugment.
+_shear_x, _shear_y = (partial(_displace, direction=to) for to in (((0, 1, 1), (0, 0, 0)), ((0, 0, 0), (1, 0, 1))))
+_translate_x = partial(_translate, direction=((0, 0, -2 / SIDE), (0, 0, 0)))
+_translate_y = partial(_translate, direction=((0, 0, 0), (0, 0, -2 / SIDE)))
 
 
 def _pick(planes: Tensor, matrix: Tensor, fill: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from search.data.draw import Draw
+from search.data.draw import BatchDraw
 from search.data.operations import OPERATIONS
 
 MAGNITUDES = 31  # from 0 to 30
@@ -24,8 +24,8 @@ class Policy:
     rounds: int  # how many operations change an image, one after the other
     magnitude: int | None  # 0 to 30; None draws one for each image
 
-    def change(self, pixels: Tensor, draw: Draw) -> Tensor:
-        """Each image of `pixels` (uint8 [B, 32, 32, 3]) after operations of its own, which may be the same twice."""
+    def change(self, pixels: Tensor, draw: BatchDraw) -> Tensor:
+        """Each image of `pixels` (uint8 [B, 32, 32, 3]) changed by operations drawn for it, with replacement."""
         planes = pixels.permute(0, 3, 1, 2).contiguous()
         for _ in range(self.rounds):
             which = draw.integers(len(OPERATIONS))

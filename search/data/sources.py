@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # it imports torch, which takes seconds: a source is handed a
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A data set by name and place; small enough to be handed to a slot, which loads it itself."""
+    """A data set by name and place. It is sent to a slot, which loads the images itself."""
 
     kind: Literal["cifar10", "synthetic"]
     folder: Path | None  # None for generated images

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
+import io
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from search.data import DataError
+from search.files import write_whole
 
 if TYPE_CHECKING:  # torch takes seconds to import, and a split can be read without
     from torch import Tensor
@@ -62,13 +63,9 @@ class Split:
 
     def save(self, path: Path) -> None:
         """Write an npz file, whole or not at all."""
-        part = path.with_name(f"{path.name}.{os.getpid()}.part")
-        try:
-            with part.open("wb") as file:
-                np.savez(file, training=self.training, validation=self.validation, seed=np.int64(self.seed))
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        file = io.BytesIO()
+        np.savez(file, training=self.training, validation=self.validation, seed=np.int64(self.seed))
+        write_whole(path, file.getvalue())
 
 
 def load(path: Path) -> Split:
@@ -99,18 +96,18 @@ def stratified(labels: Tensor, *, validation: int, seed: int) -> Split:
     return Split(np.sort(order[validation:]), np.sort(order[:validation]), seed)
 
 
-def usual(labels: Tensor, *, seed: int) -> Split:
+def standard_split(labels: Tensor, *, seed: int) -> Split:
     """The split of every study: one training image in VALIDATION_SHARE is kept for validation."""
     return stratified(labels, validation=len(labels) // VALIDATION_SHARE, seed=seed)
 
 
 def balanced(labels: Tensor, *, seed: int) -> Index:
-    """All images [N] in a random order of which every beginning holds each class equally often, give or take one."""
-    # Raw draws, because NumPy keeps their stream for ever, but not that of Generator.permutation (NEP 19).
+    """All images [N] in a random order; the first n of them, for any n, hold each class equally often, within one."""
+    # Raw draws: NumPy keeps their stream in every release, but not that of Generator.permutation (NEP 19).
     shuffled = np.argsort(np.random.PCG64(seed).random_raw(len(labels)), kind="stable")
     classes = labels.numpy()[shuffled]
-    turn = np.empty_like(shuffled)
+    rank = np.empty_like(shuffled)  # of each image within its class
     for name in np.unique(classes):
         members = classes == name
-        turn[members] = np.arange(members.sum())
-    return shuffled[np.argsort(turn, kind="stable")].astype(np.int64)
+        rank[members] = np.arange(members.sum())
+    return shuffled[np.argsort(rank, kind="stable")].astype(np.int64)

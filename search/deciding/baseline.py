@@ -194,7 +194,7 @@ def _split(source: Source, *, folder: Path, seed: int) -> Path:
     """A study's split of that seed: the same validation images as with `run --seed`."""
     images = source.training()
     path = folder / f"split-{seed}.npz"
-    splits.usual(images.labels, seed=seed).save(path)
+    splits.standard_split(images.labels, seed=seed).save(path)
     return path
 
 

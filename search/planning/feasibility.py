@@ -12,7 +12,6 @@ from search.measuring.memory import training_bytes
 from search.networks import build
 from search.networks.blocks import NetworkError
 from search.networks.count import Cost, cost
-from search.training.resolution import check_resolution
 from spaces import Space
 from spaces.parameter import Choice, Fixed, Kind, Ordered
 
@@ -49,7 +48,6 @@ def examine(space: Space, values: Mapping[str, Value]) -> Feasibility:
     try:
         candidate = from_values(values)
         counted = cost(candidate.architecture)
-        check_resolution(candidate)
     except (CandidateError, NetworkError) as error:
         return Feasibility(candidate=None, cost=None, problem=str(error))
     numbers = measures(candidate, counted)

@@ -125,7 +125,7 @@ class Setup:
         elif self.search.carry_over and given.exists():  # on another split no trial could be carried over
             split = splits.load(given)
         else:
-            split = splits.usual(images.labels, seed=self.search.seed)
+            split = splits.standard_split(images.labels, seed=self.search.seed)
         asked, classes, whole = self.search.images, len(images.classes), len(split.training)
         if asked is not None and not classes <= asked <= whole:
             raise UsageError(f"--images must be from {classes}, one of each class, to {whole:,}, not {asked:,}")

@@ -1,4 +1,4 @@
-"""A running average of the weights that training is drawn towards, more strongly near its end."""
+"""A running average of the weights, to which the network is set again and again, more strongly near the end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A network's answers on images that it does not learn from: counted, and never augmented."""
+"""Accuracy, loss and logits of a network on images that it does not train on, without augmentation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BATCH = 500  # images: small enough for a CPU's cache, large enough to keep a GP
 
 @dataclass(frozen=True)
 class View:
-    """One way to look at a test image, and how much its answer counts."""
+    """A shift and a flip of an image, and the weight of the logits for it."""
 
     shift: int  # pixels along both axes: below 0 the image moves up and left; what it uncovers is reflected
     mirrored: bool
@@ -37,7 +37,7 @@ SIX_VIEWS = tuple(
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """Counted over all n images, not averaged over batches."""
+    """Computed over all n images at once: a mean over batches would favour the images of a small last one."""
 
     correct: int
     n: int
@@ -60,7 +60,7 @@ def logits(
 ) -> Tensor:
     """Float32 [N, classes] on the images' device; `mean` and `std` [3] are those of the network's training images.
 
-    With several views the weighted sum of their answers; one view of one batch is in memory at a time.
+    With several views it is the weighted sum of their logits; one view of one batch is in memory at a time.
     """
     was_training = network.training
     network.eval()

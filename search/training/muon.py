@@ -1,4 +1,4 @@
-"""Muon: filters of convolutions step along orthogonal matrices, all other weights as SGD's do."""
+"""Muon: the filters of convolutions take orthogonal steps, all other weights take SGD's."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ SMALLEST = 1e-7  # norm that still divides
 
 
 class Muon(Optimizer):
-    """Groups with `filters` true, of weights [outputs, inputs, height, width], are turned; others take SGD's steps.
+    """Groups with `filters` true hold weights [outputs, inputs, height, width] and take orthogonal steps.
 
-    All have Nesterov momentum. A turned tensor keeps the norm that it began with, to which it is scaled back before
-    each step, and a step is relative to that norm: so one learning rate serves every layer, and pretrained weights stay
-    what they are. (Without it airbench94 loses 0.4 points; it scales to the root of the outputs, which behind a batch
-    norm is the same.) Weight decay is decoupled from the gradient; turned weights, whose norm is kept, have none.
+    All groups have Nesterov momentum. Filters keep the norm that they began with: they are scaled back to it before
+    each step, and a step is relative to it. So one learning rate serves every layer, and pretrained weights keep their
+    size. (Without this airbench94 loses 0.4 points; it scales to the root of the outputs, which behind a batch norm is
+    the same.) Weight decay is decoupled from the gradient; filters, whose norm is kept, have none.
 
     torch.optim.Muon takes matrices only, and always computes in bfloat16: 3.3 s a step instead of 0.1 s for
     64/256/256 channels on a CPU without instructions for it (studies/results/LOG.md, 9).

@@ -1,4 +1,4 @@
-"""What one epoch gave."""
+"""The result of one epoch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The learning rate of every step: a rise, then one of five falls."""
+"""The learning rate of every step: a warm-up, then one of five schedules."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ FALLS: dict[str, Callable[[float], float]] = {
     "plateau": lambda _: 1.0,
     "constant": lambda _: 1.0,
 }
-"""Share of the peak, by what is left of the steps after the rise, 1 to 0."""
+"""Share of the peak by the share of the steps after the warm-up that is left, from 1 to 0."""
 
 
 def shape(recipe: Recipe, *, step: int, steps: int) -> float:
-    """Share of the peak after `step` of `steps` steps, without what plateau drops; the last step still learns."""
+    """Share of the peak after `step` of `steps` steps, without the drops of plateau; above 0 in the last step."""
     rise = _rise(recipe, steps)
     if step < rise and recipe.schedule == "one_cycle":
         return CYCLE_START + (1 - CYCLE_START) * _wave(step / rise)
@@ -36,7 +36,7 @@ def shape(recipe: Recipe, *, step: int, steps: int) -> float:
 
 
 def dip(recipe: Recipe, *, step: int, steps: int) -> float:
-    """What one_cycle takes from the momentum after `step` of `steps` steps: along the same waves, most at the peak."""
+    """What one_cycle subtracts from the momentum after `step` of `steps` steps: most at the peak of the rate."""
     rise = _rise(recipe, steps)
     return CYCLE_MOMENTUM * _wave(step / rise if step < rise else _left(step, steps, rise))
 

@@ -13,20 +13,13 @@ from search.data.augmentation import Targets
 from search.training.optimizer import add_l1, matrices
 
 
-def losses(logits: Tensor, targets: Targets, *, smoothing: float) -> Tensor:
-    """Loss of each image [B]; where images are mixed, of both labels by their shares."""
-    first = F.cross_entropy(logits, targets.labels, label_smoothing=smoothing, reduction="none")
-    if targets.other is None or targets.share is None:
-        return first
-    second = F.cross_entropy(logits, targets.other, label_smoothing=smoothing, reduction="none")
-    return torch.lerp(second, first, targets.share)
-
-
 def cross_entropy(logits: Tensor, targets: Targets, *, smoothing: float) -> Tensor:
-    """Mean loss of a batch."""
-    if targets.other is None:
-        return F.cross_entropy(logits, targets.labels, label_smoothing=smoothing)  # one kernel instead of two
-    return losses(logits, targets, smoothing=smoothing).mean()
+    """Mean loss of a batch; where images are mixed, of both labels by their shares."""
+    if targets.other is None or targets.share is None:
+        return F.cross_entropy(logits, targets.labels, label_smoothing=smoothing)
+    own = F.cross_entropy(logits, targets.labels, label_smoothing=smoothing, reduction="none")
+    other = F.cross_entropy(logits, targets.other, label_smoothing=smoothing, reduction="none")
+    return torch.lerp(other, own, targets.share).mean()
 
 
 def descend(network: nn.Module, loss: Tensor, *, optimizer: Optimizer, recipe: Recipe) -> None:

@@ -13,29 +13,26 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from search.candidate import Recipe
-from search.data.augmentation import Augmentation, Prepared
+from search.data.augmentation import Augmentation, PreparedImages
 from search.data.store import Store, normalise
-from search.networks.build import build
 from search.networks.protocols import fit
 from search.training.averaging import EVERY, Averaging
 from search.training.evaluate import evaluate
-from search.training.filtering import PROXY, Filter, sizes
 from search.training.optimizer import optimizer
 from search.training.precision import Precision, autocast
-from search.training.resolution import shrunk, side_of
 from search.training.result import EpochResult
 from search.training.schedule import Schedule
 from search.training.step import cross_entropy, descend
 
 FITTED_IMAGES = 5000  # a whitening stem takes its directions from as many (arXiv 2404.00498)
-FINITE_EVERY = 20  # steps between two looks at the loss: each look makes a GPU wait
+FINITE_EVERY = 20  # steps between two checks of the loss: each check waits for the GPU
 
 State = dict[str, Any]
-"""Tensors and plain numbers by name, nested: nothing that could not be read back as data."""
+"""Tensors and plain numbers by name, nested: they can be read from a file without running code from it."""
 
 
 class DivergedError(ArithmeticError):
-    """The loss is no longer a number."""
+    """The loss is infinite or not a number."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -48,14 +45,12 @@ class Training:
     precision: Precision
     epochs: int
     steps: int  # of an epoch
-    drawn: int  # images of a step
-    batch_size: int  # of them, those that the network is trained on
+    batch_size: int  # images of a step
     augmentation: Augmentation
-    prepared: Prepared
+    prepared: PreparedImages
     optimizer: Optimizer
     schedule: Schedule
     averaging: Averaging | None
-    filter: Filter | None
     generator: torch.Generator  # on the store's device; dropout draws from the global one
     order: Tensor  # int64, the images of this epoch's batches
     loss: Tensor  # sums over this epoch's batches, kept on the device so that no step waits for them
@@ -70,7 +65,7 @@ class Training:
         return self.step - self.epoch * self.steps
 
     def state(self) -> State:
-        """All that the rest of the training depends on; the next step changes its tensors, so pack them before."""
+        """All that the rest of the training depends on. The next step changes these tensors: save them before it."""
         done = {"epoch": self.epoch, "step": self.step, "network": self.network.state_dict()}
         if self.epoch == self.epochs:
             return done
@@ -80,7 +75,6 @@ class Training:
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
             "average": self.averaging.average if self.averaging else [],
-            "filter": self.filter.state_dict() if self.filter else {},
             "generator": self.generator.get_state(),
             "global generator": torch.get_rng_state(),
             "device's generator": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
@@ -91,7 +85,7 @@ class Training:
         }
 
     def load(self, state: State) -> None:
-        """Go to where `state` was taken from an equal training; if this raises, the training must be begun anew."""
+        """Go on from the state of an equal training. If this raises, this training cannot be used any more."""
         self.epoch, self.step = state["epoch"], state["step"]
         self.network.load_state_dict(state["network"])
         if self.epoch == self.epochs:
@@ -102,8 +96,6 @@ class Training:
         self.schedule.load_state_dict(state["schedule"])
         if self.averaging:
             self.averaging.load(state["average"])
-        if self.filter:
-            self.filter.load_state_dict(state["filter"])
         self.generator.set_state(state["generator"])
         torch.set_rng_state(state["global generator"])
         if device.type == "cuda":
@@ -120,9 +112,9 @@ def begin(
     augmentation = Augmentation(recipe)
     prepared = augmentation.prepare(store.training, fill=store.mean, seed=seed)
     fit_to(network, store)
-    optimise = optimizer(network, recipe)
-    drawn, batch_size = sizes(recipe, images=len(store.training))
-    steps = len(store.training) // drawn  # an incomplete last batch is left to the next epoch's shuffle
+    made = optimizer(network, recipe)
+    batch_size = min(recipe.batch_size, len(store.training))
+    steps = len(store.training) // batch_size  # an incomplete last batch is left to the next epoch's shuffle
     total = steps * epochs
     enough = total >= 2 * EVERY  # in fewer steps the average would still be the weights from before training
     network.train()
@@ -133,14 +125,12 @@ def begin(
         precision=precision,
         epochs=epochs,
         steps=steps,
-        drawn=drawn,
         batch_size=batch_size,
         augmentation=augmentation,
         prepared=prepared,
-        optimizer=optimise,
-        schedule=Schedule(optimise, recipe, steps=total),
+        optimizer=made,
+        schedule=Schedule(made, recipe, steps=total),
         averaging=Averaging(network, steps=total) if recipe.averaging and enough else None,
-        filter=_filter(recipe, store, steps=total, seed=seed, precision=precision),
         generator=torch.Generator(store.device).manual_seed(seed),
         order=torch.empty(0, dtype=torch.int64, device=store.device),
         loss=torch.zeros((), device=store.device),
@@ -151,7 +141,7 @@ def begin(
 def train(training: Training) -> Iterator[EpochResult | None]:
     """Go on to the end: None after each step, a result after each epoch's evaluation. Raises DivergedError.
 
-    Whenever it has yielded, the training can be left, and its state taken up by an equal one.
+    After each yield the training may be left, and an equal training may load its state and go on.
     """
     while training.epoch < training.epochs:
         start = time.perf_counter()
@@ -164,23 +154,19 @@ def train(training: Training) -> Iterator[EpochResult | None]:
 
 
 def _step(training: Training) -> None:
-    store, recipe, total = training.store, training.recipe, training.steps * training.epochs
+    store, total = training.store, training.steps * training.epochs
     if training.step_of_epoch == 0:
         _begin_epoch(training)
-    first = training.step_of_epoch * training.drawn
-    index = training.order[first : first + training.drawn]
+    first = training.step_of_epoch * training.batch_size
+    index = training.order[first : first + training.batch_size]
     pixels, targets = training.augmentation.batch(
         training.prepared, index, epoch=training.epoch, generator=training.generator
     )
-    side = side_of(recipe, step=training.step, steps=total)
-    images = shrunk(normalise(pixels, store.mean, store.std), side=side)
-    if training.filter:
-        chosen = training.filter.choose(images, targets)
-        images, targets = images[chosen], targets.take(chosen)
+    images = normalise(pixels, store.mean, store.std)
     with autocast(store.device, training.precision):
         logits = training.network(images).float()
-    loss = cross_entropy(logits, targets, smoothing=recipe.label_smoothing)
-    descend(training.network, loss, optimizer=training.optimizer, recipe=recipe)
+    loss = cross_entropy(logits, targets, smoothing=training.recipe.label_smoothing)
+    descend(training.network, loss, optimizer=training.optimizer, recipe=training.recipe)
     training.schedule.step()
     training.loss += loss.detach()
     training.correct += (logits.detach().argmax(1) == targets.labels).sum()
@@ -194,7 +180,7 @@ def _step(training: Training) -> None:
 def _begin_epoch(training: Training) -> None:
     count, device = len(training.store.training), training.store.device
     order = torch.randperm(count, device=device, generator=training.generator)
-    training.order = order[: training.steps * training.drawn]
+    training.order = order[: training.steps * training.batch_size]
     training.loss.zero_()
     training.correct.zero_()
     training.seconds_before = training.seconds
@@ -207,13 +193,11 @@ def _end_epoch(training: Training, *, start: float) -> EpochResult:
     validation = None
     if store.validation:
         validation = evaluate(training.network, store.validation, store=store, precision=training.precision)
-        if not math.isfinite(validation.loss):  # the step after the last look was one too many
+        if not math.isfinite(validation.loss):  # the last steps were not checked
             raise DivergedError(f"the validation loss is {validation.loss} after epoch {epoch}")
     train_loss = float(training.loss) / training.steps  # batches are all of one size
     correct = int(training.correct)
     training.schedule.end_epoch(train_loss)
-    if training.filter:
-        training.filter.end_epoch(train_loss)
     training.epoch = epoch
     training.seconds += time.perf_counter() - start
     return EpochResult(
@@ -231,17 +215,6 @@ def _end_epoch(training: Training, *, start: float) -> EpochResult:
 def _check_loss(training: Training) -> None:
     if not torch.isfinite(training.loss):
         raise DivergedError(f"the training loss is {float(training.loss)} in epoch {training.epoch + 1}")
-    if training.filter and not torch.isfinite(training.filter.loss):
-        loss = float(training.filter.loss)
-        raise DivergedError(f"the loss of the proxy that picks the images is {loss} in epoch {training.epoch + 1}")
-
-
-def _filter(recipe: Recipe, store: Store, *, steps: int, seed: int, precision: Precision) -> Filter | None:
-    if recipe.keep == 1:
-        return None
-    proxy = build(PROXY, classes=len(store.training.classes), seed=seed, device=store.device)
-    fit_to(proxy, store)
-    return Filter(proxy, recipe, images=len(store.training), steps=steps, precision=precision)
 
 
 def fit_to(network: nn.Module, store: Store) -> None:

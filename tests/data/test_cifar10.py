@@ -18,9 +18,9 @@ import torch
 from torchvision.datasets import CIFAR10
 
 from search.data import cifar10, synthetic
-from search.data.cifar10 import DataError, Images, Published, find, fingerprint, load_test, load_training
+from search.data.cifar10 import DataError, Images, PublishedFile, find, fingerprint, load_test, load_training
 
-Listed = dict[str, Published]
+Listed = dict[str, PublishedFile]
 
 
 def write_cifar(folder: Path, *, per_batch: int = 20, seed: int = 0) -> Listed:
@@ -35,9 +35,9 @@ def write_cifar(folder: Path, *, per_batch: int = 20, seed: int = 0) -> Listed:
     return {name: _published(place / name) for name in cifar10.OFFICIAL}
 
 
-def _published(path: Path) -> Published:
+def _published(path: Path) -> PublishedFile:
     content = path.read_bytes()
-    return Published(len(content), hashlib.md5(content).hexdigest())
+    return PublishedFile(len(content), hashlib.md5(content).hexdigest())
 
 
 @pytest.fixture(autouse=True)

@@ -6,11 +6,11 @@ import pytest
 import torch
 from scipy.stats import beta
 
-from search.data.draw import Draw
+from search.data.draw import BatchDraw
 
 
-def draw(count: int) -> Draw:
-    return Draw(torch.Generator().manual_seed(1), torch.device("cpu"), count)
+def draw(count: int) -> BatchDraw:
+    return BatchDraw(torch.Generator().manual_seed(1), torch.device("cpu"), count)
 
 
 @pytest.mark.parametrize("shape", [0.05, 0.4, 1.0, 2.5, 10.0])

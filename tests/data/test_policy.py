@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from search.data import synthetic
-from search.data.draw import Draw
+from search.data.draw import BatchDraw
 from search.data.operations import OPERATIONS
 from search.data.policy import MAGNITUDES, Policy, policy
 
@@ -30,7 +30,7 @@ def outcomes(found: Policy, planes: Tensor, magnitudes: range) -> dict[bytes, se
 
 def changed(found: Policy, *, count: int = COUNT) -> list[bytes]:
     """What a policy makes of one picture, many times, as planes."""
-    draw = Draw(torch.Generator().manual_seed(0), torch.device("cpu"), count)
+    draw = BatchDraw(torch.Generator().manual_seed(0), torch.device("cpu"), count)
     made = found.change(one().permute(0, 2, 3, 1).expand(count, -1, -1, -1), draw)
     return [picture.numpy().tobytes() for picture in made.permute(0, 3, 1, 2).contiguous()]
 
@@ -74,5 +74,5 @@ def test_trivialaugment_draws_one_operation_of_any_magnitude() -> None:
 def test_each_image_keeps_its_place_in_the_batch() -> None:
     pixels = torch.arange(200, dtype=torch.uint8)[:, None, None, None].expand(-1, 32, 32, 3)
     found = policy("randaugment", operations=3, magnitude=0, fill=FILL)  # changes no picture of a single level
-    draw = Draw(torch.Generator().manual_seed(0), torch.device("cpu"), len(pixels))
+    draw = BatchDraw(torch.Generator().manual_seed(0), torch.device("cpu"), len(pixels))
     assert torch.equal(found.change(pixels, draw), pixels)

@@ -95,14 +95,12 @@ def test_left_after_any_step_and_taken_up_it_ends_bit_for_bit_the_same(
         (CNN, replace(RECIPE, optimizer="rmsprop", schedule="plateau", patience=0, l1=1e-4, clip=0.5)),
         (CNN, replace(RECIPE, optimizer="adam", schedule="one_cycle", head_first=0.4, backbone_scale=0.1)),
         (CNN, replace(RECIPE, schedule="cosine", head_first=0.6)),
-        (FAST, replace(EVERYTHING, batch_size=10, keep=0.5, resolution=16, optimizer="adamw", schedule="plateau")),
     ],
     ids=[
         "muon, one cycle",
         "rmsprop, plateau, l1, clipping",
         "adam, one cycle, the head first",
         "the head first",
-        "filtering, small pictures",
     ],
 )
 def test_every_optimiser_and_schedule_goes_on_bit_for_bit(

@@ -11,14 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from search.candidate import Architecture, Cnn, Fast, Recipe, Transfer
+from search.candidate import OPTIMIZERS, Architecture, Cnn, Fast, Recipe, Transfer
 from search.networks.blocks import FrozenScaleNorm, PartialIdentity
 from search.networks.build import build
-from search.training.optimizer import STEP, add_l1, learning_rate, matrices, optimizer, weight_decay
+from search.training.optimizer import add_l1, learning_rate, matrices, optimizer, weight_decay
 
 FAST: Architecture = Fast(stages=2, width=(4, 6), depth=(1, 2), kernel=(3, 3))
 CNN: Architecture = Cnn(stages=2, width=(4, 6), hidden=(5,))
-OPTIMIZERS: list[Any] = ["sgd", "adam", "adamw", "rmsprop", "muon"]
 RECIPES = [
     *(Recipe(optimizer=name) for name in OPTIMIZERS),
     Recipe(momentum=0.0),
@@ -105,7 +104,7 @@ def test_a_decay_in_the_gradient_is_the_same_part_of_the_loss_whatever_optimises
 
 
 @settings(deadline=None)
-@given(st.sampled_from(sorted(STEP)), SIZES, SHARES)
+@given(st.sampled_from([name for name, kind in OPTIMIZERS.items() if kind.step]), SIZES, SHARES)
 def test_a_step_that_knows_no_scale_of_the_gradient_takes_the_root_of_the_batch(
     name: Any, size: int, momentum: float
 ) -> None:
@@ -114,7 +113,7 @@ def test_a_step_that_knows_no_scale_of_the_gradient_takes_the_root_of_the_batch(
         rate = learning_rate(Recipe(optimizer=name, batch_size=batch_size, momentum=momentum))
         return rate / (1 - momentum) if name == "rmsprop" else rate
 
-    assert reach(size, momentum) == pytest.approx(10 * STEP[name] * (size / 1024) ** 0.5)
+    assert reach(size, momentum) == pytest.approx(10 * OPTIMIZERS[name].step * (size / 1024) ** 0.5)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

@@ -14,14 +14,13 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.optim import Optimizer
 
-from search.candidate import Recipe
+from search.candidate import OPTIMIZERS, Recipe
 from search.networks.blocks import FrozenScaleNorm
 from search.training.optimizer import learning_rate, optimizer
 from search.training.schedule import Schedule, shape
 
 SCHEDULES: list[Any] = ["linear", "cosine", "one_cycle", "plateau", "constant"]
 END = {"linear": 0.0, "cosine": 0.0, "one_cycle": 1 / 25e4, "plateau": 1.0, "constant": 1.0}  # shares of the peak
-OPTIMIZERS: list[Any] = ["sgd", "adam", "adamw", "rmsprop", "muon"]
 
 
 def small(recipe: Recipe) -> Optimizer:

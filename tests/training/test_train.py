@@ -12,13 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from search.candidate import Architecture, Candidate, Cnn, Fast, Recipe
+from search.candidate import OPTIMIZERS, Architecture, Cnn, Fast, Recipe
 from search.data import synthetic
-from search.data.augmentation import Targets
 from search.data.cifar10 import Images
 from search.data.split import stratified
 from search.data.store import Store, normalise, store
-from search.measuring import throughput
 from search.networks.blocks import Whitening
 from search.networks.build import build
 from search.training import train as training
@@ -26,7 +24,6 @@ from search.training.averaging import Averaging
 from search.training.evaluate import Evaluation, evaluate
 from search.training.precision import Precision
 from search.training.result import EpochResult
-from search.training.step import cross_entropy
 from search.training.train import DivergedError, begin, train
 
 CNN: Architecture = Cnn(stages=2, width=(4, 8), pool=3, hidden_layers=0, dropout=0.1)
@@ -170,8 +167,8 @@ def test_the_stem_is_fitted_to_the_training_images_and_stays(small: Store) -> No
     assert torch.equal(network.get_submodule("stem").weight, expected.weight)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "rmsprop", "muon"])
-def test_every_optimiser_learns_at_the_default_learning_rate(name: Any, small: Store) -> None:
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimiser_learns_at_the_default_learning_rate(name: str, small: Store) -> None:
     _, results = trained(CNN, replace(PLAIN, batch_size=20, optimizer=name), small, epochs=3)
     assert results[-1].train_loss < 0.9 * results[0].train_loss
 
@@ -259,43 +256,6 @@ def test_an_absurd_learning_rate_is_said_to_diverge(small: Store) -> None:
         trained(bare, recipe, small, epochs=2)
 
 
-LOGITS = torch.tensor([[2.0, 0.0, -1.0], [0.5, 1.5, 0.0]])
-
-
-def surprise(row: int, label: int, smoothing: float = 0.0) -> float:
-    """Cross entropy of one row of LOGITS, by its definition."""
-    exponentials = [math.exp(logit) for logit in LOGITS[row].tolist()]
-    losses = [-math.log(share / sum(exponentials)) for share in exponentials]
-    return (1 - smoothing) * losses[label] + smoothing * sum(losses) / len(losses)
-
-
-@pytest.mark.parametrize("smoothing", [0.0, 0.2])
-def test_the_loss_of_mixed_images_weighs_both_labels(smoothing: float) -> None:
-    targets = Targets(torch.tensor([0, 2]), torch.tensor([1, 0]), torch.tensor([0.75, 0.1]))
-    first = 0.75 * surprise(0, 0, smoothing) + 0.25 * surprise(0, 1, smoothing)
-    second = 0.1 * surprise(1, 2, smoothing) + 0.9 * surprise(1, 0, smoothing)
-    loss = cross_entropy(LOGITS, targets, smoothing=smoothing)
-    assert float(loss) == pytest.approx((first + second) / 2)
-    alone = cross_entropy(LOGITS, Targets(targets.labels), smoothing=smoothing)
-    assert float(alone) == pytest.approx((surprise(0, 0, smoothing) + surprise(1, 2, smoothing)) / 2)
-    whole = Targets(targets.labels, targets.other, torch.ones(2))
-    assert float(cross_entropy(LOGITS, whole, smoothing=smoothing)) == pytest.approx(float(alone))
-
-
-@pytest.mark.parametrize(("steps", "last"), [(10, 0.95**5), (485, 0.95**5), (4850, 1 - (1 - 0.95**5) / 10)])
-def test_the_average_follows_freely_at_first_and_holds_on_near_the_end(steps: int, last: float) -> None:
-    network = nn.BatchNorm1d(1)
-    averaging = Averaging(network, steps=steps)
-    expected = 1.0  # both a learned weight and the running variance start there
-    for progress, decay in ((0.0, 0.0), (0.5, last / 8), (1.0, last)):
-        for tensor in (network.weight.data, network.running_var):
-            assert tensor is not None
-            tensor.add_(8)
-        averaging.update(progress=progress)
-        expected = decay * expected + (1 - decay) * (expected + 8)
-        assert [network.weight.item(), network.get_buffer("running_var").item()] == pytest.approx([expected] * 2)
-
-
 def test_after_training_the_network_is_the_average(small: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Averaging] = []
 
@@ -316,21 +276,6 @@ def test_a_training_of_fewer_steps_than_an_average_waits_for_still_trains(small:
     network, _ = trained(CNN, Recipe(batch_size=100), small, epochs=2)
     weights = [built.get_parameter("features.0.weight") for built in (network, build(CNN, seed=0))]
     assert not torch.equal(*weights)
-
-
-@pytest.mark.parametrize("batch_size", [50, 4096])
-def test_the_speed_is_measured_on_whole_batches_without_validation(
-    small: Store, monkeypatch: pytest.MonkeyPatch, batch_size: int
-) -> None:
-    monkeypatch.setattr(throughput, "SECONDS", 0.01)
-    monkeypatch.setattr(throughput, "MOMENT", 0.01)
-    candidate = Candidate(architecture=FAST, recipe=Recipe(batch_size=batch_size, mixup=0.2))
-    before = small.training.pixels.clone()
-    assert throughput.images_per_second(candidate, store=small, precision="float32") > 0
-    found = throughput.compare(candidate, store=small, precision="float32", rounds=1)
-    assert found.images_per_second == pytest.approx(found.share_of_bare_loop * found.bare_images_per_second)
-    assert 0 < found.share_of_bare_loop < 2
-    assert torch.equal(small.training.pixels, before)
 
 
 def test_a_network_that_breaks_in_its_last_step_has_diverged(small: Store, monkeypatch: pytest.MonkeyPatch) -> None:
