@@ -23,7 +23,7 @@ from search.planning import feasibility as examine
 from search.planning import trial_length as fitting
 from search.searching import dispatcher as desk
 from search.searching import supervisor
-from search.slots import slot_state as stint
+from search.slots import slot_state
 from studies import owner
 
 
@@ -54,7 +54,7 @@ def main() -> None:
         if patience := environment.get("STUB_PATIENCE"):
             desk.patience = lambda _: float(patience)
         if absence := environment.get("STUB_ABSENCE"):
-            stint.ABSENCE = float(absence)
+            slot_state.ABSENCE = float(absence)
         if grace := environment.get("OWNER_GRACE"):  # as if each start were on a machine of its own
             owner.GRACE, owner.BEAT = float(grace), float(grace) / 5
             owner._boot = partial(str, os.getpid())
