@@ -15,7 +15,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 from queue import SimpleQueue
 from tempfile import mkdtemp
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -75,7 +75,10 @@ def versions() -> frozenset[str]:
 
 
 class SlotActor:
-    """Trains in a thread of its own, so that a checkpoint can be sent in the middle of an epoch."""
+    """Trains in a thread of its own, so that a checkpoint can be sent in the middle of an epoch.
+
+    Ray keeps one thread busy with `messages` and calls the other methods in another.
+    """
 
     def __init__(self) -> None:
         self._folder = Path(mkdtemp(prefix="cifar-search-"))
@@ -83,26 +86,18 @@ class SlotActor:
         self._words: SimpleQueue[tuple[Job, list[tuple[str, bytes]]] | Word] = SimpleQueue()
         self._sent: Path | None = None  # the newest checkpoint that the pool has
 
-    def messages(self) -> Iterator[Message]:
-        """The stream of messages, which ends with the actor."""
+    def messages(self, work: str, references: list[Any]) -> Iterator[Message]:
+        """The stream of messages; the references to the Setting and the split are read after the versions are sent."""
         import ray
 
         node_id = ray.get_runtime_context().get_node_id()
         yield NodeInfo(host=socket.gethostname(), node_id=node_id, versions=versions())
+        threading.Thread(target=self._run_jobs, args=(work, *ray.get(references)), daemon=True).start()
         while True:
             message = self._messages.get()
             if isinstance(message, BaseException):
                 raise message
             yield message
-
-    # Ray calls the methods below in a second thread, for they return at once.
-
-    def prepare(self, work: str, setting: Setting, split: bytes | None) -> None:
-        """Start the training thread. Not called if versions differ, since the arguments might not be readable."""
-        if split is not None:
-            setting = replace(setting, split=self._folder / "split.npz")
-            (self._folder / "split.npz").write_bytes(split)
-        threading.Thread(target=self._run_jobs, args=(work, setting), daemon=True).start()
 
     def tell(self, word: tuple[Job, list[tuple[str, bytes]]] | Word) -> None:
         """Take a job with the names and contents of its checkpoint files, or a word about the job that runs."""
@@ -116,8 +111,11 @@ class SlotActor:
         """Remove all files of this actor from the node."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _run_jobs(self, work: str, setting: Setting) -> None:
+    def _run_jobs(self, work: str, setting: Setting, split: bytes | None) -> None:
         try:
+            if split is not None:
+                setting = replace(setting, split=self._folder / "split.npz")
+                (self._folder / "split.npz").write_bytes(split)
             make: Work = resolve_name(work)
             run = make(setting)  # in this thread, since torch counts its CPU threads for each thread
             self._messages.put("ready")

@@ -48,11 +48,11 @@ def connected(address: str | None) -> Iterator[Any]:
                 logging_level=logging.ERROR,
             )
     except Exception as error:  # Ray raises many types and explains itself only in the message
-        message = " ".join(str(error).split())
-        if cluster is None:
-            raise ClusterError(f"Ray cannot be started here: {message}; `ray start --head` may say more") from error
-        hint = "is this machine one of its nodes, and does it need RAY_AUTH_MODE=token?"
-        raise ClusterError(f"the Ray at {cluster} cannot be used: {message}; {hint}") from error
+        problem, hint = "Ray cannot be started here", "`ray start --head` may say more"
+        if cluster:
+            problem = f"the Ray at {cluster} cannot be used"
+            hint = "is this machine one of its nodes, and does it need RAY_AUTH_MODE=token?"
+        raise ClusterError(f"{problem}: {' '.join(str(error).split())}; {hint}") from error
     try:
         if flag.signal is not None:
             signal.raise_signal(flag.signal)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from search.cluster.actor import Checkpoint, Message, NodeInfo, ShippedImages, SlotActor, versions
 from search.cluster.connection import ClusterError, connected, last_line, security_notes
@@ -20,9 +20,7 @@ from search.slots.job import Event, Job, Leaving, Lost, Unsaved, Word
 from search.slots.machine import Machine
 from search.slots.pool import TRAINING
 from search.slots.slot_state import BasePool, SlotState
-
-if TYPE_CHECKING:
-    from search.training.compiling import Mode
+from search.training.compiling import Mode
 
 # Each in seconds.
 START_TIMEOUT = 60.0  # for all slots to be ready before the speed is measured with fewer
@@ -57,15 +55,13 @@ def cluster_slots(
         images = source.training()
         shipped = ShippedImages(pixels=images.pixels.numpy(), labels=images.labels.numpy(), classes=images.classes)
         (setting,) = replace(machine, slots=1).settings(cast("Source", shipped), split=None, compile=compile)
-        preparation = work, ray.put(setting), ray.put(split.read_bytes() if split else None)  # once for each node
+        references = [ray.put(setting), ray.put(split.read_bytes() if split else None)]  # sent to each node once
         groups = {"messages": 1, "calls": 1}  # with one thread each
-        actor_class = ray.remote(
-            num_cpus=resources.cpus, num_gpus=resources.gpus, max_restarts=0, concurrency_groups=groups
-        )(SlotActor)
+        options = {"num_cpus": resources.cpus, "num_gpus": resources.gpus, "concurrency_groups": groups}
         pool = ClusterPool(
             ray=ray,
-            actor_class=actor_class,
-            preparation=preparation,
+            actor_class=ray.remote(**options)(SlotActor),
+            arguments=(work, references),
             resources=resources,
             max_slots=slots,
             machine=machine,
@@ -141,7 +137,7 @@ class ClusterPool(BasePool[ActorHandle]):
 
     ray: Any
     actor_class: Any  # of Ray
-    preparation: tuple[object, ...]  # the arguments of SlotActor.prepare
+    arguments: tuple[object, ...]  # of SlotActor.messages
     resources: SlotResources  # of a slot
     max_slots: int | None
     machine: Machine
@@ -174,16 +170,14 @@ class ClusterPool(BasePool[ActorHandle]):
         if len(self):
             self._had_slot = time.monotonic()
         if time.monotonic() - self._had_slot > NO_SLOT_TIMEOUT:
-            raise ClusterError(
-                f"no node lent {self.resources} to a slot for {NO_SLOT_TIMEOUT:g} seconds; `ray status` shows who has "
-                "them: free some, or add a node, and go on"
-            )
+            hint = "`ray status` shows who has them: free some, or add a node, and go on"
+            raise ClusterError(f"no node lent {self.resources} to a slot for {NO_SLOT_TIMEOUT:g} seconds; {hint}")
         wanted = self.max_slots or self._slot_count()
         for index in range(wanted):
             if index not in self._slots and len(self._slots) < wanted:
                 actor = self.actor_class.remote()
-                stream = actor.messages.options(concurrency_group="messages", num_returns="streaming").remote()
-                self._slots[index] = ActorHandle(index=index, actor=actor, answer=stream)
+                stream = actor.messages.options(concurrency_group="messages", num_returns="streaming")
+                self._slots[index] = ActorHandle(index=index, actor=actor, answer=stream.remote(*self.arguments))
 
     def _receive_all(self, timeout: float) -> list[tuple[ActorHandle, Event]]:
         self._start_missing()
@@ -213,14 +207,11 @@ class ClusterPool(BasePool[ActorHandle]):
         except self.ray.exceptions.RayError as error:
             return self._lost(slot, error)
         event = slot.receive(message)
-        if isinstance(message, NodeInfo):
-            slot.call("prepare", *self.preparation)
-        elif slot.ready:
-            self._failed_starts = 0
+        self._failed_starts = 0 if slot.ready else self._failed_starts
         return event
 
     def _lost(self, slot: ActorHandle, error: Exception) -> Lost | None:
-        """Clear up after the death of an actor; returns what became of its job, if it had one."""
+        """Note the death of an actor; returns what became of its job, if it had one."""
         alive = [node["NodeID"] for node in self.ray.nodes() if node["Alive"]]
         node_died = slot.node is not None and slot.node.node_id not in alive
         message = f"node {slot.host} died" if node_died else f"the slot on {slot.host} died: {last_line(error)}"
@@ -246,7 +237,7 @@ class ClusterPool(BasePool[ActorHandle]):
         return Lost(outcome=outcome, message=f"{message}; the stacks of its threads are in {self.log}")
 
     def _replace(self, slot: ActorHandle) -> None:
-        if slot.ready:
+        if slot.node:
             self.ray.wait([slot.call("tidy")], timeout=TIDY_TIMEOUT)
         self.ray.kill(slot.actor)
         del self._slots[slot.index]  # the next count of the nodes may ask for another
