@@ -80,12 +80,9 @@ class ActorHandle(SlotState):
 
     actor: Any
     answer: Any  # Ray's generator of messages; if that broke, the result of a call that tells if the actor is alive
-    node: NodeInfo | None = None
+    host: str = "a node"
+    node_id: str | None = None  # of Ray; None until the actor is placed
     store: CheckpointStore | None = None  # on this machine, for the job
-
-    @property
-    def host(self) -> str:
-        return self.node.host if self.node else "a node"
 
     @property
     def idle(self) -> bool:
@@ -111,7 +108,7 @@ class ActorHandle(SlotState):
         """The event of a message, if it is one; a checkpoint is stored. Raises ClusterError if versions differ."""
         match message:
             case NodeInfo():
-                self.node = message
+                self.host, self.node_id = message.host, message.node_id
                 theirs, ours = message.versions - versions(), versions() - message.versions
                 if theirs or ours:
                     texts = f"{', '.join(sorted(theirs))}, this machine {', '.join(sorted(ours))}"
@@ -213,7 +210,7 @@ class ClusterPool(BasePool[ActorHandle]):
     def _lost(self, slot: ActorHandle, error: Exception) -> Lost | None:
         """Note the death of an actor; returns what became of its job, if it had one."""
         alive = [node["NodeID"] for node in self.ray.nodes() if node["Alive"]]
-        node_died = slot.node is not None and slot.node.node_id not in alive
+        node_died = slot.node_id is not None and slot.node_id not in alive
         message = f"node {slot.host} died" if node_died else f"the slot on {slot.host} died: {last_line(error)}"
         self._write(f"{message}\n{error}")
         blameless = node_died or isinstance(error, ConnectionError) or getattr(error, "preempted", False)
@@ -237,7 +234,7 @@ class ClusterPool(BasePool[ActorHandle]):
         return Lost(outcome=outcome, message=f"{message}; the stacks of its threads are in {self.log}")
 
     def _replace(self, slot: ActorHandle) -> None:
-        if slot.node:
+        if slot.node_id:
             self.ray.wait([slot.call("tidy")], timeout=TIDY_TIMEOUT)
         self.ray.kill(slot.actor)
         del self._slots[slot.index]  # the next count of the nodes may ask for another
