@@ -164,8 +164,8 @@ GUARDS = (
     ),
     Guard(
         name="slots that cannot start end the search",
-        file="search/slots/pool.py",
-        text="if self._stillborn == STILLBORN:",
+        file="search/slots/slot_state.py",
+        text="if self._failed_starts == MAX_FAILED_STARTS:",
         without="if False:",
         test="faults/test_study_faults.py::test_slots_that_cannot_start_stop_the_search",
     ),

@@ -1,205 +1,160 @@
-"""What runs inside a Ray actor: a slot on whatever machine Ray chose for it."""
+"""The Ray actor: a slot on another machine, which sends its events and checkpoints as one stream."""
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 import socket
 import sys
 import threading
 import traceback
-import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from pkgutil import resolve_name
 from queue import SimpleQueue
 from tempfile import mkdtemp
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
-from search.slots.checkpoint_store import FINAL, BadCheckpointError, CheckpointStore
-from search.slots.job import Event, Finished, Job, Setting, Word, Work
+import numpy as np
+import numpy.typing as npt
+
+from search.slots.checkpoint_store import FINAL, CheckpointStore
+from search.slots.job import Event, Finished, Job, Run, Setting, Word, Work
 from search.training.result import EpochResult
 
-if TYPE_CHECKING:  # these import torch, which takes seconds: what only hands letters on can do without
-    import numpy as np
-    import numpy.typing as npt
-
+if TYPE_CHECKING:  # it imports torch, which takes seconds
     from search.data.cifar10 import Images
 
-PACKAGES = ("cifar-search", "torch")  # on which the numbers of a training depend, as they do on Python
+PACKAGES = ("cifar-search", "torch")  # the results of a training depend on their versions
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shipped:
-    """The training images as they lie in a node's memory, once for all its slots; the test images stay at home."""
+class ShippedImages:
+    """The training images in the shared memory of a node, one copy for all its slots. No test images are sent."""
 
     pixels: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.int64]
     classes: tuple[str, ...]
 
     def training(self) -> Images:
-        """The training images; nothing may write into them, for this memory is mapped read-only."""
+        """The training images, copied, since that memory is read-only."""
         import torch
 
         from search.data.cifar10 import Images
 
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-            return Images(torch.from_numpy(self.pixels), torch.from_numpy(self.labels), self.classes)
-
-    def test(self) -> Images:
-        raise AssertionError("the test images are never sent to a node")
+        return Images(torch.tensor(self.pixels), torch.tensor(self.labels), self.classes)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """What lies on a shelf, on its way to another machine."""
+    """A checkpoint on its way to the machine of the search."""
 
-    step: int | None  # None for the final one
+    step: int | None  # None for the final checkpoint
     payload: bytes
 
-    def keep(self, shelf: CheckpointStore) -> str | None:
-        """Put it on a shelf; returns the SHA-256 of a final one. Raises OSError."""
-        if self.step is None:
-            return shelf.finish(self.payload)
-        shelf.save(self.step, self.payload)
-        return None
-
 
 @dataclass(frozen=True, kw_only=True)
-class Letter:
-    """What a slot tells: an event of its job, a checkpoint of it, or at first only that it has the job."""
-
-    news: Event | Checkpoint | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class About:
-    """Where an actor came to be, and what is installed there."""
+class NodeInfo:
+    """Where an actor runs, and which versions are installed there."""
 
     host: str
-    node: str  # Ray's name of it
-    pid: int
-    versions: tuple[str, ...]
+    node_id: str
+    versions: frozenset[str]
 
 
-def versions() -> tuple[str, ...]:
-    """What must be the same on every machine; builds of torch for different devices count as the same."""
+Message = NodeInfo | Literal["ready"] | Checkpoint | Event
+"""What an actor sends: first its NodeInfo, then that it can take a job, then what comes of its jobs."""
+
+
+def versions() -> frozenset[str]:
+    """What must be equal on all machines; builds of torch for different devices count as equal."""
     python = ".".join(platform.python_version_tuple()[:2])
-    return (f"python {python}", *(f"{package} {version(package).partition('+')[0]}" for package in PACKAGES))
+    return frozenset({f"python {python}", *(f"{name} {version(name).partition('+')[0]}" for name in PACKAGES)})
 
 
-def newest(shelf: CheckpointStore) -> tuple[Checkpoint | None, tuple[str, ...]]:
-    """The newest checkpoint that is whole; with the names of newer ones, and what is wrong."""
-    rejected: list[str] = []
-    for path in shelf.newest_first():
-        try:
-            return Checkpoint(step=_step(path), payload=shelf.read(path)), tuple(rejected)
-        except BadCheckpointError as error:
-            rejected.append(f"{path.name}: {error}")
-    return None, tuple(rejected)
+class SlotActor:
+    """Trains in a thread of its own, so that a checkpoint can be sent in the middle of an epoch.
 
-
-def _step(path: Path) -> int | None:
-    return None if path.name == FINAL else int(path.stem.removeprefix("step-"))
-
-
-class RemoteSlot:
-    """Trains in one thread (settle, train), hands letters out in another (letter), listens in a third (the others)."""
+    Ray keeps one thread busy with `messages` and calls the other methods in another.
+    """
 
     def __init__(self) -> None:
-        self._folder: Path | None = None  # of what only this node needs
-        self._letters: SimpleQueue[Letter | Exception] = SimpleQueue()
-        self._handed = 0  # number of the letter that was handed out last
-        self._last: Letter | Exception = Letter()
-        self._words: SimpleQueue[tuple[int, Word]] = SimpleQueue()
-        self._asked = 0  # number of the job that it was asked to leave
-        self._sent: Path | None = None  # the checkpoint that is known at home
+        self._folder = Path(mkdtemp(prefix="cifar-search-"))
+        self._messages: SimpleQueue[Message | BaseException] = SimpleQueue()
+        self._words: SimpleQueue[tuple[Job, list[tuple[str, bytes]]] | Word] = SimpleQueue()
+        self._sent: Path | None = None  # the newest checkpoint that the pool has
 
-    def about(self) -> About:
-        """Asked for first, before anything is sent that another version might not understand."""
+    def messages(self, work: str, references: list[Any]) -> Iterator[Message]:
+        """The stream of messages; the references to the Setting and the split are read after the versions are sent."""
         import ray
 
-        node = ray.get_runtime_context().get_node_id()
-        return About(host=socket.gethostname(), node=node, pid=os.getpid(), versions=versions())
+        node_id = ray.get_runtime_context().get_node_id()
+        yield NodeInfo(host=socket.gethostname(), node_id=node_id, versions=versions())
+        threading.Thread(target=self._run_jobs, args=(work, *ray.get(references)), daemon=True).start()
+        while True:
+            message = self._messages.get()
+            if isinstance(message, BaseException):
+                raise message
+            yield message
 
-    def settle(self, work: str, setting: Setting, split: bytes | None) -> None:
-        """What is done once in a slot's life, in the thread that trains: torch counts its threads by thread."""
-        self._folder = Path(mkdtemp(prefix="cifar-search-"))
-        if split is not None:
-            setting = replace(setting, split=self._folder / "split.npz")
-            (self._folder / "split.npz").write_bytes(split)
-        make: Work = resolve_name(work)
-        self._run = make(setting)
-
-    def train(self, number: int, job: Job, checkpoint: Checkpoint | None) -> None:
-        """Run a job, the number-th of this slot, from its checkpoint to its end, or until it is not wanted any more."""
-        self._letters.put(Letter())
-        try:
-            self._train(number, job, checkpoint)
-        except Exception as error:  # a mistake of ours, which who waits for a letter must hear of
-            self._letters.put(error)
-
-    def letter(self, number: int) -> Letter:
-        """The number-th of its letters, as soon as there is one; the same again where an answer was lost on its way."""
-        if number > self._handed:
-            self._last, self._handed = self._letters.get(), number
-        if isinstance(self._last, Exception):
-            raise self._last
-        return self._last
-
-    def say(self, number: int, word: Word) -> None:
-        """Answer an EpochResult of the number-th job, or ask to leave it."""
-        if word == "leave":
-            self._asked = number
-        self._words.put((number, word))
+    def tell(self, word: tuple[Job, list[tuple[str, bytes]]] | Word) -> None:
+        """Take a job with the names and contents of its checkpoint files, or a word about the job that runs."""
+        self._words.put(word)
 
     def stacks(self) -> str:
-        """What each of its threads is doing."""
-        names = {thread.ident: thread.name for thread in threading.enumerate()}
-        frames = sys._current_frames().items()
-        return "\n".join(f"{names.get(key, key)}:\n{''.join(traceback.format_stack(frame))}" for key, frame in frames)
+        """What each thread is doing."""
+        return "\n".join("".join(traceback.format_stack(frame)) for frame in sys._current_frames().values())
 
     def tidy(self) -> None:
-        """Leave nothing behind on the node."""
-        if self._folder:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        """Remove all files of this actor from the node."""
+        shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _train(self, number: int, job: Job, checkpoint: Checkpoint | None) -> None:
+    def _run_jobs(self, work: str, setting: Setting, split: bytes | None) -> None:
+        try:
+            if split is not None:
+                setting = replace(setting, split=self._folder / "split.npz")
+                (self._folder / "split.npz").write_bytes(split)
+            make: Work = resolve_name(work)
+            run = make(setting)  # in this thread, since torch counts its CPU threads for each thread
+            self._messages.put("ready")
+            while True:
+                word = self._words.get()
+                if isinstance(word, tuple):  # else it was for the previous job, which had ended
+                    self._run_job(run, *word)
+        except BaseException as error:
+            self._messages.put(error)
+
+    def _run_job(self, run: Run, job: Job, files: list[tuple[str, bytes]]) -> None:
         assert job.weights is None, "weights would stay on the node: only trials are trained on a cluster"
-        assert self._folder, "settle first"
-        folder = self._folder / f"{number}"
-        shelf = CheckpointStore(folder) if job.shelf else None
-        if shelf and checkpoint:
-            checkpoint.keep(shelf)
-        self._sent = next(shelf.newest_first(), None) if shelf else None
+        store = CheckpointStore(self._folder / "checkpoints")
+        shutil.rmtree(store.folder, ignore_errors=True)
+        store.folder.mkdir()
+        for name, content in files:
+            (store.folder / name).write_bytes(content)
+        self._sent = next(store.newest_first(), None)
+        asked = False
 
         def leaving() -> bool:
-            self._send(shelf)
-            return self._asked == number
+            self._send_checkpoint(store)
+            return asked or not self._words.empty()  # during an epoch the only possible word is "leave"
 
-        try:
-            for event in self._run(replace(job, shelf=folder if shelf else None), leaving):
-                if isinstance(event, Finished):  # its checkpoint may have been there before, and was written again
-                    self._sent = None
-                self._send(shelf)
-                self._letters.put(Letter(news=event))
-                if isinstance(event, EpochResult) and not self._wanted(number):
+        for event in run(replace(job, shelf=job.shelf and store.folder), leaving):
+            if isinstance(event, Finished):  # it may have written a final checkpoint again, under the same name
+                self._sent = None
+            self._send_checkpoint(store)
+            self._messages.put(event)
+            if isinstance(event, EpochResult):
+                word = self._words.get()
+                if word == "stop":
                     return
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+                asked = word == "leave"
 
-    def _send(self, shelf: CheckpointStore | None) -> None:
-        """A checkpoint that is not known at home yet: always before the event that lies behind it."""
-        path = next(shelf.newest_first(), None) if shelf else None
-        if shelf and path and path != self._sent:
+    def _send_checkpoint(self, store: CheckpointStore) -> None:
+        """Send the newest checkpoint if it is new: always before the event that follows it."""
+        path = next(store.newest_first(), None)
+        if path and path != self._sent:
             self._sent = path
-            self._letters.put(Letter(news=Checkpoint(step=_step(path), payload=shelf.read(path))))
-
-    def _wanted(self, number: int) -> bool:
-        while True:
-            about, word = self._words.get()
-            if about == number:
-                return word != "stop"
+            step = None if path.name == FINAL else int(path.stem.removeprefix("step-"))
+            self._messages.put(Checkpoint(step=step, payload=store.read(path)))

@@ -1,33 +1,32 @@
-"""Slots on a cluster: Ray actors, which Ray places and whose nodes it watches."""
+"""The slots of a Ray cluster: actors that Ray places on nodes, which may come and go."""
 
 from __future__ import annotations
 
-import sys
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
-from search.cluster.actor import RemoteSlot, Shipped
-from search.cluster.actor_handle import THREADS, Handle
-from search.cluster.connection import ClusterError, Need, connected, last_line, nodes, notes, places, survey
+from search.cluster.actor import Checkpoint, Message, NodeInfo, ShippedImages, SlotActor, versions
+from search.cluster.connection import ClusterError, connected, last_line, security_notes
+from search.cluster.resources import SlotResources, cluster_machine
 from search.data.sources import Source
-from search.slots import slot_state as stint
-from search.slots.job import END_OF_JOB, Event, Job, Leaving, Lost, Unsaved
+from search.slots.checkpoint_store import CheckpointStore
+from search.slots.job import Event, Job, Leaving, Lost, Unsaved, Word
+from search.slots.machine import Machine
 from search.slots.pool import TRAINING
-from search.slots.slot_state import STILLBORN, SlotError, spent
+from search.slots.slot_state import BasePool, SlotState
+from search.training.compiling import Mode
 
-if TYPE_CHECKING:
-    from search.training.compiling import Mode
-
-CENSUS = 1.0  # seconds between two looks at what the cluster has
-GATHERING = 60.0  # seconds that the first slots wait for the others
-ALONE = 300.0  # seconds without a slot before the search gives up
-DUMP = 5.0  # seconds for a silent actor to say what it is doing
-FAREWELL = 2.0  # seconds for the actors to tidy up
+# Each in seconds.
+START_TIMEOUT = 60.0  # for all slots to be ready before the speed is measured with fewer
+NO_SLOT_TIMEOUT = 300.0  # without any slot before the search gives up
+STACKS_TIMEOUT = 5.0  # for a silent actor to send its stacks
+TIDY_TIMEOUT = 2.0  # for an actor to remove its files
 
 
 @contextmanager
@@ -43,209 +42,203 @@ def cluster_slots(
     device: str | None = None,
     compile: Mode | None = None,
     work: str = TRAINING,
-) -> Iterator[ClusterSlots]:
-    """As many slots as find room on a cluster, or `slots`; with a GPU each, where there are any, unless told.
+) -> Iterator[ClusterPool]:
+    """As many slots as fit on a cluster, at most `slots`; with one GPU each if any node has one, unless told otherwise.
 
-    For the address see `connected`. The nodes need the same packages. Raises ClusterError, DataError.
+    For the address see `connected`. Each node needs the same packages. Raises ClusterError, DataError.
     """
     with connected(address) as ray:
-        gpus = float(device == "cuda" or (device is None and any(node.gpus for node in nodes(ray))))
-        need = Need(cpus=cpus_per_slot, gpus=gpus if gpus_per_slot is None else gpus_per_slot)
-        found = ClusterSlots(
-            ray, need=need, most=slots, source=source, split=split, log=log, compile=compile, work=work
+        if gpus_per_slot is None:
+            gpus_per_slot = float(device == "cuda" or (device is None and "GPU" in ray.cluster_resources()))
+        resources = SlotResources(cpus=cpus_per_slot, gpus=gpus_per_slot)
+        machine = cluster_machine(ray, resources, max_slots=slots)
+        images = source.training()
+        shipped = ShippedImages(pixels=images.pixels.numpy(), labels=images.labels.numpy(), classes=images.classes)
+        (setting,) = replace(machine, slots=1).settings(cast("Source", shipped), split=None, compile=compile)
+        references = [ray.put(setting), ray.put(split.read_bytes() if split else None)]  # sent to each node once
+        groups = {"messages": 1, "calls": 1}  # with one thread each
+        options = {"num_cpus": resources.cpus, "num_gpus": resources.gpus, "concurrency_groups": groups}
+        pool = ClusterPool(
+            ray=ray,
+            actor_class=ray.remote(**options)(SlotActor),
+            arguments=(work, references),
+            resources=resources,
+            max_slots=slots,
+            machine=machine,
+            notes=security_notes(ray),
+            log=log,
         )
         try:
-            yield found
+            yield pool
         finally:
-            found.close()
+            pool.close()
 
 
-class ClusterSlots:
-    """As many slots as the cluster has room for at the moment: they go with their nodes and come with new ones."""
+@dataclass(kw_only=True)
+class ActorHandle(SlotState):
+    """A Ray actor with its job."""
 
-    def __init__(
-        self,
-        ray: Any,
-        *,
-        need: Need,
-        most: int | None,
-        source: Source,
-        split: Path | None,
-        log: Path,
-        compile: Mode | None,
-        work: str,
-    ) -> None:
-        """The images are sent to each node once. Raises ClusterError, DataError."""
-        log.parent.mkdir(parents=True, exist_ok=True)
-        self._ray, self._need, self._most, self._log = ray, need, most, log
-        self._handles: dict[int, Handle] = {}
-        self._stillborn = 0
-        self._looked = self._attended = time.monotonic()  # when we listened, and when there was somebody to listen to
-        self._counted = float("-inf")  # when we looked what the cluster has
-        self.machine = survey(ray, need=need, most=most)
-        self.notes = notes(ray)
-        images = source.training()
-        shipped = Shipped(pixels=images.pixels.numpy(), labels=images.labels.numpy(), classes=images.classes)
-        (setting,) = replace(self.machine, slots=1).settings(cast("Source", shipped), split=None, compile=compile)
-        self._outfit = (work, ray.put(setting), ray.put(split.read_bytes() if split else None))
-        options = {"num_cpus": need.cpus, "num_gpus": need.gpus, "max_restarts": 0, "concurrency_groups": THREADS}
-        self._actor = ray.remote(**options)(RemoteSlot)
-
-    def __len__(self) -> int:
-        return sum(handle.born for handle in self._handles.values())
+    actor: Any
+    answer: Any  # Ray's generator of messages; if that broke, the result of a call that tells if the actor is alive
+    host: str = "a node"
+    node_id: str | None = None  # of Ray; None until the actor is placed
+    store: CheckpointStore | None = None  # on this machine, for the job
 
     @property
-    def idle(self) -> list[int]:
-        return sorted(handle.index for handle in self._handles.values() if handle.born and handle.job is None)
+    def idle(self) -> bool:
+        return self.ready and self.job is None
 
-    @property
-    def busy(self) -> list[int]:
-        return [handle.index for handle in self._handles.values() if handle.job is not None]
+    def call(self, method: str, *arguments: object) -> Any:
+        """Call a method of the actor; returns Ray's reference of the result. Ray keeps the order of the calls."""
+        return getattr(self.actor, method).options(concurrency_group="calls").remote(*arguments)
 
-    def start(self, index: int, job: Job) -> None:
-        handle = self._handles[index]
-        assert handle.born, f"slot {index} is not ready"
-        assert handle.job is None, f"slot {index} is busy with {handle.job}"
-        handle.start(job)
+    def start(self, job: Job) -> None:
+        """Send a job with its checkpoints; the actor verifies them."""
+        self.assign(job)
+        self.store = CheckpointStore(job.shelf) if job.shelf else None
+        paths = [path for path in self.store.newest_first() if path.is_file()] if self.store else []
+        files = [(path.name, path.read_bytes()) for path in paths if not path.is_symlink() and os.access(path, os.R_OK)]
+        self.call("tell", (job, files))
 
-    def go_on(self, index: int) -> None:
-        """The answer to an EpochResult; one that was asked to leave has it already."""
-        if not self._handles[index].leaving:
-            self._handles[index].say("go on")
+    def say(self, word: Word) -> None:
+        self.since = time.monotonic()
+        self.call("tell", word)
 
-    def stop(self, index: int) -> None:
-        """The other answer to an EpochResult: the training is not wanted any more."""
-        handle = self._handles[index]
-        if handle.leaving:
-            self._dismiss(handle)
-        else:
-            handle.say("stop")
-            handle.take(None)
-
-    def leave(self, index: int) -> None:
-        """Ask it to keep what it has done and to say Left; it does after the step that it is in."""
-        self._handles[index].say("leave")
-        self._handles[index].leaving = True
-
-    def events(self, *, timeout: float) -> list[tuple[int, Job, Event]]:
-        """What the busy slots said within `timeout` seconds; a dead or overdue one is Lost and replaced.
-
-        Raises SlotError where slot after slot dies before it begins, ClusterError where no node has room for one.
-        """
-        deadline = time.monotonic() + timeout
-        while True:
-            answers = self._listen(max(0.0, deadline - time.monotonic()))
-            if answers or time.monotonic() >= deadline:
-                return answers
-
-    def measure(self, job: Job, *, leaving: Leaving = lambda: False) -> float:
-        """Images per second of all slots together, when they are there. Raises SlotError, ClusterError."""
-        start = time.monotonic()
-        while not leaving() and len(self) < (self._room() if time.monotonic() - start < GATHERING else 1):
-            self.events(timeout=0.5)
-        return stint.measure(self, job, leaving=leaving)
-
-    def close(self) -> None:
-        self._dismiss(*self._handles.values())
-
-    def _room(self) -> int:
-        """How many slots there could be now."""
-        return min(places(self._ray, self._need), self._most or sys.maxsize)
-
-    def _listen(self, timeout: float) -> list[tuple[int, Job, Event]]:
-        """The same until the first answer of whatever kind."""
-        self._recruit()
-        handles = {handle.answer: handle for handle in self._handles.values()}
-        if not handles:
-            time.sleep(timeout)
-        ready: list[Any] = []
-        if handles and self._ray.wait(list(handles), timeout=timeout)[0]:
-            ready, _ = self._ray.wait(list(handles), num_returns=len(handles), timeout=0)
-        found = [(handles[answer], self._receive(handles[answer])) for answer in ready]
-        silent = [handle for answer, handle in handles.items() if answer not in ready and handle.job is not None]
-        found += [(handle, self._overdue(handle)) for handle in silent]
-        self._looked = time.monotonic()
-        answers = []
-        for handle, event in found:
-            if event is None:
-                continue
-            assert handle.job is not None
-            answers.append((handle.index, handle.job, event))
-            handle.heard()
-            if isinstance(event, END_OF_JOB):
-                handle.take(None)
-            if spent(event) or isinstance(event, Unsaved):
-                self._dismiss(handle)
-        return answers
-
-    def _recruit(self) -> None:
-        """Ask Ray for the slots that are missing."""
-        now = time.monotonic()
-        if now - self._counted < CENSUS:
-            return
-        self._counted = now
-        if len(self):
-            self._attended = now
-        if now - self._attended > ALONE:
-            raise ClusterError(
-                f"no node lent {self._need} to a slot for {ALONE:g} seconds; `ray status` shows who has them: "
-                "free some, or add a node, and go on"
-            )
-        wanted = self._most or self._room()
-        vacant = [index for index in range(wanted) if index not in self._handles]
-        for index in vacant[: max(0, wanted - len(self._handles))]:
-            self._handles[index] = handle = Handle(index=index, actor=self._actor.remote(), outfit=self._outfit)
-            handle.ask()
-
-    def _receive(self, handle: Handle) -> Event | None:
-        """Take its answer and ask for the next; None where it says nothing of a job."""
-        errors, event, born = self._ray.exceptions, None, handle.born
-        try:
-            event = handle.hear(self._ray.get(handle.answer))
-        except errors.RayError as error:
-            # Where only the line is broken, it may be there again when it is asked again.
-            if not (handle.born and isinstance(error, errors.ActorUnavailableError)):
-                return self._gone(handle, error)
-        if handle.born and not born:
-            self._stillborn = 0
-        handle.ask()
-        return event
-
-    def _gone(self, handle: Handle, error: Exception) -> Lost | None:
-        """What became of its job, if it had one."""
-        alive = handle.about is None or handle.about.node in {node.name for node in nodes(self._ray)}
-        blameless = not alive or getattr(error, "preempted", False)
-        message = f"node {handle.host} died" if blameless else f"the slot on {handle.host} died: {last_line(error)}"
-        self._write(f"{message}\n{error}")
-        if handle.job is not None:
-            return Lost(outcome="crashed", message=message, counts=handle.begun and not blameless)
-        self._dismiss(handle)
-        self._stillborn += not handle.born and not blameless
-        if self._stillborn == STILLBORN:
-            raise SlotError(f"{STILLBORN} slots in a row ended before they began: {message}; see {self._log}")
+    def receive(self, message: Message) -> Event | None:
+        """The event of a message, if it is one; a checkpoint is stored. Raises ClusterError if versions differ."""
+        match message:
+            case NodeInfo():
+                self.host, self.node_id = message.host, message.node_id
+                theirs, ours = message.versions - versions(), versions() - message.versions
+                if theirs or ours:
+                    texts = f"{', '.join(sorted(theirs))}, this machine {', '.join(sorted(ours))}"
+                    raise ClusterError(f"{self.host} has {texts}; install the same versions on every node")
+            case "ready":
+                self.ready = True
+            case Checkpoint(step=step, payload=payload):
+                assert self.store is not None
+                try:
+                    self.store.finish(payload) if step is None else self.store.save(step, payload)
+                except OSError as error:
+                    return Unsaved(message=f"cannot write {error.filename or self.store.folder}: {error.strerror}")
+            case Unsaved():
+                return replace(message, message=f"{message.message} (on {self.host})")
+            case _:
+                return message
         return None
 
-    def _overdue(self, handle: Handle) -> Lost | None:
-        reason = handle.overdue(looked=self._looked)
+
+@dataclass(kw_only=True, eq=False)
+class ClusterPool(BasePool[ActorHandle]):
+    """As many slots as the cluster has room for at the moment."""
+
+    ray: Any
+    actor_class: Any  # of Ray
+    arguments: tuple[object, ...]  # of SlotActor.messages
+    resources: SlotResources  # of a slot
+    max_slots: int | None
+    machine: Machine
+    notes: tuple[str, ...]
+    _had_slot: float = field(default_factory=time.monotonic, init=False)  # when a slot was last ready
+
+    def __len__(self) -> int:
+        return sum(slot.ready for slot in self._slots.values())
+
+    def start(self, index: int, job: Job) -> None:
+        assert index in self.idle, f"slot {index} is not ready, or busy"
+        self._slots[index].start(job)
+
+    def measure(self, job: Job, *, leaving: Leaving = lambda: False) -> float:
+        """Images per second of all slots together, when they are ready. Raises SlotError, ClusterError."""
+        deadline = time.monotonic() + START_TIMEOUT
+        while not leaving() and len(self) < (self._slot_count() if time.monotonic() < deadline else 1):
+            self.events(timeout=0.5)
+        return super().measure(job, leaving=leaving)
+
+    def close(self) -> None:
+        for slot in list(self._slots.values()):
+            self._replace(slot)
+
+    def _slot_count(self) -> int:
+        return self.resources.slots(self.ray, max_slots=self.max_slots)
+
+    def _start_missing(self) -> None:
+        """Ask Ray for the slots that are missing; Ray starts each as soon as there is room."""
+        if len(self):
+            self._had_slot = time.monotonic()
+        if time.monotonic() - self._had_slot > NO_SLOT_TIMEOUT:
+            hint = "`ray status` shows who has them: free some, or add a node, and go on"
+            raise ClusterError(f"no node lent {self.resources} to a slot for {NO_SLOT_TIMEOUT:g} seconds; {hint}")
+        wanted = self.max_slots or self._slot_count()
+        for index in range(wanted):
+            if index not in self._slots and len(self._slots) < wanted:
+                actor = self.actor_class.remote()
+                stream = actor.messages.options(concurrency_group="messages", num_returns="streaming")
+                self._slots[index] = ActorHandle(index=index, actor=actor, answer=stream.remote(*self.arguments))
+
+    def _receive_all(self, timeout: float) -> list[tuple[ActorHandle, Event]]:
+        self._start_missing()
+        slots = {slot.answer: slot for slot in self._slots.values()}
+        answers: list[Any] = []
+        if not slots:
+            time.sleep(timeout)
+        elif self.ray.wait(list(slots), timeout=timeout)[0]:
+            answers, _ = self.ray.wait(list(slots), num_returns=len(slots), timeout=0)
+        received = [(slots[answer], event) for answer in answers if (event := self._receive(slots[answer]))]
+        silent = [slot for answer, slot in slots.items() if answer not in answers and slot.job is not None]
+        received += [(slot, event) for slot in silent if (event := self._check_overdue(slot))]
+        self._looked = time.monotonic()
+        return received
+
+    def _receive(self, slot: ActorHandle) -> Event | None:
+        """Read the next message of an actor; None if it is not an event."""
+        try:
+            if not isinstance(slot.answer, self.ray.ObjectRefGenerator):
+                self.ray.get(slot.answer)
+                return self._lost(slot, ConnectionError("the connection broke"))
+            message = self.ray.get(next(slot.answer))
+        except self.ray.exceptions.ActorUnavailableError:
+            # The connection broke, which ends the stream. Another call tells whether the actor is alive.
+            slot.answer = slot.call("stacks")
+            return None
+        except self.ray.exceptions.RayError as error:
+            return self._lost(slot, error)
+        event = slot.receive(message)
+        self._failed_starts = 0 if slot.ready else self._failed_starts
+        return event
+
+    def _lost(self, slot: ActorHandle, error: Exception) -> Lost | None:
+        """Note the death of an actor; returns what became of its job, if it had one."""
+        alive = [node["NodeID"] for node in self.ray.nodes() if node["Alive"]]
+        node_died = slot.node_id is not None and slot.node_id not in alive
+        message = f"node {slot.host} died" if node_died else f"the slot on {slot.host} died: {last_line(error)}"
+        self._write(f"{message}\n{error}")
+        blameless = node_died or isinstance(error, ConnectionError) or getattr(error, "preempted", False)
+        if slot.job is not None:
+            return Lost(outcome="crashed", message=message, counts=not blameless)
+        self._replace(slot)
+        if not (slot.ready or blameless):
+            self._start_failed(message)
+        return None
+
+    def _check_overdue(self, slot: ActorHandle) -> Lost | None:
+        reason = slot.overdue(looked=self._looked)
         if reason is None:
             return None
         outcome, message = reason
         try:
-            stacks = self._ray.get(handle.call("stacks"), timeout=DUMP)
-        except self._ray.exceptions.RayError as error:  # a timeout among them
+            stacks = self.ray.get(slot.call("stacks"), timeout=STACKS_TIMEOUT)
+        except self.ray.exceptions.RayError as error:  # a timeout is one too
             stacks = f"no answer: {last_line(error)}"
-        self._write(f"{handle.host}: {message}\n{stacks}")
-        return Lost(outcome=outcome, message=f"{message}; the stacks of its threads are in {self._log}")
+        self._write(f"{slot.host}: {message}\n{stacks}")
+        return Lost(outcome=outcome, message=f"{message}; the stacks of its threads are in {self.log}")
 
-    def _dismiss(self, *handles: Handle) -> None:
-        """Kill them; what they held is free for others, for which Ray is asked at the next census."""
-        farewells = [handle.call("tidy") for handle in handles if handle.born]
-        if farewells:
-            self._ray.wait(farewells, num_returns=len(farewells), timeout=FAREWELL)
-        for handle in handles:
-            self._ray.kill(handle.actor)
-            self._handles.pop(handle.index, None)
+    def _replace(self, slot: ActorHandle) -> None:
+        if slot.node_id:
+            self.ray.wait([slot.call("tidy")], timeout=TIDY_TIMEOUT)
+        self.ray.kill(slot.actor)
+        del self._slots[slot.index]  # the next count of the nodes may ask for another
 
     def _write(self, text: str) -> None:
-        with self._log.open("a", encoding="utf-8") as file:
+        with self.log.open("a", encoding="utf-8") as file:
             file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S} {text}\n")

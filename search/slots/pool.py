@@ -15,10 +15,10 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from types import TracebackType
 
-from search.slots.job import END_OF_JOB, Event, Job, Leaving, Lost, Setting, Word
+from search.slots.job import Event, Job, Leaving, Lost, Setting, Word
 from search.slots.process import serve
 from search.slots.signals import STOPPING
-from search.slots.slot_state import STILLBORN, SlotError, SlotState, measure, run_all, spent
+from search.slots.slot_state import BasePool, SlotError, SlotState, run_all
 
 # A server imports torch once, starts no thread and touches no GPU; a slot is its fork, ready in a tenth of a second.
 SERVER = multiprocessing.get_context("forkserver")
@@ -29,13 +29,17 @@ TRAINING = "search.slots.job_runner:work"
 class Slot(SlotState):
     """One child process with the job that it runs."""
 
-    index: int
     setting: Setting
     process: ForkServerProcess
     pipe: Connection
 
+    def say(self, word: Word) -> None:
+        self.since = time.monotonic()
+        with suppress(OSError):  # it died while it waited: the next look at its pipe says so
+            self.pipe.send(word)
 
-class Slots:
+
+class Slots(BasePool[Slot]):
     """A fixed number of slots; a dead, hung or exhausted one is replaced by a fresh process.
 
     After each EpochResult a slot waits for `go_on` or `stop`. It can be killed at any moment.
@@ -43,15 +47,10 @@ class Slots:
 
     def __init__(self, settings: Sequence[Setting], *, log: Path, work: str = TRAINING) -> None:
         """`work` names a job.Work as module:function, since only the slots need to import it. Raises SlotError."""
-        log.parent.mkdir(parents=True, exist_ok=True)
-        self._log, self._work = log, work
-        self._stillborn = 0
-        self._looked = time.monotonic()
+        super().__init__(log=log)
+        self._work = work
         SERVER.set_forkserver_preload([serve.__module__, work.partition(":")[0]])
-        self._slots = [self._spawn(index, setting) for index, setting in enumerate(settings)]
-
-    def __len__(self) -> int:
-        return len(self._slots)
+        self._slots = {index: self._spawn(index, setting) for index, setting in enumerate(settings)}
 
     def __enter__(self) -> Slots:
         return self
@@ -62,17 +61,9 @@ class Slots:
         self.close()
 
     @property
-    def idle(self) -> list[int]:
-        return [slot.index for slot in self._slots if slot.job is None]
-
-    @property
-    def busy(self) -> list[int]:
-        return [slot.index for slot in self._slots if slot.job is not None]
-
-    @property
     def pids(self) -> list[int]:
         """The process of each."""
-        return [slot.process.pid for slot in self._slots if slot.process.pid is not None]
+        return [slot.process.pid for slot in self._slots.values() if slot.process.pid is not None]
 
     def start(self, index: int, job: Job) -> None:
         slot = self._slots[index]
@@ -84,75 +75,30 @@ class Slots:
         except OSError:  # it died just now
             slot = self._replace(slot)
             slot.pipe.send(job)
-        slot.take(job)
-
-    def go_on(self, index: int) -> None:
-        """The answer to an EpochResult; one that was asked to leave has it already."""
-        if not self._slots[index].leaving:
-            self._say(index, "go on")
-
-    def stop(self, index: int) -> None:
-        """The other answer to an EpochResult: the training is not wanted any more."""
-        if self._slots[index].leaving:
-            self._replace(self._slots[index])
-        else:
-            self._say(index, "stop")
-            self._slots[index].take(None)
-
-    def leave(self, index: int) -> None:
-        """Ask it to keep what it has done and to say Left; it does after the step that it is in."""
-        self._say(index, "leave")
-        self._slots[index].leaving = True
-
-    def events(self, *, timeout: float) -> list[tuple[int, Job, Event]]:
-        """What the busy slots said within `timeout` seconds; a dead or overdue one is Lost and replaced.
-
-        Raises SlotError where slot after slot dies before it begins.
-        """
-        busy = {slot.pipe: slot for slot in self._slots if slot.job is not None}
-        if not busy:
-            time.sleep(timeout)
-        ready = [busy[pipe] for pipe in wait(list(busy), timeout if busy else 0) if isinstance(pipe, Connection)]
-        found = [(slot, event) for slot in ready if (event := self._receive(slot))]
-        found += [(slot, event) for slot in busy.values() if slot not in ready and (event := self._overdue(slot))]
-        self._looked = time.monotonic()
-        answers = []
-        for slot, event in found:
-            assert slot.job is not None
-            answers.append((slot.index, slot.job, event))
-            slot.heard()
-            if isinstance(event, END_OF_JOB):
-                slot.take(None)
-            if spent(event):
-                self._replace(slot)
-        return answers
+        slot.assign(job)
 
     def run_all(self, jobs: Sequence[Job], *, leaving: Leaving = lambda: False) -> Iterator[tuple[Job, Event]]:
-        """See stint.run_all."""
+        """See slot_state.run_all."""
         return run_all(self, jobs, leaving=leaving)
 
-    def measure(self, job: Job, *, leaving: Leaving = lambda: False) -> float:
-        """See stint.measure. Raises SlotError."""
-        return measure(self, job, leaving=leaving)
-
     def close(self) -> None:
-        for slot in self._slots:
+        for slot in self._slots.values():
             slot.process.kill()
-        for slot in self._slots:
+        for slot in self._slots.values():
             slot.process.join()
             slot.pipe.close()
 
     def _spawn(self, index: int, setting: Setting) -> Slot:
         pipe, theirs = SERVER.Pipe()
         process = SERVER.Process(
-            target=serve, args=(theirs, setting, self._work, self._log), name=f"slot-{index}", daemon=True
+            target=serve, args=(theirs, setting, self._work, self.log), name=f"slot-{index}", daemon=True
         )
         resource_tracker.ensure_running()  # its own start would lift the mask
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
         try:
             process.start()  # server and slot inherit the mask: the one never lifts it, the other when it listens
         except (OSError, EOFError) as error:
-            raise SlotError(f"no slot can be started: {error or type(error).__name__}; see {self._log}") from None
+            raise SlotError(f"no slot can be started: {error or type(error).__name__}; see {self.log}") from None
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         theirs.close()  # so that the child's end is the only one, and its death is an end of file
@@ -165,11 +111,15 @@ class Slots:
         self._slots[slot.index] = self._spawn(slot.index, slot.setting)
         return self._slots[slot.index]
 
-    def _say(self, index: int, word: Word) -> None:
-        slot = self._slots[index]
-        slot.since = time.monotonic()
-        with suppress(OSError):  # it died while it waited: the next look at its pipe says so
-            slot.pipe.send(word)
+    def _receive_all(self, timeout: float) -> list[tuple[Slot, Event]]:
+        busy = {slot.pipe: slot for slot in self._slots.values() if slot.job is not None}
+        if not busy:
+            time.sleep(timeout)
+        ready = [busy[pipe] for pipe in wait(list(busy), timeout if busy else 0) if isinstance(pipe, Connection)]
+        received = [(slot, event) for slot in ready if (event := self._receive(slot))]
+        received += [(slot, event) for slot in busy.values() if slot not in ready and (event := self._overdue(slot))]
+        self._looked = time.monotonic()
+        return received
 
     def _receive(self, slot: Slot) -> Event | None:
         try:
@@ -178,15 +128,14 @@ class Slots:
             slot.process.join(timeout=5)
             return self._died(slot)
         if event is None:
-            slot.born, slot.since, self._stillborn = True, time.monotonic(), 0
+            slot.ready, slot.since, self._failed_starts = True, time.monotonic(), 0
         return event
 
     def _died(self, slot: Slot) -> Lost:
         message = _last_words(slot.process.exitcode)
-        self._stillborn += not slot.born
-        if self._stillborn == STILLBORN:
-            raise SlotError(f"{STILLBORN} slots in a row ended before they began: {message}; see {self._log}")
-        return Lost(outcome="crashed", message=message, counts=slot.born)
+        if not slot.ready:
+            self._start_failed(message)
+        return Lost(outcome="crashed", message=message, counts=slot.ready)
 
     def _overdue(self, slot: Slot) -> Lost | None:
         reason = slot.overdue(looked=self._looked)
@@ -194,20 +143,20 @@ class Slots:
             return None
         outcome, message = reason
         if self._dumped(slot):
-            message += f"; the stacks of its threads are in {self._log}"
-        return Lost(outcome=outcome, message=message, counts=slot.born)
+            message += f"; the stacks of its threads are in {self.log}"
+        return Lost(outcome=outcome, message=message, counts=slot.ready)
 
     def _dumped(self, slot: Slot) -> bool:
         """Whether it wrote what each of its threads is doing."""
-        if not slot.born or slot.process.pid is None:
+        if not slot.ready or slot.process.pid is None:
             return False
-        size = self._log.stat().st_size
+        size = self.log.stat().st_size
         os.kill(slot.process.pid, signal.SIGUSR1)
         deadline = time.monotonic() + 2
-        while self._log.stat().st_size == size and time.monotonic() < deadline:
+        while self.log.stat().st_size == size and time.monotonic() < deadline:
             time.sleep(0.05)
         time.sleep(0.05)  # for the rest of them
-        return self._log.stat().st_size > size
+        return self.log.stat().st_size > size
 
 
 def _last_words(exitcode: int | None) -> str:

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from ray_cluster import Cluster, ray_cluster
 
 from search.candidate import Candidate, Cnn, Recipe
-from search.cluster import actor_handle as handle
-from search.cluster import connection
-from search.cluster.actor import Checkpoint, RemoteSlot, Shipped
-from search.cluster.connection import ClusterError, Need, Node, connected
-from search.cluster.pool import ClusterSlots, cluster_slots
+from search.cluster import pool, resources
+from search.cluster.connection import ClusterError, connected
+from search.cluster.pool import ClusterPool, cluster_slots
 from search.data import synthetic
 from search.data.sources import Source
 from search.data.split import stratified
@@ -51,7 +46,7 @@ TINY = Candidate(
 PACE = 0.05  # seconds of a step of the stub, of which an epoch has four
 TRIALS, EPOCHS = 16, 3
 
-Opened = Callable[..., AbstractContextManager[ClusterSlots]]
+Opened = Callable[..., AbstractContextManager[ClusterPool]]
 
 
 @pytest.fixture(scope="module")
@@ -64,27 +59,16 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="module")
 def opened(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Opened:
-    """Makes slots of a stub on the cluster."""
-
-    def make(*, gpus_per_slot: float = 0, **wishes: int) -> AbstractContextManager[ClusterSlots]:
-        return cluster_slots(
-            SOURCE,
-            split=None,
-            log=tmp_path_factory.mktemp("cluster") / "slots.log",
-            address=cluster.address,
-            gpus_per_slot=gpus_per_slot,
-            work="stub:work",
-            **wishes,
-        )
-
-    return make
+    """Opens slots that run the stub."""
+    log = tmp_path_factory.mktemp("cluster") / "slots.log"
+    return partial(cluster_slots, SOURCE, split=None, log=log, address=cluster.address, work="stub:work")
 
 
 @pytest.fixture(scope="module")
-def slots(opened: Opened) -> Iterator[ClusterSlots]:
+def slots(opened: Opened) -> Iterator[ClusterPool]:
     """One slot; a test that ends early must leave it idle."""
-    with opened(slots=1) as found:
-        yield found
+    with opened(slots=1, gpus_per_slot=0) as pool:
+        yield pool
 
 
 def job(folder: Path, **changes: object) -> Job:
@@ -105,7 +89,7 @@ def until(slots: AnySlots, kind: type[Event], *, seconds: float = 30.0) -> list[
     return said
 
 
-def ready(slots: ClusterSlots, *, count: int = 1) -> int:
+def ready(slots: ClusterPool, *, count: int = 1) -> int:
     """An idle slot, when so many are there."""
     deadline = time.monotonic() + 30
     while len(slots.idle) < count:
@@ -114,10 +98,10 @@ def ready(slots: ClusterSlots, *, count: int = 1) -> int:
     return slots.idle[0]
 
 
-def process(slots: ClusterSlots) -> int:
-    (found,) = slots._handles.values()
-    assert found.about
-    return found.about.pid
+def process(slots: ClusterPool) -> int:
+    (slot,) = slots._slots.values()
+    pid: int = slots.ray.get(slot.actor.__ray_call__.options(concurrency_group="calls").remote(lambda _: os.getpid()))
+    return pid
 
 
 @pytest.mark.fault(
@@ -126,34 +110,23 @@ def process(slots: ClusterSlots) -> int:
 )
 def test_a_search_on_four_nodes_outlives_one(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     workers = [cluster.add() for _ in range(3)]
-    made: list[ClusterSlots] = []
-
-    @contextmanager
-    def seen(*arguments: Any, **named: Any) -> Iterator[ClusterSlots]:
-        with cluster_slots(*arguments, **named) as slots:
-            made.append(slots)
-            yield slots
-
-    monkeypatch.setattr("search.cluster.pool.cluster_slots", seen)
+    made: list[ClusterPool] = []
+    monkeypatch.setattr(pool, "ClusterPool", lambda **named: made.append(ClusterPool(**named)) or made[0])
     search = Search(
-        trials=TRIALS,
-        space="smoke",
-        data="synthetic",
-        folder=tmp_path,
-        pruner="none",
-        epochs=EPOCHS,
-        device="cpu",
+        trials=TRIALS, space="smoke", data="synthetic", folder=tmp_path, pruner="none", epochs=EPOCHS, device="cpu",
         ray=cluster.address,
-    )
+    )  # fmt: skip
     updates, lengths, victim = [], [], None
     for update in supervisor.run(search, work="stub:work"):
         updates.append(update)
         lengths.append(len(made[0]) if made else 0)
         if isinstance(update, Progressed) and update.result.epoch == 2 and victim is None:
-            about = next(one.about for one in made[0]._handles.values() if one.job and one.job.number == update.number)
-            if about and about.node in workers:  # and not the head, without which there is no cluster
+            node_id = next(
+                slot.node_id for slot in made[0]._slots.values() if slot.job and slot.job.number == update.number
+            )
+            if node_id in workers:  # and not the head, without which there is no cluster
                 victim = update.number
-                cluster.kill(about.node)
+                cluster.kill(node_id)
         if isinstance(update, Retried):
             cluster.add(cpus=2)
 
@@ -180,17 +153,17 @@ def test_a_signal_sets_our_flag_also_after_ray_set_its_own_handler(cluster: Clus
 def test_a_share_of_a_gpu_puts_several_slots_on_one_node(
     cluster: Cluster, opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "_precision", lambda _ray, _need: "float32")  # of a GPU that is only declared
+    monkeypatch.setattr(resources, "_precision", lambda _ray, _needed: "float32")  # of a GPU that is only declared
     name = cluster.add(cpus=4, gpus=1)
 
     with opened(gpus_per_slot=0.5) as slots:
         ready(slots, count=2)
 
-        assert [one.about.node for one in slots._handles.values() if one.about] == [name, name]
+        assert [slot.node_id for slot in slots._slots.values() if slot.node_id] == [name, name]
         assert (slots.machine.kind, slots.machine.slots) == ("cuda", 2)
 
 
-def test_a_slot_that_may_stop_is_free_at_once(slots: ClusterSlots, tmp_path: Path) -> None:
+def test_a_slot_that_may_stop_is_free_at_once(slots: ClusterPool, tmp_path: Path) -> None:
     index, before = ready(slots), process(slots)
     slots.start(index, job(tmp_path, epochs=1000))
     until(slots, EpochResult)
@@ -204,7 +177,7 @@ def test_a_slot_that_may_stop_is_free_at_once(slots: ClusterSlots, tmp_path: Pat
     assert process(slots) == before
 
 
-def test_a_slot_that_leaves_keeps_its_checkpoint_at_home(slots: ClusterSlots, tmp_path: Path) -> None:
+def test_a_slot_that_leaves_keeps_its_checkpoint_at_home(slots: ClusterPool, tmp_path: Path) -> None:
     index = ready(slots)
     slots.start(index, job(tmp_path, epochs=1000))
     until(slots, EpochResult)
@@ -224,7 +197,7 @@ def test_a_slot_that_leaves_keeps_its_checkpoint_at_home(slots: ClusterSlots, tm
     slots.stop(index)
 
 
-def test_a_training_whose_end_was_not_heard_ends_again(slots: ClusterSlots, tmp_path: Path) -> None:
+def test_a_training_whose_end_was_not_heard_ends_again(slots: ClusterPool, tmp_path: Path) -> None:
     for _ in range(2):
         slots.start(ready(slots), job(tmp_path))
         finished = until(slots, Finished)[-1]
@@ -234,38 +207,28 @@ def test_a_training_whose_end_was_not_heard_ends_again(slots: ClusterSlots, tmp_
         assert CheckpointStore(tmp_path / "shelf").verify_final(finished.checkpoint_sha256) is None
 
 
-def test_a_checkpoint_at_home_that_is_damaged_is_told_and_not_sent(slots: ClusterSlots, tmp_path: Path) -> None:
-    (tmp_path / "shelf").mkdir()
-    (tmp_path / "shelf" / "step-00000008.ckpt").write_bytes(b"damaged")
-    slots.start(ready(slots), job(tmp_path))
-
-    began, *_ = until(slots, Finished)
-
-    assert isinstance(began, Began)
-    assert began.step == 0
-    assert "step-00000008.ckpt: its first line" in began.rejected[0]
-
-
-def test_a_hung_slot_is_replaced(slots: ClusterSlots, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("trouble", "patience", "outcome", "message"),
+    [("hang", 1, "hung", "no progress for "), ("die", 300, "crashed", f"the slot on {socket.gethostname()} died: ")],
+)
+def test_a_hung_or_dead_slot_is_lost_and_replaced(
+    slots: ClusterPool, tmp_path: Path, trouble: str, patience: float, outcome: str, message: str
+) -> None:
     index, before = ready(slots), process(slots)
-    slots.start(index, job(tmp_path, name="0:hang!", patience=1.0))
+    slots.start(index, job(tmp_path, name=f"0:{trouble}!", patience=patience))
 
     lost = until(slots, Lost)[-1]
 
     assert isinstance(lost, Lost)
-    assert (lost.outcome, lost.counts) == ("hung", True)
-    assert "stub.py" in slots._log.read_text()
+    assert (lost.outcome, lost.counts) == (outcome, True)
+    assert lost.message.startswith(message)
+    assert outcome != "hung" or "stub.py" in slots.log.read_text()
     ready(slots)
     assert process(slots) != before
     assert not Path(f"/proc/{before}").exists()
 
 
-def test_a_process_that_dies_is_replaced(slots: ClusterSlots, tmp_path: Path) -> None:
-    slots.start(ready(slots), job(tmp_path, name="0:die!"))
-    lost = until(slots, Lost)[-1]
-    assert isinstance(lost, Lost)
-    assert (lost.outcome, lost.counts) == ("crashed", True)
-    assert lost.message.startswith(f"the slot on {socket.gethostname()} died: ")
+def test_an_idle_slot_that_dies_is_replaced_in_silence(slots: ClusterPool, tmp_path: Path) -> None:
     ready(slots)
     before = process(slots)
 
@@ -277,118 +240,17 @@ def test_a_process_that_dies_is_replaced(slots: ClusterSlots, tmp_path: Path) ->
     assert process(slots) != before
 
 
-def test_an_answer_that_was_lost_is_given_again_and_words_of_other_jobs_are_not_heard(tmp_path: Path) -> None:
-    slot = RemoteSlot()
-    slot.settle("stub:work", Setting(source=SOURCE, split=None, device="cpu", threads=1, precision="float32"), None)
-    for number, word in ((1, "stop"), (2, "go on"), (2, "stop")):
-        slot.say(number, word)  # type: ignore[arg-type]
-
-    slot.train(2, job(tmp_path), None)
-
-    said = [slot.letter(number).news for number in (1, 2, 2, 3, 4, 5)]
-    assert [type(news) for news in said] == [type(None), Began, Began, EpochResult, Checkpoint, EpochResult]
-    assert slot.letter(5).news is said[-1]
-    slot.tidy()
-
-
-def test_the_images_are_mapped_not_copied_and_the_test_images_stay_at_home(cluster: Cluster) -> None:
-    images = synthetic.training()
-    shipped = Shipped(pixels=images.pixels.numpy(), labels=images.labels.numpy(), classes=images.classes)
-    with connected(cluster.address) as ray:
-        there, again = (ray.get(reference) for reference in [ray.put(shipped)] * 2)
-
-        assert there.pixels.ctypes.data == again.pixels.ctypes.data
-        assert not there.pixels.flags.writeable
-        assert (there.training().pixels == images.pixels).all()
-        assert there.training().classes == images.classes
-        with pytest.raises(AssertionError, match="never sent"):
-            there.test()
-        del there, again
-
-
 def test_other_versions_on_a_node_are_refused(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handle, "versions", lambda: ("python 3.11", "cifar-search 9.9", "torch 9.9"))
+    monkeypatch.setattr(pool, "versions", lambda: frozenset({"python 3.11", "cifar-search 9.9", "torch 9.9"}))
 
-    with (
-        opened(slots=1) as slots,
-        pytest.raises(
-            ClusterError, match=r"has cifar-search 0\S+, torch \S+, this machine cifar-search 9.9, torch 9.9"
-        ),
-    ):
+    match = r"has cifar-search 0\S+, torch \S+, this machine cifar-search 9.9, torch 9.9"
+    with opened(slots=1, gpus_per_slot=0) as slots, pytest.raises(ClusterError, match=match):
         slots.measure(job(Path()))
 
 
 def test_too_much_is_refused_with_what_there_is(opened: Opened) -> None:
-    with pytest.raises(ClusterError, match=r"needs 1000 CPUs, which no node has \(.*1 CPUs, 0 GPUs.*; ask for less"):
-        opened(cpus_per_slot=1000).__enter__()
-
-
-@pytest.mark.parametrize(("cpus", "gpus"), [(0, 0.0), (1, -0.5), (1, 1.5)])
-def test_an_absurd_need_is_refused(cpus: int, gpus: float) -> None:
-    with pytest.raises(ClusterError, match=r"at least 1 CPU|from 0 to 1, not"):
-        Need(cpus=cpus, gpus=gpus)
-
-
-def test_places_are_counted_by_what_is_scarcer() -> None:
-    node = Node(name="a", host="a", cpus=5, gpus=2)
-
-    assert [node.places(Need(cpus=cpus, gpus=gpus)) for cpus, gpus in [(1, 0), (2, 0), (1, 0.1), (1, 0.5), (1, 1)]] == [
-        5, 2, 5, 4, 2,
-    ]  # fmt: skip
-
-
-@pytest.mark.parametrize("address", ["127.0.0.1:{closed}", "nowhere.invalid:6379", "nonsense", "ray://127.0.0.1:10001"])
-def test_a_cluster_that_does_not_answer_is_named(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("ray")
-    monkeypatch.setattr("ray.is_initialized", lambda: False)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        place = address.format(closed=free.getsockname()[1])
-        start = time.monotonic()
-
-        with pytest.raises(ClusterError, match=re.escape(place)), connected(place):
-            pass
-
-    assert time.monotonic() - start < 30
-
-
-def test_a_server_that_is_no_ray_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("ray")
-    monkeypatch.setattr("ray.is_initialized", lambda: False)
-    monkeypatch.setattr(connection, "KNOCK", 0.5)
-    with socket.create_server(("0.0.0.0", 0)) as silent:
-        place = f"127.0.0.1:{silent.getsockname()[1]}"
-
-        with pytest.raises(ClusterError, match=f"no Ray cluster answers at {place} .timed out"), connected(place):
-            pass
-
-
-def test_without_ray_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "ray", None)
-
-    with pytest.raises(ClusterError, match=r"pip install 'cifar-search\[ray\]'"), connected(None):
-        pass
-
-
-def test_a_ray_without_tokens_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("ray")
-    monkeypatch.setattr("ray.__version__", "2.51.2")
-
-    with pytest.raises(ClusterError, match=r"2.52 or newer, .* not 2.51.2"), connected(None):
-        pass
-
-
-@pytest.mark.parametrize(
-    ("address", "mode", "told"),
-    [("10.0.0.7:6379", "", True), ("10.0.0.7:6379", "token", False), ("127.0.0.1:6379", "", False)],
-)
-def test_a_cluster_for_everybody_is_told(address: str, mode: str, told: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RAY_AUTH_MODE", mode)
-    ray = SimpleNamespace(get_runtime_context=lambda: SimpleNamespace(gcs_address=address))
-
-    said = " ".join(connection.notes(ray))
-
-    assert (f"{address} runs the code of whoever reaches it; RAY_AUTH_MODE=token" in said) == told == bool(said)
+    with pytest.raises(ClusterError, match=r"needs 1,000 CPUs, which no node has \(.*1 CPUs, 0 GPUs.*; ask for less"):
+        opened(cpus_per_slot=1000, gpus_per_slot=0).__enter__()
 
 
 @pytest.mark.slow
@@ -402,7 +264,7 @@ def test_a_training_gives_the_same_bits_on_a_node_as_at_home(cluster: Cluster, t
         at_home = trained(slots, tmp_path / "at home")
     with cluster_slots(SOURCE, split=split, log=log, address=cluster.address, slots=2, gpus_per_slot=0) as on_nodes:
         assert on_nodes.measure(job(tmp_path, epochs=None, shelf=None)) > 0
-        assert len({one.about.node for one in on_nodes._handles.values() if one.about}) == 2
+        assert len({slot.node_id for slot in on_nodes._slots.values()}) == 2
         away = trained(on_nodes, tmp_path / "away")
 
     assert len(at_home) == 2 * (EPOCHS + 1)

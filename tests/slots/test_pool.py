@@ -18,7 +18,7 @@ from search.candidate import Candidate, Cnn, Recipe
 from search.data.sources import Source
 from search.data.split import stratified
 from search.data.synthetic import training
-from search.slots import slot_state as stint
+from search.slots import slot_state
 from search.slots.job import Event, Failed, Finished, Job, Left, Lost, Setting, Speed
 from search.slots.job_runner import Bench, is_out_of_memory, run_job
 from search.slots.pool import Slots
@@ -132,7 +132,7 @@ def test_speed_is_that_of_all_slots_together(slots: Slots, monkeypatch: pytest.M
     def said(_: Slots, jobs: list[Job], **__: object) -> Iterator[tuple[Job, Event]]:
         yield from ((job, Speed(images_per_second=100.0)) for job in jobs)
 
-    monkeypatch.setattr(stint, "run_all", said)
+    monkeypatch.setattr(slot_state, "run_all", said)
 
     assert slots.measure(job()) == 200.0
 
