@@ -21,6 +21,7 @@ from search.deciding.evidence import Confirmed
 from search.deciding.trainings import Trainings
 from search.planning.decision_plan import Plan, make_plan
 from search.searching.setup import Search
+from search.searching.study_folder import StudyFolder
 from search.searching.supervisor import run
 from search.slots.machine import Machine, survey
 from studies.history import History, read_history
@@ -78,7 +79,7 @@ def live(pruner: str, epochs: int, *, folder: Path, seconds: float, seed: int) -
 
 
 def _trainings(history: History, plan: Plan, machine: Machine, folder: Path) -> Trainings:
-    study = folder / history.study
+    study = StudyFolder(folder, history.study)
     return Trainings(history=history, plan=plan, machine=machine, source=find_source(None), folder=study)
 
 

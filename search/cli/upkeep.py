@@ -19,6 +19,7 @@ from search.cli.app import (
     app,
     console,
     print_json,
+    show,
 )
 
 
@@ -37,19 +38,12 @@ def bench(
     """Images per second on this machine, beside a bare loop over ready tensors; --reach and --usual stand alone."""
     from search.benchmarking.bench import Request
     from search.benchmarking.bench import bench as measure
-    from search.slots.machine import compile_mode
+    from search.console.speed import bench_tables
 
     request = Request(
-        spaces=tuple(space or ()), reach=tuple(reach or ()), usual=usual, compile=compile_mode(compile),
-        data=data, device=device,
-    )  # fmt: skip
-    found = measure(request)
-    if as_json:
-        print_json(found.as_json())
-    else:
-        from search.console.speed import bench_tables
-
-        console().print(bench_tables(found))
+        spaces=tuple(space or ()), reach=tuple(reach or ()), usual=usual, compile=compile, data=data, device=device
+    )
+    show(measure(request), bench_tables, as_json=as_json)
 
 
 @app.command()
@@ -61,6 +55,7 @@ def doctor(
     as_json: AsJson = False,
 ) -> None:
     """Hold the ledger of a study against what is stored and what lies in its folder."""
+    from search.console.ledger import ledger_text
     from search.inspecting import doctor as doctors
 
     done = doctors.fix(runs, storage=storage, study=study) if fix else ()
@@ -68,8 +63,6 @@ def doctor(
     if as_json:
         print_json({**ledger.as_json(), "done": done})
     else:
-        from search.console.ledger import ledger_text
-
         console().print(ledger_text(ledger, done=done), soft_wrap=True)
     if ledger.findings:
         raise typer.Exit(STUDY_EXIT)

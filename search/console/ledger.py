@@ -1,17 +1,17 @@
-"""A study's ledger and a trial that was trained again, in lines."""
+"""What the doctor found in a study, and a trial that was trained again, in lines."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple
-from functools import partial
 from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
 from rich.text import Text
 
+from search.console.terminal import line_printer
 from search.inspecting.doctor import Ledger
-from search.text import counts, percent
+from search.text import counts, percent, plural
 
 if TYPE_CHECKING:  # it imports torch, which the ledger can do without
     from search.inspecting.reproduce import Compared, Measured, Reproduced, Step
@@ -20,13 +20,13 @@ if TYPE_CHECKING:  # it imports torch, which the ledger can do without
 def ledger_text(ledger: Ledger, *, done: Sequence[str] = ()) -> Group:
     """What was repaired, what is found, and what that means."""
     fixable = sum(finding.fixable for finding in ledger.findings)
-    found = f"{len(ledger.findings)} finding{'s' * (len(ledger.findings) > 1)}" if ledger.findings else "true"
+    found = plural(len(ledger.findings), "problem") if ledger.findings else "no problems"
     step = f"; `cifar-search doctor --study {ledger.study} --fix` repairs {fixable} of them" if fixable else ""
     return Group(
         *(Text(f"repaired: {line}", "green") for line in done),
         *(Text(f"{finding.message} (rule: {finding.rule})", "yellow") for finding in ledger.findings),
         *(Text(note, "dim") for note in ledger.notes),
-        Text(f"study {ledger.study}: {counts(ledger.counts)}, {ledger.planned} planned; the ledger: {found}{step}"),
+        Text(f"study {ledger.study}: {counts(ledger.counts)}, {ledger.planned} planned; {found} found{step}"),
     )
 
 
@@ -35,7 +35,7 @@ def follow(steps: Iterable[Step], *, console: Console) -> Reproduced:
     from search.inspecting.reproduce import Compared, Prepared, Reproduced
 
     found: Reproduced | None = None
-    say = partial(console.print, highlight=False, markup=False, soft_wrap=True)
+    say = line_printer(console)
     for step in steps:
         match step:
             case Prepared():

@@ -11,8 +11,9 @@ import numpy.typing as npt
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 
-from search.reporting.figures import figure as new_figure
-from search.reporting.figures import literal, save
+from search.reporting.pictures import _literal as literal
+from search.reporting.pictures import _new_figure as new_figure
+from search.reporting.pictures import _save as save
 
 Pixels = npt.NDArray[np.float64]
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
 
 from search.candidate import Value, from_values
 from search.data import split as splits
@@ -19,6 +17,7 @@ from search.planning.catalogue import MEASURES, families, load
 from search.planning.feasibility import fetch_weights
 from search.searching.progress import Opened
 from search.searching.provenance import PACKAGES, provenance
+from search.searching.request import Search as Search
 from search.searching.warm_start import find_carry, placed
 from search.slots.job import Setting
 from search.slots.machine import Machine, survey
@@ -34,60 +33,9 @@ from studies.storage import masked, opened, shareable, storage_url, warn_of_pass
 from studies.study import Study, check_name, open_study
 from studies.warm_start import Carry, carried_from
 
-if TYPE_CHECKING:
-    from search.training.compiling import Mode
-
 SPACES = {"cpu": "fast", "cuda": "wide"}  # what is searched where nobody names a space, by the kind of machine
 LENGTH = 8  # epochs of a trial, where neither the space file nor the person says
 RETRAIN = 4  # times as long is the final training, where the space file does not say
-
-
-def seconds(text: str | None, option: str) -> float | None:
-    """90s, 30m or 2h in seconds; a bare number is seconds. Raises StudyError."""
-    if text is None:
-        return None
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
-    if found is None:
-        raise StudyError(f"{option} is a time such as 90s, 30m or 2h, not {text!r}")
-    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Search:
-    """What a person asks for; the command line's options and their defaults."""
-
-    trials: int = 50  # in total, over all starts
-    space: str | None = None  # a shipped space's name, or a file; the one for the machine unless given
-    study: str | None = None  # the space's name unless given
-    folder: Path = Path("runs")
-    storage: str | None = None  # studies.db in the folder unless given
-    data: str | None = None
-    sampler: str = "tpe"
-    pruner: str | None = None  # median, or none where a cost forbids it, unless given
-    cost: str | None = None  # a measure to make small beside the accuracy
-    enqueue: tuple[str, ...] = ()  # published recipes that a new study tries first
-    carry_over: str | None = None  # a study whose trials a new one starts with, where they lie in its space
-    slots: int | Literal["auto"] | None = None  # auto finds how many pay
-    mps: bool = False  # let slots that share a GPU run on it at the same time
-    compile: Mode | None = None  # compile every network before it is trained
-    epochs: int | None = None  # the space's own length, shortened to `minutes`, unless given
-    images: int | None = None  # of the training part, equally many of every class; all, or what fits, unless given
-    minutes: float = 25.0  # that the search should take, within reason
-    seed: int = 0
-    device: str | None = None
-    ray: str | None = None  # the address of a cluster, or auto; without, the slots are processes of this machine
-    cpus_per_slot: int = 1  # on a cluster
-    gpus_per_slot: float | None = None  # likewise: a whole one where there are any, unless given
-    timeout: float | None = None  # seconds of this start
-    trial_timeout: float | None = None  # seconds of an attempt at a trial
-
-    def __post_init__(self) -> None:
-        for name, least in (("trials", 1), ("epochs", 1), ("seed", 0), ("timeout", 1), ("trial_timeout", 1)):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise StudyError(f"--{name.replace('_', '-')} must be at least {least}, not {value:g}")
-        if self.ray and (self.slots == "auto" or self.mps):
-            raise StudyError("--slots auto and --mps are for slots of this machine; with --ray give --gpus-per-slot")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,11 +15,13 @@ from safetensors.torch import load_file
 
 from search.data import synthetic
 from search.data.cifar10 import DataError
-from search.deciding.decide import Chosen, Planned, Question, Reported, Step, decide
-from search.deciding.recommendation import ClaimError, parse_claims
+from search.deciding.decide import Chosen, DecisionStep, Planned, decide
+from search.deciding.evidence import Report
+from search.deciding.request import Claim, Decision
 from search.planning.decision_plan import check_complete, contenders, make_plan, makespan
 from search.planning.forecast import EVALUATION, VALIDATION
-from search.searching.setup import Search
+from search.reporting.report import Reported, report_decision
+from search.searching.request import Search
 from search.searching.supervisor import run
 from studies import StudyError
 from studies.history import History, TrialRecord, read_history
@@ -36,14 +39,13 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def steps(runs: Path) -> list[Step]:
-    return list(decide(ask(runs)))
+def steps(runs: Path) -> list[DecisionStep | Reported]:
+    return list(report_decision(ask(runs)))
 
 
-def ask(runs: Path, **changes: object) -> Question:
-    claims = parse_claims(["Detectocorp=11", "Wonderware=99.9"])
-    question = Question(study="smoke", claims=claims, folder=runs, data="synthetic", device="cpu", seeds=1)
-    return dataclasses.replace(question, **changes)
+def ask(runs: Path, **changes: Any) -> Decision:
+    claims = (Claim("Detectocorp", 0.11), Claim("Wonderware", 0.999))
+    return Decision(**{"claims": claims, "folder": runs, "data": "synthetic", "device": "cpu", "seeds": 1, **changes})
 
 
 @pytest.mark.usefixtures("steps")
@@ -64,7 +66,7 @@ def test_the_report_holds_what_it_must(runs: Path) -> None:
     assert report["test_openings"] == len(openings("smoke", storage=storage_url(runs, None)))
 
 
-def test_the_choice_comes_before_the_opening_and_by_fresh_seeds(steps: list[Step], runs: Path) -> None:
+def test_the_choice_comes_before_the_opening_and_by_fresh_seeds(steps: list[DecisionStep | Reported], runs: Path) -> None:
     chosen = next(step for step in steps if isinstance(step, Chosen))
     reported = next(step for step in steps if isinstance(step, Reported))
     searched = read_history("smoke", storage=storage_url(runs, None))
@@ -78,7 +80,7 @@ def test_the_choice_comes_before_the_opening_and_by_fresh_seeds(steps: list[Step
     assert not (retrained | confirming) & searching
 
 
-def test_history_csv_has_every_epoch_of_every_training(steps: list[Step], runs: Path) -> None:
+def test_history_csv_has_every_epoch_of_every_training(steps: list[DecisionStep | Reported], runs: Path) -> None:
     planned = next(step for step in steps if isinstance(step, Planned))
     with (runs / "smoke" / "report" / "history.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -122,7 +124,7 @@ def test_the_weights_describe_themselves_and_give_the_reported_accuracy(runs: Pa
 
 @pytest.mark.usefixtures("steps")
 def test_a_second_opening_is_counted_and_shown(runs: Path) -> None:
-    again = list(decide(ask(runs, candidates=1, confirm_seeds=1, epochs=1)))
+    again = list(report_decision(ask(runs, candidates=1, confirm_seeds=1, epochs=1)))
 
     first = next(step for step in again if isinstance(step, Planned))
     report = json.loads((runs / "smoke" / "report" / "report.json").read_text())
@@ -137,7 +139,7 @@ def test_other_images_than_those_of_the_search_are_refused(runs: Path, monkeypat
     before = openings("smoke", storage=storage_url(runs, None))
 
     with pytest.raises(DataError, match="other images"):
-        list(decide(ask(runs)))
+        list(report_decision(ask(runs)))
 
     assert openings("smoke", storage=storage_url(runs, None)) == before
 
@@ -148,11 +150,6 @@ def test_no_complete_trial_is_a_sentence(runs: Path) -> None:
 
     with pytest.raises(StudyError, match="no complete trial"):
         check_complete(empty)
-
-
-def test_claims_of_one_name_are_refused() -> None:
-    with pytest.raises(ClaimError, match="Detectocorp"):
-        parse_claims(["Detectocorp=70", "Detectocorp=80"])
 
 
 def timed(history: History, seconds: float) -> History:

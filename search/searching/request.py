@@ -1,0 +1,50 @@
+"""What a person may ask of a search."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from search.errors import UsageError
+from search.options import check_limits, option
+
+if TYPE_CHECKING:
+    from search.training.compiling import Mode
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """A search: what is searched, for how long, and on what. Raises UsageError."""
+
+    trials: int = option(50, "Finished trials in total, over all starts.", least=1)
+    space: str | None = option(None, "A shipped space or a file.  [default: fast, or wide on a GPU]")
+    study: str | None = option(None, "Name of the study.")  # a new study has the name of its space
+    folder: Path = option(Path("runs"), "Folder for all that is left behind.")
+    storage: str | None = option(None, "Optuna storage URL.  [default: sqlite in the folder of runs]")
+    data: str | None = option(None, "Folder of CIFAR-10, or `synthetic`.  [default: CIFAR_SEARCH_DATA]")
+    sampler: str = option("tpe", "tpe, random or qmc.")
+    pruner: str | None = option(None, "median, halving, hyperband, none.  [default: median]")  # none with a cost
+    cost: str | None = option(None, "Minimise too: parameters, flops, memory_mb, latency_ms.")
+    enqueue: tuple[str, ...] = option((), "A published recipe to try first (repeatable).")
+    carry_over: str | None = option(None, "Start with what fits of that study's trials.")
+    slots: int | Literal["auto"] | None = option(
+        None, "Trials at a time, or auto.  [default: one per GPU or CPU core to 4]"
+    )
+    epochs: int | None = option(None, "Length of a trial.  [default: the space's, cut to fit]", least=1)
+    images: int | None = option(None, "Train each trial on so many images.")  # equally many of each class
+    minutes: float = option(25.0, "Time that the search should take.")
+    seed: int = option(0, "Seed of the study.", least=0)
+    device: str | None = option(None, "cuda or cpu.  [default: cuda if there is one]")
+    ray: str | None = option(None, "Run on a Ray cluster: HOST:PORT, or this machine's.")
+    cpus_per_slot: int = option(1, "With --ray: CPUs, and threads, of a slot.", least=1)
+    gpus_per_slot: float | None = option(None, "With --ray: share of a GPU, such as 0.5.")
+    timeout: float | None = option(None, "Stop after so long: 90s, 30m, 2h.", least=1)  # seconds
+    trial_timeout: float | None = option(None, "Give a trial up after so long.", least=1)  # seconds of one attempt
+    mps: bool = option(False, "Let slots share a GPU through NVIDIA's MPS.")
+    compile: Mode | None = option(None, "torch.compile each network: default or reduce-overhead.")
+
+    def __post_init__(self) -> None:
+        check_limits(self)
+        if self.ray and (self.slots == "auto" or self.mps):
+            raise UsageError("--slots auto and --mps are for slots of this machine; with --ray give --gpus-per-slot")
