@@ -1,9 +1,9 @@
 """Searches a CIFAR-10 classifier and decides: build or buy. What a program may rely on is listed in `__all__`.
 
-    from search import Search, run
+from search import Search, run
 
-    for update in run(Search(trials=10, space="smoke", data="synthetic")):
-        print(update)
+for update in run(Search(trials=10, space="smoke", data="synthetic")):
+    print(update)
 """
 
 from __future__ import annotations

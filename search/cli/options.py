@@ -65,8 +65,10 @@ def _parameter(field: Field[Any], hint: Any, parser: Parser | None) -> inspect.P
     elif parser:
         hint = str
     default = field.default if isinstance(field.default, SHOWN) and field.default != "" else None
-    annotation = Annotated[hint if default is not None else hint | None, _option(field, parser)]
-    return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+    if default is None:
+        hint = hint | None
+    kind, option = inspect.Parameter.KEYWORD_ONLY, _option(field, parser)
+    return inspect.Parameter(field.name, kind, default=default, annotation=Annotated[hint, option])
 
 
 def _option(field: Field[Any], parser: Parser | None) -> Any:

@@ -21,7 +21,8 @@ from search import cli
 from search.data.cifar10 import OFFICIAL
 from search.searching import supervisor
 from search.searching.progress import Closed
-from search.searching.setup import Opening, Search
+from search.searching.request import Search
+from search.searching.setup import Opening
 from search.slots.job import Job
 from studies.history import History, read_history
 from studies.manifest import Manifest
@@ -158,8 +159,8 @@ def test_every_mistake_of_a_space_file_is_named_with_its_line(refused: Refused, 
         ("--sampler", "tpo", 4, "did you mean 'tpe'"),
         ("--pruner", "medan", 4, "did you mean 'median'"),
         ("--storage", "studies.db", 5, "write --storage sqlite:///studies.db"),
-        ("--trials", "0", 4, "--trials must be at least 1, not 0"),
-        ("--slots", "0", 2, "at least 1 slot, not 0"),
+        ("--trials", "0", 2, "--trials must be at least 1, not 0"),
+        ("--timeout", "soon", 2, "--timeout: a time such as 90s, 30m or 2h, not 'soon'"),
         ("--slots", "many", 2, "a number from 1, or auto, not 'many'"),
         ("--images", "3", 4, "from 10, one of each class, to 1,800, not 3"),
         ("--compile", "fastest", 2, "default, reduce-overhead"),

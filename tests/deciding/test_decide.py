@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +13,16 @@ from safetensors.torch import load_file
 
 from search.data import synthetic
 from search.data.cifar10 import DataError
-from search.deciding.decide import Chosen, DecisionStep, Planned, decide
-from search.deciding.evidence import Report
+from search.deciding.decide import Chosen, DecisionStep, Planned
 from search.deciding.request import Claim, Decision
-from search.planning.decision_plan import check_complete, contenders, make_plan, makespan
-from search.planning.forecast import EVALUATION, VALIDATION
 from search.reporting.report import Reported, report_decision
 from search.searching.request import Search
 from search.searching.supervisor import run
-from studies import StudyError
-from studies.history import History, TrialRecord, read_history
+from studies.history import read_history
 from studies.ledger import openings
 from studies.storage import storage_url
+
+Steps = list[DecisionStep | Reported]
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +35,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def steps(runs: Path) -> list[DecisionStep | Reported]:
+def steps(runs: Path) -> Steps:
     return list(report_decision(ask(runs)))
 
 
@@ -66,7 +62,7 @@ def test_the_report_holds_what_it_must(runs: Path) -> None:
     assert report["test_openings"] == len(openings("smoke", storage=storage_url(runs, None)))
 
 
-def test_the_choice_comes_before_the_opening_and_by_fresh_seeds(steps: list[DecisionStep | Reported], runs: Path) -> None:
+def test_the_choice_comes_before_the_opening_and_by_fresh_seeds(steps: Steps, runs: Path) -> None:
     chosen = next(step for step in steps if isinstance(step, Chosen))
     reported = next(step for step in steps if isinstance(step, Reported))
     searched = read_history("smoke", storage=storage_url(runs, None))
@@ -80,19 +76,22 @@ def test_the_choice_comes_before_the_opening_and_by_fresh_seeds(steps: list[Deci
     assert not (retrained | confirming) & searching
 
 
-def test_history_csv_has_every_epoch_of_every_training(steps: list[DecisionStep | Reported], runs: Path) -> None:
+def test_history_csv_has_every_epoch_of_every_training(steps: Steps, runs: Path) -> None:
     planned = next(step for step in steps if isinstance(step, Planned))
     with (runs / "smoke" / "report" / "history.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
 
-    epochs = planned.plan.epochs
+    plan = planned.plan
+    lengths = f"2 a trial, {plan.confirm_epochs} a confirmation, {plan.epochs} the retraining"
     by_phase = {phase: sum(row["phase"] == phase for row in rows) for phase in ("search", "confirmation", "retraining")}
     assert by_phase == {
         "search": 4 * 2,
-        "confirmation": len(planned.plan.trials) * planned.plan.confirm_seeds * planned.plan.confirm_epochs,
-        "retraining": epochs,
+        "confirmation": len(plan.trials) * plan.confirm_seeds * plan.confirm_epochs,
+        "retraining": plan.epochs,
     }
     assert all(row["validation_accuracy"] == "" for row in rows if row["phase"] == "retraining")
+    report = json.loads((runs / "smoke" / "report" / "report.json").read_text())
+    assert report["provenance"]["epochs"] == lengths
 
 
 @pytest.mark.usefixtures("steps")
@@ -142,89 +141,3 @@ def test_other_images_than_those_of_the_search_are_refused(runs: Path, monkeypat
         list(report_decision(ask(runs)))
 
     assert openings("smoke", storage=storage_url(runs, None)) == before
-
-
-def test_no_complete_trial_is_a_sentence(runs: Path) -> None:
-    history = read_history("smoke", storage=storage_url(runs, None))
-    empty = dataclasses.replace(history, trials=())
-
-    with pytest.raises(StudyError, match="no complete trial"):
-        check_complete(empty)
-
-
-def timed(history: History, seconds: float) -> History:
-    """The same study, each epoch of it having taken so long."""
-
-    def slow(trial: TrialRecord) -> TrialRecord:
-        return dataclasses.replace(trial, attributes={**trial.attributes, "seconds_per_epoch": seconds, "flops": 10**6})
-
-    manifest = dataclasses.replace(history.manifest, epochs=4, retrain_epochs=16)
-    return dataclasses.replace(history, manifest=manifest, trials=tuple(map(slow, history.trials)))
-
-
-@pytest.fixture
-def history(runs: Path) -> Iterator[History]:
-    return read_history("smoke", storage=storage_url(runs, None))
-
-
-@pytest.mark.parametrize(
-    ("seconds", "expected"),
-    [
-        (1.0, (4, 2, 3, 16)),
-        (20.0, (4, 2, 1, 16)),
-        (30.0, (4, 1, 1, 16)),
-        (40.0, (2, 1, 1, 16)),
-        (60.0, (2, 1, 1, 14)),
-        (1000.0, (2, 1, 1, 4)),
-    ],
-)
-def test_the_plan_is_the_most_thorough_that_fits(
-    history: History, seconds: float, expected: tuple[int, int, int, int]
-) -> None:
-    plan = make_plan(timed(history, seconds), images=1800, slots=2, minutes=15)
-
-    assert (len(plan.trials), plan.confirm_seeds, plan.seeds, plan.epochs) == expected
-    assert plan.seconds <= 15 * 60 or seconds == 1000.0  # the shortest plan of all is kept, however slow
-
-
-def test_the_first_known_recipe_is_always_confirmed(history: History) -> None:
-    def named(number: int, baseline: str | None) -> TrialRecord:
-        trial = dataclasses.replace(history.trials[0], number=number, baseline=baseline)
-        return dataclasses.replace(trial, accuracy=number / 10)  # so the first are the worst
-
-    names = ["first", "second", None, None, None]
-    study = dataclasses.replace(history, trials=tuple(named(*pair) for pair in enumerate(names)))
-    unknown = dataclasses.replace(study, trials=study.trials[2:])
-
-    assert [trial.number for trial in contenders(study, 3)] == [4, 3, 0]
-    assert [trial.number for trial in contenders(study, 5)] == [4, 3, 2, 1, 0]
-    assert [trial.number for trial in contenders(study, 1)] == [4]
-    assert [trial.number for trial in contenders(unknown, 3)] == [4, 3, 2]
-
-
-def test_what_is_asked_for_is_kept_however_long_it_takes(history: History) -> None:
-    plan = make_plan(
-        timed(history, 100.0), images=1800, slots=1, minutes=1, epochs=40, seeds=5, candidates=2, confirm_seeds=3
-    )
-
-    assert (len(plan.trials), plan.confirm_seeds, plan.seeds, plan.epochs) == (2, 3, 5, 40)
-
-
-@pytest.mark.parametrize(
-    ("costs", "slots", "expected"),
-    [([6.0], 1, 6.0), ([6.0], 2, 3.0), ([6.0, 2.0], 2, 6.0), ([2.0, 2.0, 6.0], 2, 6.0), ([3.0] * 3, 2, 6.0)],
-)
-def test_the_time_of_jobs_side_by_side_is_that_of_the_last_to_end(
-    costs: list[float], slots: int, expected: float
-) -> None:
-    assert makespan(costs, slots=slots) == pytest.approx(expected)
-
-
-def test_trials_on_a_quarter_of_the_images_forecast_what_all_images_take(history: History) -> None:
-    whole = timed(history, 10.0)
-    quarter = dataclasses.replace(whole, manifest=dataclasses.replace(whole.manifest, images=450))
-
-    plans = [make_plan(study, images=1800, slots=1, minutes=1e6) for study in (whole, quarter)]
-
-    whole_epochs, quarter_epochs = 1 + EVALUATION * VALIDATION, 1 / 4 + EVALUATION * VALIDATION
-    assert plans[1].seconds == pytest.approx(plans[0].seconds * whole_epochs / quarter_epochs)

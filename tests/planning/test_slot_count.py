@@ -10,9 +10,8 @@ from search.planning import slot_count as packing
 from search.planning.slot_count import Packed, pack, steps
 from search.searching.setup import Opening, Search
 from search.slots.job import Job
-from search.slots.machine import DeviceError, Machine, compile_mode, slots_of
+from search.slots.machine import Machine
 from search.slots.slot_state import SlotError
-from studies import StudyError
 
 SPEEDS = {1: 1000.0, 2: 1500.0, 4: 1800.0, 8: 1900.0, 16: 5000.0}
 
@@ -91,18 +90,3 @@ def test_slots_are_measured_on_real_processes_with_their_memory(
         assert chosen.machine.threads == chosen.machine.cores // chosen.machine.slots
         assert notes == ()
         assert "1 slot: 1,000,000 images/s, " in measured[0]
-
-
-def test_what_slots_may_be_is_said() -> None:
-    assert (slots_of(None), slots_of("auto"), slots_of("3")) == (None, "auto", 3)
-    for text in ("many", "1.5", ""):
-        with pytest.raises(DeviceError, match="a number from 1, or auto, not"):
-            slots_of(text)
-    with pytest.raises(DeviceError, match="at least 1 slot, not 0"):
-        slots_of("0")
-    with pytest.raises(DeviceError, match="for `run`"):
-        slots_of("auto", auto=False)
-    with pytest.raises(DeviceError, match="default, reduce-overhead, not 'fastest'"):
-        compile_mode("fastest")
-    with pytest.raises(StudyError, match="with --ray give"):
-        Search(ray="auto", slots="auto")
