@@ -17,7 +17,7 @@ from rich.console import Console
 from search.benchmarking import time_to_accuracy as reach
 from search.benchmarking.curves import SPACE
 from search.data.sources import find_source
-from search.deciding.evidence import Confirmed
+from search.deciding.evidence import Chosen, Confirmed
 from search.deciding.trainings import Trainings
 from search.planning.decision_plan import Plan, make_plan
 from search.searching.setup import Search
@@ -69,13 +69,13 @@ def live(pruner: str, epochs: int, *, folder: Path, seconds: float, seed: int) -
         confirm_seeds=1,
         seeds=1,
     )
-    confirmed = _ended(_trainings(history, plan, machine, folder).confirm())
-    winner = history.trial(next(row.trial for row in confirmed if row.chosen))
+    chosen = _ended(_trainings(history, plan, machine, folder).confirm())
+    winner = history.trial(chosen.winner.trial)
     last = replace(plan, trials=(winner,), confirm_seeds=SEEDS, epochs=2 * FINAL)  # confirmations of FINAL epochs
     judged = _ended(_trainings(history, last, machine, folder).confirm())
     counts: dict[str, int] = {state: count for state, count in history.counts.items() if count}
     strategy = f"tpe, {epochs} epochs, {pruner}"
-    return Live(strategy=strategy, trials=counts, confirmed=confirmed, judged=judged[0].accuracies)
+    return Live(strategy=strategy, trials=counts, confirmed=chosen.confirmation, judged=judged.winner.accuracies)
 
 
 def _trainings(history: History, plan: Plan, machine: Machine, folder: Path) -> Trainings:
@@ -83,12 +83,12 @@ def _trainings(history: History, plan: Plan, machine: Machine, folder: Path) -> 
     return Trainings(history=history, plan=plan, machine=machine, source=find_source(None), folder=study)
 
 
-def _ended(steps: Generator[Any, None, tuple[tuple[Confirmed, ...], tuple[str, ...]]]) -> tuple[Confirmed, ...]:
+def _ended(steps: Generator[Any, None, Chosen]) -> Chosen:
     while True:
         try:
             next(steps)
         except StopIteration as end:
-            found: tuple[Confirmed, ...] = end.value[0]
+            found: Chosen = end.value
             return found
 
 

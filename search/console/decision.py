@@ -9,8 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from search.console.terminal import columns, line_printer
-from search.deciding.decide import Chosen, DecisionStep, Planned
-from search.deciding.evidence import ABOUT_VIEWS, Confirmed, Report
+from search.deciding.decide import DecisionStep, Planned
+from search.deciding.evidence import ABOUT_VIEWS, Chosen, Confirmed, Report
 from search.deciding.trainings import TrainedEpoch
 from search.reporting.report import Reported
 from search.text import duration, percent, plural

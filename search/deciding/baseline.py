@@ -14,6 +14,7 @@ from search.data import split as splits
 from search.data.sources import find_source
 from search.deciding.evidence import OpenedTest
 from search.deciding.request import BaselineRequest
+from search.deciding.statistics import LEVEL
 from search.deciding.testing import open_test
 from search.deciding.trainings import saved_weights, seed_from, train
 from search.files import write_whole
@@ -89,7 +90,7 @@ class BaselineReproduction:
             "reproduced": test.accuracy,
             "test_accuracy_with_views": test.accuracy_with_views,
             "interval": [test.interval.low, test.interval.high],
-            "level": test.interval.level,
+            "level": LEVEL,
             "test_images": test.n,
             "verdict": self.verdict,
             "published_epochs": published.epochs,

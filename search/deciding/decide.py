@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from search.candidate import from_values
 from search.data.sources import Source, find_source
 from search.data.split import load
-from search.deciding.evidence import Confirmed, Report
+from search.deciding.evidence import Chosen, Report
 from search.deciding.request import Decision
 from search.deciding.testing import open_test
 from search.deciding.trainings import TrainedEpoch, Trainings
@@ -36,21 +36,12 @@ class Planned:
     earlier_openings: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class Chosen:
-    """The choice is frozen; the test set is still closed."""
-
-    confirmation: tuple[Confirmed, ...]
-    dropped: tuple[str, ...]  # candidates whose training failed, and why
-
-
 DecisionStep = Planned | TrainedEpoch | Chosen
 
 
 def decide(request: Decision) -> Iterator[DecisionStep | Report]:
-    """Decide step by step; the last is the report, whose files are not written yet.
+    """Decide step by step; the last step is the report, and the lock is held until the caller is done with it.
 
-    The study stays locked until the caller has taken the report and asks for the next step.
     Raises StudyError, StorageError, DataError, DeviceError, SlotError.
     """
     start = time.monotonic()
@@ -76,19 +67,19 @@ def decide(request: Decision) -> Iterator[DecisionStep | Report]:
         trainings = Trainings(
             history=history, plan=plan, machine=machine, source=source, folder=folder, compile=request.compile
         )
-        confirmation, dropped = yield from trainings.confirm()
-        yield Chosen(confirmation=confirmation, dropped=dropped)
-        chosen = next(row for row in confirmation if row.chosen)
-        weights = yield from trainings.retrain(history.trials[chosen.trial])
+        choice = yield from trainings.confirm()
+        yield choice
+        winner = choice.winner
+        weights = yield from trainings.retrain(history.trials[winner.trial])
         # The choice is frozen and the weights are on disk: only now may the test set be opened, and the ledger first.
         record_opening(
             study,
             storage=url,
-            candidate_trial=chosen.trial,
+            candidate_trial=winner.trial,
             weights_sha256=[row.sha256 for row in weights],
             seeds=[row.seed for row in weights],
         )
-        candidate = from_values(history.trials[chosen.trial].values)
+        candidate = from_values(history.trials[winner.trial].values)
         size = cost(candidate.architecture)
         yield Report(
             study=study,
@@ -98,8 +89,8 @@ def decide(request: Decision) -> Iterator[DecisionStep | Report]:
             candidate=candidate.as_dict(),
             parameters=size.parameters,
             flops=size.flops,
-            validation_accuracy=chosen.mean,
-            confirmation=confirmation,
+            validation_accuracy=winner.mean,
+            confirmation=choice.confirmation,
             test=open_test(source, weights=weights, architecture=candidate.architecture, machine=machine),
             claims=request.claims,
             openings=tuple(opening.time for opening in openings(study, storage=url)),

@@ -70,6 +70,19 @@ class Confirmed:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """The choice is frozen; the test set is still closed."""
+
+    confirmation: tuple[Confirmed, ...]
+    dropped: tuple[str, ...]  # candidates whose training failed, and why
+
+    @property
+    def winner(self) -> Confirmed:
+        """The one that was chosen."""
+        return next(row for row in self.confirmation if row.chosen)
+
+
+@dataclass(frozen=True, kw_only=True)
 class RetrainedWeights:
     """The weights of one final training, with the JSON that describes them beside them."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from search.deciding.request import Claim
-from search.deciding.statistics import Interval, border_counts, images_needed, wilson
+from search.deciding.statistics import LEVEL, Interval, border_counts, images_needed, wilson
 from search.text import percent
 
 BuildOrBuy = Literal["build", "buy", "cannot-tell"]
@@ -58,7 +58,7 @@ def recommend(
         claims=judged,
         reasons=_reasons(verdict, accuracy, interval, judged, n=n, seeds=seeds),
         changes=_changes(accuracy, interval, judged, n=n, spread=spread),
-        limits=_limits(judged[0], level=interval.level, seeds=seeds),
+        limits=_limits(judged[0], seeds=seeds),
     )
 
 
@@ -94,7 +94,7 @@ def _reasons(
             "cannot-tell": "The test cannot tell: the interval holds at least one claim and lies below none.",
         }[verdict],
         f"The test accuracy is {percent(accuracy)} ({trainings}, {n:,} test images); "
-        f"its {100 * interval.level:g} % interval is {between(interval)}.",
+        f"its {100 * LEVEL:g} % interval is {between(interval)}.",
         *(_against(claim, accuracy) for claim in judged),
         "No cost was given, so none is weighed: the verdict compares accuracies only.",
     )
@@ -120,21 +120,21 @@ def _changes(
         f"and buy against any above {percent(interval.high)}."
     ]
     for claim in judged:
-        sentences.append(_flips(claim, n=n, spread=spread, level=interval.level))
+        sentences.append(_flips(claim, n=n, spread=spread))
         if claim.verdict == "cannot-tell":
-            sentences.append(_needed(claim, accuracy, spread=spread, level=interval.level))
+            sentences.append(_needed(claim, accuracy, spread=spread))
     return tuple(sentences)
 
 
-def _flips(claim: ClaimVerdict, *, n: int, spread: float, level: float) -> str:
-    below, above = border_counts(claim.accuracy, n, spread=spread, level=level)
+def _flips(claim: ClaimVerdict, *, n: int, spread: float) -> str:
+    below, above = border_counts(claim.accuracy, n, spread=spread)
     build = "no accuracy" if above is None else f"{percent(above / n)} ({above:,} of {n:,} right) or more"
     buy = "no accuracy" if below is None else f"{percent(below / n)} ({below:,} right) or less"
     return f"Against {claim.name}, {build} says build, {buy} says buy, and anything between cannot tell."
 
 
-def _needed(claim: ClaimVerdict, accuracy: float, *, spread: float, level: float) -> str:
-    images = images_needed(accuracy, claim.accuracy, spread=spread, level=level)
+def _needed(claim: ClaimVerdict, accuracy: float, *, spread: float) -> str:
+    images = images_needed(accuracy, claim.accuracy, spread=spread)
     if images is None:
         start = f"No number of test images alone would tell {percent(accuracy)} from {claim.name}: "
         return start + ("more seeds are needed." if spread else "the two are the same.")
@@ -144,8 +144,8 @@ def _needed(claim: ClaimVerdict, accuracy: float, *, spread: float, level: float
     )
 
 
-def _limits(first: ClaimVerdict, *, level: float, seeds: int) -> tuple[str, ...]:
-    own = wilson(round(1000 * first.accuracy), 1000, level=level)
+def _limits(first: ClaimVerdict, *, seeds: int) -> tuple[str, ...]:
+    own = wilson(round(1000 * first.accuracy), 1000)
     trainings = (
         "One training was tested: the interval covers the finite test set, not the spread between seeds."
         if seeds == 1

@@ -11,7 +11,7 @@ from search.candidate import from_values
 from search.data.sources import Source
 from search.data.split import load
 from search.deciding.confirm import choose
-from search.deciding.evidence import Confirmed, Epoch, Phase, RetrainedWeights
+from search.deciding.evidence import Chosen, Epoch, Phase, RetrainedWeights
 from search.planning.decision_plan import Plan
 from search.searching.study_folder import StudyFolder
 from search.slots.job import Failed, Finished, Job, Unsaved
@@ -67,8 +67,8 @@ class Trainings:
     compile: Mode | None = None
     _epochs: list[Epoch] = field(default_factory=list)
 
-    def confirm(self) -> Generator[TrainedEpoch, None, tuple[tuple[Confirmed, ...], tuple[str, ...]]]:
-        """Train the best trials again and choose; returns the confirmation and why candidates were dropped."""
+    def confirm(self) -> Generator[TrainedEpoch, None, Chosen]:
+        """Train the best trials again and choose."""
         longest_first = sorted(self.plan.trials, key=lambda trial: -trial.attributes["flops"])
         seeds = range(self.plan.confirm_seeds)
         jobs = [self._job("confirmation", trial, index) for trial in longest_first for index in seeds]
@@ -80,7 +80,8 @@ class Trainings:
         ]
         if not confirmed:
             raise SlotError(f"none of the candidates could be trained again: {'; '.join(failures.values())}")
-        return choose(confirmed, images=len(load(self.folder.split).validation)), tuple(failures.values())
+        confirmation = choose(confirmed, images=len(load(self.folder.split).validation))
+        return Chosen(confirmation=confirmation, dropped=tuple(failures.values()))
 
     def retrain(self, winner: TrialRecord) -> Generator[TrainedEpoch, None, tuple[RetrainedWeights, ...]]:
         """Train the winner on all training images, once per seed."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from search.deciding.evidence import ABOUT_VIEWS, Report
 from search.deciding.recommendation import BuildOrBuy, between, stated
-from search.deciding.statistics import mean_interval
+from search.deciding.statistics import LEVEL, mean_interval
 from search.reporting.answers import answers
 from search.reporting.literature import PUBLISHED
 from search.text import counts, duration, percent, plural
@@ -82,7 +82,7 @@ def _numbers(report: Report) -> str:
     test = report.test
     rows = [
         ("test accuracy", percent(test.accuracy)),
-        (f"{100 * test.interval.level:g} % interval", between(test.interval)),
+        (f"{100 * LEVEL:g} % interval", between(test.interval)),
         ("test images", f"{test.n:,}"),
         *((f"right with seed {seed}", f"{count:,}") for seed, count in zip(test.seeds, test.correct, strict=True)),
         ("test accuracy with test-time views (nothing rests on it)", percent(test.accuracy_with_views)),

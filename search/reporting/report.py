@@ -13,6 +13,7 @@ from typing import Any
 from search.deciding.decide import DecisionStep, decide
 from search.deciding.evidence import Epoch, Report, RetrainedWeights
 from search.deciding.request import Decision
+from search.deciding.statistics import LEVEL
 from search.reporting.answers import answers
 from search.reporting.literature import PUBLISHED
 from search.reporting.page import CONFUSION, LOSSES, PER_CLASS, dashboard_note, page
@@ -85,7 +86,7 @@ def as_json(report: Report) -> dict[str, Any]:
             "accuracy": test.accuracy,
             "n": test.n,
             "interval": [test.interval.low, test.interval.high],
-            "level": test.interval.level,
+            "level": LEVEL,
             "seeds": list(test.seeds),
             "corrects": list(test.correct),
             "accuracies": list(test.accuracies),

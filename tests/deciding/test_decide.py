@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 
 from search.data import synthetic
 from search.data.cifar10 import DataError
-from search.deciding.decide import Chosen, DecisionStep, Planned
+from search.deciding.decide import DecisionStep, Planned
+from search.deciding.evidence import Chosen
 from search.deciding.request import Claim, Decision
 from search.reporting.report import Reported, report_decision
 from search.searching.request import Search

@@ -18,7 +18,7 @@ DETECTOCORP = Claim("Detectocorp", 0.7)
 @settings(deadline=None)
 @given(ends, stated)
 def test_build_if_and_only_if_the_whole_interval_is_above_the_claim(ends: list[float], claim: float) -> None:
-    found = judge(Claim("Vendor", claim), Interval(ends[0], ends[1], 0.95))
+    found = judge(Claim("Vendor", claim), Interval(ends[0], ends[1]))
     assert (found.verdict == "build") == (ends[0] > claim)
     assert (found.verdict == "buy") == (ends[1] < claim)
     assert {"build": found.margin_points > 0, "buy": found.margin_points < 0, "cannot-tell": found.margin_points == 0}[
@@ -37,7 +37,7 @@ def test_build_if_and_only_if_the_whole_interval_is_above_the_claim(ends: list[f
     ],
 )
 def test_the_border_belongs_to_nobody(low: float, high: float, verdict: str) -> None:
-    assert judge(DETECTOCORP, Interval(low, high, 0.95)).verdict == verdict
+    assert judge(DETECTOCORP, Interval(low, high)).verdict == verdict
 
 
 @pytest.mark.parametrize(("correct", "verdict"), [(7090, "build"), (7089, "cannot-tell"), (6911, "cannot-tell")])
@@ -50,7 +50,7 @@ def test_ten_thousand_images_decide_about_70_percent_from_70_9(correct: int, ver
 def test_one_better_offer_is_enough_to_buy_and_all_must_be_beaten_to_build(
     ends: list[float], claims: list[float]
 ) -> None:
-    interval = Interval(ends[0], ends[1], 0.95)
+    interval = Interval(ends[0], ends[1])
     named = [Claim(f"vendor {place}", claim) for place, claim in enumerate(claims)]
     verdict = recommend(sum(ends) / 2, interval, named, n=100).verdict
     assert (verdict == "build") == (ends[0] > max(claims))
@@ -87,7 +87,7 @@ def test_cannot_tell_says_how_many_images_would_tell() -> None:
     assert "takes about 32,269 test images" in " ".join(found.changes)  # 1.96 ** 2 * 0.7 * 0.3 / 0.005 ** 2
     same = recommend(0.7, wilson(7000, 10_000), [DETECTOCORP], n=10_000)
     assert "the two are the same" in " ".join(same.changes)
-    wild = recommend(0.705, Interval(0.67, 0.73, 0.95), [DETECTOCORP], n=10_000, seeds=2, spread=0.03)
+    wild = recommend(0.705, Interval(0.67, 0.73), [DETECTOCORP], n=10_000, seeds=2, spread=0.03)
     assert "more seeds are needed" in " ".join(wild.changes)
 
 
