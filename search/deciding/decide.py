@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from search.candidate import from_values
 from search.data.sources import Source, find_source
@@ -50,16 +51,7 @@ def decide(request: Decision) -> Iterator[DecisionStep | Report]:
     check_complete(history)
     folder = StudyFolder(request.folder, study)
     machine, source = survey(request.device, slots=request.slots), find_source(request.data)
-    plan = make_plan(
-        history,
-        images=len(load(folder.split).training),
-        slots=machine.slots,
-        minutes=request.minutes,
-        epochs=request.epochs,
-        candidates=request.candidates,
-        confirm_seeds=request.confirm_seeds,
-        seeds=request.seeds,
-    )
+    plan = _plan(request, history, split=folder.split, slots=machine.slots)
     with lock(folder.path / "retrain.lock"):
         check_data(history.manifest, study=study, source=source, split=folder.split)
         earlier = len(openings(study, storage=url))
@@ -101,6 +93,19 @@ def decide(request: Decision) -> Iterator[DecisionStep | Report]:
             starts=history.starts,
             weights=weights,
         )
+
+
+def _plan(request: Decision, history: History, *, split: Path, slots: int) -> Plan:
+    return make_plan(
+        history,
+        images=len(load(split).training),
+        slots=slots,
+        minutes=request.minutes,
+        epochs=request.epochs,
+        candidates=request.candidates,
+        confirm_seeds=request.confirm_seeds,
+        seeds=request.seeds,
+    )
 
 
 def _provenance(request: Decision, history: History, *, plan: Plan, machine: Machine, source: Source) -> dict[str, str]:

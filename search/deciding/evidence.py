@@ -151,11 +151,6 @@ class OpenedTest:
         return sum(self.correct) / (self.n * len(self.correct))
 
     @property
-    def accuracies_with_views(self) -> tuple[float, ...]:
-        """The test accuracy of each seed with test-time views."""
-        return tuple(correct / self.n for correct in self.correct_with_views)
-
-    @property
     def accuracy_with_views(self) -> float:
         """The mean over seeds with test-time views."""
         return sum(self.correct_with_views) / (self.n * len(self.correct_with_views))

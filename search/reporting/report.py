@@ -92,7 +92,7 @@ def as_json(report: Report) -> dict[str, Any]:
             "accuracies": list(test.accuracies),
         },
         "test_accuracy_with_views": test.accuracy_with_views,
-        "test_accuracies_with_views": list(test.accuracies_with_views),
+        "test_accuracies_with_views": [correct / test.n for correct in test.correct_with_views],
         "claims": [asdict(claim) for claim in recommendation.claims],
         "verdict": recommendation.verdict,
         "test_openings": len(report.openings),

@@ -46,14 +46,9 @@ def ask(runs: Path, **changes: Any) -> Decision:
 
 
 @pytest.mark.usefixtures("steps")
-def test_the_report_holds_what_it_must(runs: Path) -> None:
+def test_the_report_rests_on_the_test_images_and_the_claims(runs: Path) -> None:
     report = json.loads((runs / "smoke" / "report" / "report.json").read_text())
 
-    assert {
-        "study", "device", "candidate", "parameters", "flops", "validation_accuracy", "test", "claims", "verdict",
-        "test_openings", "seconds",
-    } <= report.keys()  # fmt: skip
-    assert {"accuracy", "n", "interval", "seeds"} <= report["test"].keys()
     assert report["test"]["n"] == len(synthetic.test())
     assert report["test"]["interval"][0] < report["test"]["accuracy"] < report["test"]["interval"][1]
     assert [(claim["name"], claim["verdict"]) for claim in report["claims"]] == [

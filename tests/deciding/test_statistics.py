@@ -21,24 +21,7 @@ from search.deciding.statistics import (
     wilson,
 )
 
-images = st.integers(1, 20_000)
 shares = st.floats(0, 1)
-
-
-@settings(deadline=None)
-@given(images, shares)
-def test_wilson_lies_in_the_unit_interval_and_holds_the_estimate(n: int, share: float) -> None:
-    correct = round(share * n)
-    interval = wilson(correct, n)
-    assert 0 <= interval.low <= correct / n <= interval.high <= 1
-
-
-@settings(deadline=None)
-@given(st.integers(1, 300), st.integers(0, 300), st.integers(2, 30))
-def test_the_same_accuracy_on_more_images_has_a_narrower_interval(n: int, correct: int, factor: int) -> None:
-    correct = min(correct, n)
-    few, many = wilson(correct, n), wilson(factor * correct, factor * n)
-    assert many.high - many.low < few.high - few.low
 
 
 @pytest.mark.parametrize(
