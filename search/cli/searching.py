@@ -20,8 +20,9 @@ from search.cli.app import (
     show,
 )
 from search.cli.options import request_options
-from search.cli.parsing import parse_claim, parse_compile_mode, parse_seconds, parse_slots
+from search.cli.parsing import parse_claim, parse_compile_mode, parse_seconds, parse_slot_count, parse_slots
 from search.deciding.request import Decision
+from search.errors import UsageError
 from search.searching.request import Search
 
 
@@ -41,7 +42,7 @@ def run(
         _forecast(search, as_json=as_json)
         return
     if as_json:
-        raise typer.BadParameter("--json is for --dry-run; `cifar-search status --json` shows a search")
+        raise UsageError("--json is for --dry-run; `cifar-search status --json` shows a search")
     closed = watch(supervisor.run(search), console=console())
     if closed.signal is not None or closed.out_of_time:
         print_next_command()
@@ -72,7 +73,7 @@ def status(
 
 
 @app.command()
-@request_options(claims=parse_claim, compile=parse_compile_mode)
+@request_options(claims=parse_claim, slots=parse_slot_count, compile=parse_compile_mode)
 def best(
     *,
     retrain: Annotated[bool, typer.Option("--retrain", help="Confirm, retrain, test once, recommend.")] = False,

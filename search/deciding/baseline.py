@@ -133,7 +133,7 @@ def reproduce_baseline(request: BaselineRequest) -> Iterator[BaselineStep]:
             weights=folder / f"{published.name}.safetensors",
         )
         with Slots(machine.settings(source, split=path), log=folder / "slots.log") as slots:
-            length = fit(published, request, images=len(split.training), speed=slots.measure(job))
+            length = baseline_length(published, request, images=len(split.training), speed=slots.measure(job))
             yield BaselinePlanned(published=published, machine=machine.title, data=source.title, length=length)
             last, seconds = yield from _train(slots, job, length)
         weights = [saved_weights(job)]
@@ -156,7 +156,7 @@ def reproduce_baseline(request: BaselineRequest) -> Iterator[BaselineStep]:
         yield reproduction
 
 
-def fit(published: Published, request: BaselineRequest, *, images: int, speed: float) -> BaselineLength:
+def baseline_length(published: Published, request: BaselineRequest, *, images: int, speed: float) -> BaselineLength:
     """As many of the published epochs as fit the minutes, one at least; where one is too long, on fewer images.
 
     `images` are those of the training part, `speed` is in images per second.

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from search.cli.parsing import parse_claim, parse_compile_mode, parse_seconds, parse_slots
+from search.cli.parsing import parse_claim, parse_compile_mode, parse_seconds, parse_slot_count, parse_slots
 from search.deciding.request import Claim
 from search.errors import UsageError
 
@@ -68,6 +68,9 @@ def test_slots_are_a_number_or_auto() -> None:
     for text, says in (("many", "or auto, not 'many'"), ("1.5", "not '1.5'"), ("", "not ''"), ("0", "at least 1 slot")):
         with pytest.raises(UsageError, match=says):
             parse_slots(text)
+    assert parse_slot_count("3") == 3
+    with pytest.raises(UsageError, match="auto is for `run`"):
+        parse_slot_count("auto")
 
 
 def test_a_mode_of_compiling_is_one_that_torch_knows() -> None:

@@ -13,7 +13,7 @@ from search.candidate import from_values
 from search.console.baseline import follow
 from search.console.spaces import baselines_table
 from search.deciding import baseline
-from search.deciding.baseline import BaselineReproduction, fit, reproduce_baseline
+from search.deciding.baseline import BaselineReproduction, baseline_length, reproduce_baseline
 from search.deciding.request import BaselineRequest
 from search.networks.build import build
 from search.planning.catalogue import baselines, families
@@ -98,7 +98,7 @@ def test_the_budget_shortens_the_training_and_nothing_else(
     question: BaselineRequest, epochs: int, images: int | None
 ) -> None:
     (small,) = parse_baselines(GOOD, source="mine.yaml", families=families()).values()
-    length = fit(small, question, images=1000, speed=1000 / 19)
+    length = baseline_length(small, question, images=1000, speed=1000 / 19)
     assert (length.epochs, length.images) == (epochs, images)
     assert length.minutes == (None if question.as_published or question.epochs else question.minutes)
 
