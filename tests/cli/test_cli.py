@@ -173,6 +173,10 @@ def test_an_option_that_cannot_be_is_a_sentence(
     assert said in refused(code, *command(tmp_path / "runs"), f"{option}={value}")
 
 
+def test_ray_alone_means_auto_and_brings_its_own_slots(refused: Refused, tmp_path: Path) -> None:
+    assert "with --ray give --gpus-per-slot" in refused(2, *command(tmp_path / "runs"), "--ray", "--slots", "auto")
+
+
 def test_cuda_where_there_is_none(refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
 
