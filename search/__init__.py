@@ -1,1 +1,38 @@
-"""What runs and what is seen: data, networks, training, the long jobs, the decision, the command line."""
+"""Searches a CIFAR-10 classifier and decides: build or buy. What a program may rely on is listed in `__all__`.
+
+from search import Search, run
+
+for update in run(Search(trials=10, space="smoke", data="synthetic")):
+    print(update)
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from search.deciding.request import Claim, Decision
+    from search.reporting.report import report_decision as decide
+    from search.searching.request import Search
+    from search.searching.supervisor import run
+    from studies.history import read_history
+
+__all__ = ["Claim", "Decision", "Search", "decide", "read_history", "run"]
+
+_PLACES = {
+    "Claim": "search.deciding.request:Claim",
+    "Decision": "search.deciding.request:Decision",
+    "Search": "search.searching.request:Search",
+    "decide": "search.reporting.report:report_decision",
+    "read_history": "studies.history:read_history",
+    "run": "search.searching.supervisor:run",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name when it is used first: torch takes seconds."""
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, _, attribute = _PLACES[name].partition(":")
+    return getattr(import_module(module), attribute)

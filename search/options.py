@@ -17,8 +17,8 @@ def option(default: Any, help: str, *, least: int | None = None) -> Any:
 
 
 def argument(default: Any, help: str) -> Any:
-    """A field that the command line takes without the name of an option."""
-    return field(default=default, metadata={"help": help, "positional": True})
+    """A field that the command line takes without the name of an option; it must be given where default is `...`."""
+    return field(default=MISSING if default is ... else default, metadata={"help": help, "positional": True})
 
 
 def same_option(request: type[DataclassInstance], name: str) -> Any:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from optuna.artifacts import FileSystemArtifactStore, upload_artifact
-from optuna.storages import RDBStorage
 
 from search.text import percent
 from studies import StudyError
@@ -18,18 +17,22 @@ ARTIFACTS = "artifacts"  # folder of pictures and reports, inside the folder of 
 LOOPBACK = "127.0.0.1"  # the dashboard has no authentication: whoever reaches it may delete studies
 
 
-def publish(name: str, *, storage: RDBStorage, runs: Path, note: str, files: Sequence[Path]) -> None:
-    """Sets the study's note and attaches files to it; pictures are shown below the note's text."""
+def publish(name: str, *, storage: str, runs: Path, note: str, files: Sequence[Path]) -> None:
+    """Sets the study's note and attaches files to it; pictures are shown below the note's text.
+
+    The caller owns the study. Raises StudyError, StorageError.
+    """
     from optuna_dashboard import save_note
     from optuna_dashboard.artifact import get_artifact_path
 
-    store, study = _store(runs), load_study(name, storage=storage)
-    links = []
-    for file in files:
-        artifact = upload_artifact(artifact_store=store, file_path=str(file), study_or_trial=study)
-        path = get_artifact_path(study, artifact)
-        links.append(f"![{file.stem}]({path})" if file.suffix == ".png" else f"[{file.name}]({path})")
-    save_note(study, "\n\n".join([note, *links]))
+    store, links = _store(runs), []
+    with opened(storage) as database:
+        study = load_study(name, storage=database)
+        for file in files:
+            artifact = upload_artifact(artifact_store=store, file_path=str(file), study_or_trial=study)
+            path = get_artifact_path(study, artifact)
+            links.append(f"![{file.stem}]({path})" if file.suffix == ".png" else f"[{file.name}]({path})")
+        save_note(study, "\n\n".join([note, *links]))
 
 
 def best_note(best: TrialRecord) -> str:

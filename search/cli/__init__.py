@@ -6,7 +6,7 @@ import errno
 import sys
 
 from search.cli import searching, spaces, upkeep  # noqa: F401 their commands join the program
-from search.cli.app import app, console, go_on
+from search.cli.app import app, print_line, print_next_command
 from search.errors import UserError
 
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # wherever it was met, the disk is what a person must mend
@@ -28,18 +28,18 @@ def main() -> None:
     except Exception as error:
         if type(error).__name__ != "InterruptedSearch":
             raise
-        go_on()
+        print_next_command()
         sys.exit(128 + error.signal)  # type: ignore[attr-defined]
 
 
 def _refuse(error: Exception, *, code: int) -> None:
-    console(stderr=True).print(f"cifar-search: {error}", highlight=False, soft_wrap=True, markup=False)
+    print_line(f"cifar-search: {error}", stderr=True)
     sys.exit(code)
 
 
 def _words(arguments: list[str]) -> list[str]:
     """`--ray` alone means `--ray auto`: Typer knows no option whose value may be left out."""
     words: list[str] = []
-    for word, then in zip(arguments, [*arguments[1:], "-"], strict=True):
-        words += [word, "auto"] if word == "--ray" and then.startswith("-") else [word]
+    for word, following in zip(arguments, [*arguments[1:], "-"], strict=True):
+        words += [word, "auto"] if word == "--ray" and following.startswith("-") else [word]
     return words

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from search.cli.options import option_of
+from search.cli.parsing import parse_compile_mode
+from search.searching.request import Search
 
 app = typer.Typer(
     help="Search a CIFAR-10 classifier, confirm it, test it once, and recommend: build in-house, or buy.",
@@ -17,36 +23,45 @@ app = typer.Typer(
     add_completion=False,
 )
 
-Trials = Annotated[int, typer.Option(help="Finished trials in total, over all starts.")]
-SpaceName = Annotated[
-    str | None, typer.Option("--space", help="A shipped space or a file.  [default: fast, or wide on a GPU]")
-]
-StudyName = Annotated[str | None, typer.Option("--study", help="Name of the study.")]
-Folder = Annotated[Path, typer.Option("--runs", help="Folder for all that is left behind.")]
-Storage = Annotated[str | None, typer.Option(help="Optuna storage URL.  [default: sqlite in the folder of runs]")]
-Data = Annotated[str | None, typer.Option(help="Folder of CIFAR-10, or `synthetic`.  [default: CIFAR_SEARCH_DATA]")]
-Slots = Annotated[str | None, typer.Option(help="Trials at a time, or auto.  [default: one per GPU or CPU core to 4]")]
-Compile = Annotated[str | None, typer.Option(help="torch.compile each network: default or reduce-overhead.")]
-Device = Annotated[str | None, typer.Option(help="cuda or cpu.  [default: cuda if there is one]")]
+StudyName = Annotated[str | None, option_of(Search, "study")]
+Folder = Annotated[Path, option_of(Search, "folder")]
+Storage = Annotated[str | None, option_of(Search, "storage")]
+Data = Annotated[str | None, option_of(Search, "data")]
+Device = Annotated[str | None, option_of(Search, "device")]
+Compile = Annotated[Any, option_of(Search, "compile", parse_compile_mode)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 SPACE_EXIT, STUDY_EXIT = 2, 4  # of a command that finds something wrong with a space, with a study
 
 
 def console(*, stderr: bool = False) -> Any:
-    from rich.console import Console
+    from search.console import terminal
 
-    return Console(stderr=stderr)
+    return terminal.console(stderr=stderr)
+
+
+def print_line(text: str, *, stderr: bool = False) -> None:
+    from search.console.terminal import line_printer
+
+    line_printer(console(stderr=stderr))(text)
 
 
 def print_json(data: dict[str, Any]) -> None:
     typer.echo(json.dumps(data, indent=2, allow_nan=False))
 
 
-def go_on() -> None:
+def show(found: Any, draw: Callable[[Any], Any], *, as_json: bool, soft_wrap: bool = False) -> None:
+    """Print what a command found: as JSON, or drawn."""
+    if as_json:
+        print_json(found.as_json() if hasattr(found, "as_json") else asdict(found))
+    else:
+        console().print(draw(found), soft_wrap=soft_wrap)
+
+
+def print_next_command() -> None:
+    """Name the command that goes on with a search: the one that was given, without its password."""
     import shlex
 
     from studies.storage import masked
 
-    command = shlex.join(["cifar-search", *(masked(word) for word in sys.argv[1:])])
-    console().print(f"go on with: {command}", soft_wrap=True, highlight=False, markup=False)
+    print_line(f"go on with: {shlex.join(['cifar-search', *map(masked, sys.argv[1:])])}")

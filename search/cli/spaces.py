@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from search.cli.app import (
-    SPACE_EXIT,
-    AsJson,
-    Data,
-    Device,
-    Folder,
-    Storage,
-    StudyName,
-    app,
-    console,
-    print_json,
-)
+from search.cli.app import SPACE_EXIT, AsJson, Folder, Storage, StudyName, app, console, print_json, show
+from search.cli.options import request_options
+from search.deciding.request import BaselineRequest
+from search.inspecting.request import ExplainRequest
 
 spaces_app = typer.Typer(help="The search spaces: list them, show one, check one.", rich_markup_mode=None)
 app.add_typer(spaces_app, name="spaces")
@@ -53,16 +44,12 @@ def spaces_check(
     as_json: AsJson = False,
 ) -> None:
     """Draw from a space, build every network without training, and say what a search would suffer from."""
+    from search.console.spaces import checked_text
     from search.inspecting.check import check
     from search.planning.catalogue import load
 
     checked = check(load(space), draws=draws)
-    if as_json:
-        print_json(checked.as_json())
-    else:
-        from search.console.spaces import checked_text
-
-        console().print(checked_text(checked), soft_wrap=True)
+    show(checked, checked_text, as_json=as_json, soft_wrap=True)
     if checked.errors:
         raise typer.Exit(SPACE_EXIT)
 
@@ -76,68 +63,36 @@ def spaces_advise(
     as_json: AsJson = False,
 ) -> None:
     """After a search: what its trials say of the space, and the next space, written to a file."""
+    from search.console.advice import advice_text
     from search.inspecting.advise import advise
 
-    advice = advise(runs, storage=storage, study=study, output=output)
-    if as_json:
-        print_json(asdict(advice))
-    else:
-        from search.console.advice import advice_text
-
-        console().print(advice_text(advice))
+    show(advise(runs, storage=storage, study=study, output=output), advice_text, as_json=as_json)
 
 
 @app.command()
-def explain(
-    source: Annotated[str | None, typer.Argument(help="A space or a published recipe.  [default: a trial]")] = None,
-    baseline: Annotated[str | None, typer.Option(help="Of the space.  [default: its first]")] = None,
-    study: StudyName = None,
-    trial: Annotated[int | None, typer.Option(help="Number of the trial.  [default: the best]")] = None,
-    runs: Folder = Path("runs"),
-    storage: Storage = None,
-    as_json: AsJson = False,
-) -> None:
+@request_options()
+def explain(request: ExplainRequest, *, as_json: AsJson = False) -> None:
     """Every layer of a candidate: shapes, what it sees of the image, parameters, FLOPs, memory."""
     from search.console.layers import layers_text
-    from search.inspecting.explain import ExplainRequest
-    from search.inspecting.explain import explain as explain_layers
+    from search.inspecting.explain import explain as explain_candidate
 
-    explanation = explain_layers(
-        ExplainRequest(source=source, baseline=baseline, study=study, trial=trial, folder=runs, storage=storage)
-    )
-    if as_json:
-        print_json(explanation.as_json())
-    else:
-        terminal = console()
-        terminal.print(layers_text(explanation, width=terminal.width))
+    width = console().width
+    show(explain_candidate(request), lambda found: layers_text(found, width=width), as_json=as_json)
 
 
 @app.command()
-def baseline(
-    name: Annotated[str | None, typer.Argument(help="A published recipe; without one they are listed.")] = None,
-    as_published: Annotated[bool, typer.Option("--as-published", help="Train every published epoch.")] = False,
-    minutes: Annotated[float, typer.Option(help="Time that the training may take.")] = 10.0,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Train so many epochs, however long it takes.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the split and of the training.")] = 0,
-    runs: Folder = Path("runs"),
-    data: Data = None,
-    device: Device = None,
-    as_json: AsJson = False,
-) -> None:
+@request_options()
+def baseline(request: BaselineRequest, *, as_json: AsJson = False) -> None:
     """Train a published recipe under our protocol, test it once: reported against reproduced."""
-    if name is None:
+    if not request.name:
         from search.console.spaces import baselines_table
         from search.planning.catalogue import baselines
 
         console().print(baselines_table(baselines()))
         return
     from search.console.baseline import follow
-    from search.deciding.baseline import Rerun, rerun
+    from search.deciding.baseline import reproduce_baseline
 
-    question = Rerun(
-        name=name, as_published=as_published, minutes=minutes, epochs=epochs, seed=seed, folder=runs, data=data,
-        device=device,
-    )  # fmt: skip
-    found = follow(rerun(question), console=console(stderr=as_json))
+    reproduction = follow(reproduce_baseline(request), console=console(stderr=as_json))
     if as_json:
-        print_json(found.as_json())
+        print_json(reproduction.as_json())

@@ -19,7 +19,10 @@ from search.cli.app import (
     app,
     console,
     print_json,
+    show,
 )
+from search.cli.options import request_options
+from search.inspecting.request import ReproduceRequest
 
 
 @app.command()
@@ -35,20 +38,11 @@ def bench(
     as_json: AsJson = False,
 ) -> None:
     """Images per second on this machine, beside a bare loop over ready tensors; --reach and --usual stand alone."""
-    from dataclasses import asdict
-
     from search.benchmarking.bench import bench as measure
-    from search.slots.machine import compile_mode
+    from search.console.speed import bench_tables
 
-    result = measure(
-        space or (), targets=reach or (), usual=usual, compile=compile_mode(compile), data=data, device=device
-    )
-    if as_json:
-        print_json(asdict(result))
-    else:
-        from search.console.speed import bench_tables
-
-        console().print(bench_tables(result))
+    result = measure(space or (), targets=reach or (), usual=usual, compile=compile, data=data, device=device)
+    show(result, bench_tables, as_json=as_json)
 
 
 @app.command()
@@ -60,39 +54,28 @@ def doctor(
     as_json: AsJson = False,
 ) -> None:
     """Hold the ledger of a study against what is stored and what lies in its folder."""
+    from search.console.ledger import diagnosis_text
     from search.inspecting import doctor as doctors
 
     done = doctors.fix(runs, storage=storage, study=study) if fix else ()
-    ledger = doctors.examine_study(runs, storage=storage, study=study)
+    diagnosis = doctors.examine_study(runs, storage=storage, study=study)
     if as_json:
-        print_json({**ledger.as_json(), "done": done})
+        print_json({**diagnosis.as_json(), "done": done})
     else:
-        from search.console.ledger import diagnosis_text as ledger_text
-
-        console().print(ledger_text(ledger, done=done), soft_wrap=True)
-    if ledger.findings:
+        console().print(diagnosis_text(diagnosis, done=done), soft_wrap=True)
+    if diagnosis.findings:
         raise typer.Exit(STUDY_EXIT)
 
 
 @app.command()
-def reproduce(
-    trial: Annotated[int, typer.Argument(min=0, help="Number of the trial.")],
-    study: StudyName = None,
-    runs: Folder = Path("runs"),
-    storage: Storage = None,
-    data: Data = None,
-    device: Annotated[str | None, typer.Option(help="cuda or cpu.  [default: the record's]")] = None,
-    keep: Annotated[bool, typer.Option("--keep", help="Keep the weights if they are the lost ones.")] = False,
-    as_json: AsJson = False,
-) -> None:
+@request_options()
+def reproduce(request: ReproduceRequest, *, as_json: AsJson = False) -> None:
     """Train a trial again from its record alone, and compare every epoch."""
     from search.console.ledger import follow
-    from search.inspecting.reproduce import ReproduceRequest as Request
-    from search.inspecting.reproduce import reproduce as again
+    from search.inspecting.reproduce import reproduce as train_again
 
-    request = Request(trial=trial, study=study, folder=runs, storage=storage, data=data, device=device, keep=keep)
-    found = follow(again(request), console=console(stderr=as_json))
+    result = follow(train_again(request), console=console(stderr=as_json))
     if as_json:
-        print_json(found.as_json())
-    if not found.confirmed:
+        print_json(result.as_json())
+    if not result.confirmed:
         raise typer.Exit(STUDY_EXIT)

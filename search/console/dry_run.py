@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from search.searching.dry_run import DryRun
-from search.text import duration
+from search.text import duration, plural
 
 
-def lines(found: DryRun) -> list[str]:
+def lines(forecast: DryRun) -> list[str]:
     """The forecast of a search that was not begun."""
-    done = f", {found.finished} of {found.planned} are finished" if found.finished else ""
-    slots = f"{found.slots} slot{'s' * (found.slots > 1)}"
-    pruned = (
-        "" if found.share_of_epochs == 1 else f", of which pruning leaves about {100 * found.share_of_epochs:.0f} %"
-    )
+    done = f", {forecast.finished} of {forecast.planned} are finished" if forecast.finished else ""
+    share, trials = forecast.share_of_epochs, plural(forecast.remaining, "trial")
+    pruned = "" if share == 1 else f", of which pruning leaves about {100 * share:.0f} %"
+    trial = f"{forecast.epochs} epochs a trial on {forecast.images:,} images"
     return [
-        f"{found.machine}; {found.data}",
-        f"study {found.study} in {found.storage}: {found.epochs} epochs a trial on {found.images:,} images{done}",
-        *found.measured,
-        *(f"note: {note}" for note in found.notes),
-        f"speed: {found.images_per_second:,.0f} images/s on {slots} together",
-        f"epochs: {found.remaining * found.epochs:,} in {found.remaining} trials{pruned}",
-        f"time: about {duration(found.seconds)} for {found.remaining} trials, "
-        f"then up to about {duration(found.retraining_seconds)} for `cifar-search best --retrain`",
-        f"disk: up to {found.checkpoints_mb:,.1f} MB of final checkpoints, {found.database_mb:,.1f} MB of the database",
+        f"{forecast.machine}; {forecast.data}",
+        f"study {forecast.study} in {forecast.storage}: {trial}{done}",
+        *forecast.measured,
+        *(f"note: {note}" for note in forecast.notes),
+        f"speed: {forecast.images_per_second:,.0f} images/s on {plural(forecast.slots, 'slot')} together",
+        f"epochs: {forecast.remaining * forecast.epochs:,} in {trials}{pruned}",
+        f"time: about {duration(forecast.seconds)} for {trials}, "
+        f"then up to about {duration(forecast.retraining_seconds)} for `cifar-search best --retrain`",
+        f"disk: up to {forecast.checkpoints_mb:,.1f} MB of final checkpoints, "
+        f"{forecast.database_mb:,.1f} MB of the database",
         "nothing was trained or kept; leave --dry-run out to begin",
     ]

@@ -1,15 +1,15 @@
-"""A study's diagnosis and a trial that was trained again, in lines."""
+"""What the doctor found in a study, and a trial that was trained again, in lines."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple
-from functools import partial
 from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
 from rich.text import Text
 
+from search.console.terminal import line_printer
 from search.inspecting.doctor import Diagnosis
 from search.text import counts, percent, plural
 
@@ -35,7 +35,7 @@ def follow(steps: Iterable[ReproductionStep], *, console: Console) -> Reproducti
     from search.inspecting.reproduce import ComparedEpoch, Reproduction, ReproductionStart
 
     result: Reproduction | None = None
-    say = partial(console.print, highlight=False, markup=False, soft_wrap=True)
+    say = line_printer(console)
     for step in steps:
         match step:
             case ReproductionStart():

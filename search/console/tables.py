@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from search.candidate import CandidateError, from_values
+from search.console.terminal import columns
 from search.inspecting.status import Status, best_trial
 from search.text import counts, duration, percent, plain
 from studies.history import History, TrialRecord
@@ -21,7 +22,11 @@ def status_table(status: Status) -> Group:
     grid.add_row("trials", f"{history.finished} of {history.planned} finished: {counts(history.counts)}")
     if history.carried:
         grid.add_row("carried over", f"{history.carried} trials of another study, which teach and do not count")
-    running = [f"{trial.number} ({len(trial.epochs)}/{history.manifest.epochs})" for trial in _running(history)]
+    running = [
+        f"{trial.number} ({len(trial.epochs)}/{history.manifest.epochs})"
+        for trial in history.trials
+        if trial.state == "running"
+    ]
     if running:
         grid.add_row("running", f"trial {', '.join(running)} epochs")
     grid.add_row("time left", "-" if left is None else f"about {duration(left)}")
@@ -30,10 +35,7 @@ def status_table(status: Status) -> Group:
 
 def best_five(history: History) -> Table:
     """The best trials so far, the first one first."""
-    table = Table(title="best so far", title_justify="left", box=None, padding=(0, 2))
-    for column in ("trial", "validation", "parameters", "MFLOPs", "s/epoch"):
-        table.add_column(column, justify="right")
-    table.add_column("candidate")
+    table = columns("trial", "validation", "parameters", "MFLOPs", "s/epoch", title="best so far", left="candidate")
     for trial in history.top(5):
         numbers = trial.attributes
         table.add_row(
@@ -69,10 +71,8 @@ def best_table(history: History) -> Group:
 def front_table(history: History) -> Table:
     """The trials that are worth their cost, cheapest first."""
     cost = str(history.manifest.cost)
-    table = Table(title=f"Pareto front: accuracy against {cost}", title_justify="left", box=None, padding=(0, 2))
-    for column in ("trial", "validation", cost):
-        table.add_column(column, justify="right")
-    table.add_column("candidate")
+    title = f"Pareto front: accuracy against {cost}"
+    table = columns("trial", "validation", cost, title=title, left="candidate")
     for trial in history.front:
         row = (str(trial.number), percent(trial.accuracy), f"{trial.attributes[cost]:,.4g}")
         table.add_row(*row, trial.baseline or _summary(trial))
@@ -81,10 +81,6 @@ def front_table(history: History) -> Table:
 
 def _front(history: History) -> list[Table | Text]:
     return [Text(), front_table(history)] if history.front else []
-
-
-def _running(history: History) -> list[TrialRecord]:
-    return [trial for trial in history.trials if trial.state == "running"]
 
 
 def _summary(trial: TrialRecord) -> str:

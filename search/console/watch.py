@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from rich.console import Console, Group, RenderableType
@@ -14,42 +15,28 @@ from rich.table import Table
 from rich.text import Text
 
 from search.console.tables import best_five
-from search.searching.progress import (
-    Closed,
-    Ended,
-    Opened,
-    Progressed,
-    Resumed,
-    Retried,
-    Silent,
-    Started,
-    Update,
-)
-from search.text import counts, duration, percent
+from search.console.terminal import columns
+from search.searching import progress
+from search.text import counts, duration, percent, plural
 from search.training.result import EpochResult
 from studies.history import History
 
 EVENTS = 6  # lines of the last events
-KNOWN = 3  # finished trials before their pace is trusted more than the forecast
+TRUSTED = 3  # finished trials before their pace is trusted more than the forecast
 
 
-def watch(updates: Iterable[Update], *, console: Console) -> Closed:
+def watch(updates: Iterable[progress.Update], *, console: Console) -> progress.Closed:
     """Draw every update until the search closes."""
-    picture = Picture()
-    closed: Closed | None = None
-    if not console.is_terminal:
+    picture, closed = Picture(), None
+    live = console.is_terminal
+    with Live(console=console, get_renderable=picture.draw, refresh_per_second=4) if live else nullcontext():
         for update in updates:
-            closed = update if isinstance(update, Closed) else closed
-            for line in picture.take(update):
-                console.print(Text(line), soft_wrap=True)
-    else:
-        with Live(console=console, get_renderable=picture.draw, refresh_per_second=4) as live:
-            for update in updates:
-                closed = update if isinstance(update, Closed) else closed
-                lines = picture.take(update)
-                if isinstance(update, Opened):
-                    for line in lines:
-                        live.console.print(Text(line))
+            lines = picture.take(update)
+            if not live or isinstance(update, progress.Opened):
+                for line in lines:
+                    console.print(Text(line), soft_wrap=not live)
+            if isinstance(update, progress.Closed):
+                closed = update
     assert closed is not None, "a search ends with Closed"
     return closed
 
@@ -64,9 +51,9 @@ class Running:
 
 @dataclass
 class Picture:
-    """What is known of a search, and how it looks."""
+    """The state of a search as its updates tell it, and how it looks."""
 
-    opened: Opened | None = None
+    opened: progress.Opened | None = None
     history: History | None = None
     running: dict[int, Running] = field(default_factory=dict)
     events: deque[str] = field(default_factory=lambda: deque(maxlen=EVENTS))
@@ -74,64 +61,45 @@ class Picture:
     silent: float = 0.0  # seconds that the storage has not answered
     started: float = field(default_factory=time.monotonic)
 
-    def take(self, update: Update) -> list[str]:
+    def take(self, update: progress.Update) -> list[str]:
         """Keep an update; returns what is worth a line."""
         lines = self._lines(update)
-        if not isinstance(update, Opened):
+        if not isinstance(update, progress.Opened):
             self.events.extend(f"{time.strftime('%H:%M:%S')}  {line}" for line in lines)
         return lines
 
-    def _lines(self, update: Update) -> list[str]:
-        if self.silent and not isinstance(update, Silent):
+    def _lines(self, update: progress.Update) -> list[str]:
+        if self.silent and not isinstance(update, progress.Silent):
             silence, self.silent = duration(self.silent), 0.0
             return [f"the storage answers again after {silence}", *self._lines(update)]
         match update:
-            case Opened():
+            case progress.Opened():
                 self.opened, self.history, self.started = update, update.history, time.monotonic()
-                finished, planned = update.history.finished, update.history.planned
-                first = (
-                    f"{update.machine}; {update.data}; about {duration(update.seconds)} for {planned - finished} trials"
-                )
-                known = f", {finished} of {planned} are finished" if finished else ""
-                images = update.history.manifest.images
-                part = f" on {images:,} images" if images else ""
-                second = f"study {update.study} in {update.storage}: {update.epochs} epochs a trial{part}{known}"
-                return [first, second, *update.measured, *(f"note: {note}" for note in update.notes)]
-            case Started():
+                return _first_lines(update)
+            case progress.Started():
                 self.running[update.number] = Running(title=update.title)
                 return [f"trial {update.number} starts: {update.title}"]
-            case Resumed():
-                done = f"trial {update.number} goes on from its checkpoint in epoch {update.epoch + 1}"
-                return [*(f"trial {update.number}: {reason}" for reason in update.rejected), done]
-            case Retried():
+            case progress.Resumed():
+                rejected = [f"trial {update.number}: {reason}" for reason in update.rejected]
+                return [*rejected, f"trial {update.number} goes on from its checkpoint in epoch {update.epoch + 1}"]
+            case progress.Retried():
                 self.running.pop(update.number, None)
                 return [f"trial {update.number} waits for another attempt: {update.message}"]
-            case Silent():
+            case progress.Silent():
                 new, self.silent = not self.silent, max(update.seconds, 0.1)
                 return [f"{update.message}; the trainings wait for it"] if new else []
-            case Progressed():
-                self.running[update.number].result = update.result
-                result = update.result
+            case progress.Progressed():
+                self.running[update.number].result = result = update.result
                 score = percent(result.validation_accuracy)
                 return [f"trial {update.number} epoch {result.epoch}/{result.epochs}: {score} ({result.seconds:.0f} s)"]
-            case Ended():
+            case progress.Ended():
                 self.running.pop(update.number, None)
                 self.history, self.ended = update.history, self.ended + 1
-                trial = update.history.trials[update.number]
-                state = f"{update.outcome}: {update.message}" if update.outcome else f"{update.state}, "
-                score = "" if update.outcome else percent(trial.accuracy)
-                best = update.history.best
-                record = ", best so far" if best and best.number == update.number else ""
-                return [f"trial {update.number} {state}{score}{record}"]
-            case Closed():
+                return [_outcome(update)]
+            case progress.Closed():
                 self.history = update.history
                 self.running.clear()
-                best = update.history.best
-                found = f"; best: trial {best.number}, {percent(best.accuracy)}" if best else ""
-                waiting = f"; trial {', '.join(map(str, update.put_back))} put back" if update.put_back else ""
-                took = duration(time.monotonic() - self.started)
-                over = "the time is over: " if update.out_of_time else ""
-                return [f"{over}{counts(update.history.counts)} in {took}{found}{waiting}"]
+                return [_last_line(update, seconds=time.monotonic() - self.started)]
             case _:
                 return []
 
@@ -145,28 +113,53 @@ class Picture:
         finished, planned = self.history.finished, self.history.planned
         now = {**self.history.counts, "running": len(self.running), "waiting": 0}  # the history is of the last end
         left = f"no answer for {duration(self.silent)}" if self.silent else self._left(planned - finished)
-        words = f"{finished}/{planned} trials, {counts(now)}, {left}"
-        bar.add_row(ProgressBar(total=planned, completed=finished), words)
-        return Group(
-            Text(), bar, Text(), self._slots(), Text(), best_five(self.history), Text(), *map(Text, self.events)
+        bar.add_row(
+            ProgressBar(total=planned, completed=finished), f"{finished}/{planned} trials, {counts(now)}, {left}"
         )
+        parts = (bar, self._slots(), best_five(self.history), Group(*map(Text, self.events)))
+        return Group(*(line for part in parts for line in (Text(), part)))
 
     def _slots(self) -> Table:
-        table = Table(title="running", title_justify="left", box=None, padding=(0, 2))
-        for column in ("trial", "epoch", "validation"):
-            table.add_column(column, justify="right")
-        table.add_column("candidate")
+        table = columns("trial", "epoch", "validation", title="running", left="candidate")
         for number, trial in sorted(self.running.items()):
             result = trial.result
             epoch = f"{result.epoch if result else 0}/{self.opened.epochs if self.opened else 0}"
-            table.add_row(
-                str(number), epoch, percent(result.validation_accuracy if result else None), Text(trial.title)
-            )
+            accuracy = percent(result.validation_accuracy if result else None)
+            table.add_row(str(number), epoch, accuracy, Text(trial.title))
         return table
 
     def _left(self, left: int) -> str:
         assert self.opened is not None
         elapsed = time.monotonic() - self.started
-        pace = elapsed / self.ended if self.ended >= KNOWN else None
+        pace = elapsed / self.ended if self.ended >= TRUSTED else None
         seconds = pace * left if pace else max(0.0, self.opened.seconds - elapsed)
         return f"about {duration(seconds)} left"
+
+
+def _first_lines(opened: progress.Opened) -> list[str]:
+    history = opened.history
+    left = plural(history.planned - history.finished, "trial")
+    done = f", {history.finished} of {history.planned} are finished" if history.finished else ""
+    part = f" on {history.manifest.images:,} images" if history.manifest.images else ""
+    return [
+        f"{opened.machine}; {opened.data}; about {duration(opened.seconds)} for {left}",
+        f"study {opened.study} in {opened.storage}: {opened.epochs} epochs a trial{part}{done}",
+        *opened.measured,
+        *(f"note: {note}" for note in opened.notes),
+    ]
+
+
+def _outcome(ended: progress.Ended) -> str:
+    if ended.outcome:
+        return f"trial {ended.number} {ended.outcome}: {ended.message}"
+    best = ended.history.best
+    record = ", best so far" if best and best.number == ended.number else ""
+    return f"trial {ended.number} {ended.state}, {percent(ended.history.trials[ended.number].accuracy)}{record}"
+
+
+def _last_line(closed: progress.Closed, *, seconds: float) -> str:
+    best = closed.history.best
+    result = f"; best: trial {best.number}, {percent(best.accuracy)}" if best else ""
+    waiting = f"; trial {', '.join(map(str, closed.put_back))} put back" if closed.put_back else ""
+    over = "the time is over: " if closed.out_of_time else ""
+    return f"{over}{counts(closed.history.counts)} in {duration(seconds)}{result}{waiting}"

@@ -1,8 +1,7 @@
-"""A published recipe, trained again under the protocol of every study and tested once: reported against reproduced."""
+"""Trains a published recipe again under the protocol of every study and tests it once: reported against reproduced."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
@@ -12,45 +11,33 @@ from typing import Any
 
 from search.candidate import Candidate, from_values
 from search.data import split as splits
-from search.data.sources import Source, find_source
+from search.data.sources import find_source
 from search.deciding.evidence import OpenedTest
+from search.deciding.request import BaselineRequest
+from search.deciding.statistics import LEVEL
 from search.deciding.testing import open_test
-from search.deciding.trainings import Retrained
+from search.deciding.trainings import saved_weights, seed_from, train
 from search.files import write_whole
 from search.networks.build import fetch_weights
 from search.networks.count import Cost, cost
 from search.planning.catalogue import families
 from search.planning.forecast import SMALLEST_SHARE, work
 from search.searching.provenance import circumstances
-from search.slots.job import Failed, Finished, Job, Unsaved, patience
-from search.slots.machine import Machine, survey
+from search.slots.job import Failed, Finished, Job, patience
+from search.slots.machine import survey
 from search.slots.pool import Slots
-from search.slots.slot_state import SlotError, run_all
+from search.slots.slot_state import SlotError
 from search.training.result import EpochResult
 from spaces.baselines import PublishedRecipe, find_baseline
 from studies.lock import file_lock
 
 FOLDER = "baselines"  # in the folder of runs
-OPENINGS = "openings.jsonl"  # there: a line for each opening of the test set
+OPENINGS = "openings.jsonl"  # in that folder: a line for each opening of the test set
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rerun:
-    """What a person asks for; the command line's options and their defaults."""
-
-    name: str
-    as_published: bool = False  # every published epoch, however long it takes
-    minutes: float = 10.0  # of training, unless as published
-    epochs: int | None = None  # as many as the minutes allow, unless given
-    seed: int = 0
-    folder: Path = Path("runs")
-    data: str | None = None
-    device: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Length:
-    """What is trained, in the budget."""
+class BaselineLength:
+    """How long the recipe is trained."""
 
     epochs: int
     images: int | None  # of an epoch; None is all of the training part
@@ -59,24 +46,23 @@ class Length:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Budgeted:
+class BaselinePlanned:
     """What will be trained, where, and for how long."""
 
     published: PublishedRecipe
     machine: str
     data: str
-    length: Length
-    cost: Cost
+    length: BaselineLength
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reproduced:
+class BaselineReproduction:
     """Reported against reproduced."""
 
     published: PublishedRecipe
     candidate: Candidate
     cost: Cost
-    length: Length
+    length: BaselineLength
     seed: int
     validation_accuracy: float  # of the last epoch
     validation_images: int
@@ -95,17 +81,17 @@ class Reproduced:
 
     def as_json(self) -> dict[str, Any]:
         """Plain data."""
-        published, interval = self.published, self.test.interval
+        published, test = self.published, self.test
         return {
             "baseline": published.name,
             "source": published.source,
             "reported": published.reported / 100,
             "reported_was_chosen_by": published.chosen_by,
-            "reproduced": self.test.accuracy,
-            "test_accuracy_with_views": self.test.accuracy_with_views,
-            "interval": [interval.low, interval.high],
-            "level": interval.level,
-            "test_images": self.test.n,
+            "reproduced": test.accuracy,
+            "test_accuracy_with_views": test.accuracy_with_views,
+            "interval": [test.interval.low, test.interval.high],
+            "level": LEVEL,
+            "test_images": test.n,
             "verdict": self.verdict,
             "published_epochs": published.epochs,
             "epochs": self.length.epochs,
@@ -123,110 +109,89 @@ class Reproduced:
         }
 
 
-Step = Budgeted | EpochResult | Reproduced
+BaselineStep = BaselinePlanned | EpochResult | BaselineReproduction
 
 
-def rerun(question: Rerun) -> Iterator[Step]:
+def reproduce_baseline(request: BaselineRequest) -> Iterator[BaselineStep]:
     """Train it, test it once, and keep the result. Raises SpaceError, WeightsError, DataError, SlotError."""
-    published = find_baseline(question.name, families=families())
+    published = find_baseline(request.name, families=families())
     candidate = from_values(published.values)
-    counted = cost(candidate.architecture)
+    size = cost(candidate.architecture)
     fetch_weights(candidate.architecture)
-    machine, source = survey(question.device, slots=1), find_source(question.data)
-    folder = question.folder / FOLDER
+    machine, source = survey(request.device, slots=1), find_source(request.data)
+    folder = request.folder / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     with file_lock(folder / "lock", owned="the baselines"):
-        split = _split(source, folder=folder, seed=question.seed)
-        parts = splits.load(split)
+        # The split of a study with that seed: the same validation images as with `run --seed`.
+        split = splits.standard_split(source.training().labels, seed=request.seed)
+        split.save(path := folder / f"split-{request.seed}.npz")
         job = Job(
             name=f"baseline {published.name}",
             candidate=candidate,
-            seed=int.from_bytes(hashlib.sha256(f"{question.seed}/{published.name}".encode()).digest()[:4]),
+            seed=seed_from(request.seed, published.name),
             weights=folder / f"{published.name}.safetensors",
         )
-        with Slots(machine.settings(source, split=split), log=folder / "slots.log") as slots:
-            speed = slots.measure(job)
-            length = fit(published, question, images=len(parts.training), speed=speed)
-            yield Budgeted(published=published, machine=machine.title, data=source.title, length=length, cost=counted)
-            last, finished = yield from _train(slots, job, length)
-        test = _test(source, job, candidate=candidate, machine=machine, folder=folder)
-        found = Reproduced(
+        with Slots(machine.settings(source, split=path), log=folder / "slots.log") as slots:
+            length = baseline_length(published, request, images=len(split.training), speed=slots.measure(job))
+            yield BaselinePlanned(published=published, machine=machine.title, data=source.title, length=length)
+            last, seconds = yield from _train(slots, job, length)
+        weights = [saved_weights(job)]
+        _record_opening(folder / OPENINGS, name=job.name, sha256=weights[0].sha256)
+        reproduction = BaselineReproduction(
             published=published,
             candidate=candidate,
-            cost=counted,
+            cost=size,
             length=length,
-            seed=question.seed,
+            seed=request.seed,
             validation_accuracy=last.validation_accuracy or 0.0,
-            validation_images=min(len(parts.validation), length.images or len(parts.validation)),
-            test=test,
-            seconds=finished.seconds,
+            validation_images=min(len(split.validation), length.images or len(split.validation)),
+            test=open_test(source, weights=weights, architecture=candidate.architecture, machine=machine),
+            seconds=seconds,
             official=source.official,
-            provenance={**circumstances(machine, source=source), "split SHA-256": parts.fingerprint},
+            provenance={**circumstances(machine, source=source), "split SHA-256": split.fingerprint},
         )
-        text = json.dumps(found.as_json(), indent=2, allow_nan=False) + "\n"
+        text = json.dumps(reproduction.as_json(), indent=2, allow_nan=False) + "\n"
         write_whole(folder / f"{published.name}.json", text.encode())
-        yield found
+        yield reproduction
 
 
-def fit(published: PublishedRecipe, question: Rerun, *, images: int, speed: float) -> Length:
+def baseline_length(
+    published: PublishedRecipe, request: BaselineRequest, *, images: int, speed: float
+) -> BaselineLength:
     """As many of the published epochs as fit the minutes, one at least; where one is too long, on fewer images.
 
     `images` are those of the training part, `speed` is in images per second.
     """
     epoch = work(images, whole=images) / speed
-    if question.as_published or question.epochs is not None:
-        epochs = question.epochs or published.epochs
-        return Length(epochs=epochs, images=None, minutes=None, seconds=epochs * epoch)
-    budget = 60 * question.minutes
+    if request.as_published or request.epochs is not None:
+        epochs = request.epochs or published.epochs
+        return BaselineLength(epochs=epochs, images=None, minutes=None, seconds=epochs * epoch)
+    budget = 60 * request.minutes
     epochs = min(published.epochs, max(1, int(budget / epoch)))
     share = 1.0
     while epochs * epoch * share > budget and share > SMALLEST_SHARE:
         share /= 2
-    return Length(
-        epochs=epochs,
-        images=int(images * share) if share < 1 else None,
-        minutes=question.minutes,
-        seconds=epochs * epoch * share,
-    )
+    part, seconds = int(images * share) if share < 1 else None, epochs * epoch * share
+    return BaselineLength(epochs=epochs, images=part, minutes=request.minutes, seconds=seconds)
 
 
-def _split(source: Source, *, folder: Path, seed: int) -> Path:
-    """A study's split of that seed: the same validation images as with `run --seed`."""
-    images = source.training()
-    path = folder / f"split-{seed}.npz"
-    splits.standard_split(images.labels, seed=seed).save(path)
-    return path
-
-
-def _train(slots: Slots, job: Job, length: Length) -> Generator[EpochResult, None, tuple[EpochResult, Finished]]:
-    whole = replace(
-        job,
-        epochs=length.epochs,
-        images=length.images,
-        patience=patience(length.seconds / length.epochs),
-    )
+def _train(slots: Slots, job: Job, length: BaselineLength) -> Generator[EpochResult, None, tuple[EpochResult, float]]:
+    """Returns the last epoch and the seconds of all of them."""
+    limit = patience(length.seconds / length.epochs)
     last: EpochResult | None = None
-    for _, event in run_all(slots, [whole]):
+    for _, event in train(slots, [replace(job, epochs=length.epochs, images=length.images, patience=limit)]):
         match event:
             case EpochResult():
-                last = event
-                yield event
-            case Finished():
-                assert last is not None, "a training has an epoch"
-                return last, event
+                yield (last := event)
             case Failed():
                 raise SlotError(f"{job.name} failed, the test set stays closed: {event.outcome}, {event.message}")
-            case Unsaved():
-                raise SlotError(event.message)
+            case Finished() if last:
+                return last, event.seconds
     raise SlotError(f"{job.name} did not end")
 
 
-def _test(source: Source, job: Job, *, candidate: Candidate, machine: Machine, folder: Path) -> OpenedTest:
-    """Open the test set once, for the weights on disk, with a line in the ledger before."""
-    assert job.weights is not None
-    sha256 = hashlib.sha256(job.weights.read_bytes()).hexdigest()
-    opening = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "name": job.name, "weights_sha256": sha256}
-    with (folder / OPENINGS).open("a", encoding="utf-8") as ledger:
+def _record_opening(path: Path, *, name: str, sha256: str) -> None:
+    """A line in the ledger of the baselines, before the test images are read."""
+    opening = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "name": name, "weights_sha256": sha256}
+    with path.open("a", encoding="utf-8") as ledger:
         ledger.write(json.dumps(opening) + "\n")
-    row = Retrained(weights=job.weights, seed=job.seed, sha256=sha256)
-    return open_test(source, retrained=[row], architecture=candidate.architecture, machine=machine)

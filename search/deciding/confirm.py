@@ -9,23 +9,23 @@ from search.deciding.evidence import Confirmed
 from search.measuring.seed_spread import seed_spread
 
 
-def choose(found: Sequence[tuple[int, Sequence[float], int]], *, images: int) -> tuple[Confirmed, ...]:
+def choose(candidates: Sequence[tuple[int, Sequence[float], int]], *, images: int) -> tuple[Confirmed, ...]:
     """The candidate of the highest mean, or the cheapest of those that tie with it.
 
-    `found` holds trial, validation accuracies by seed, and FLOPs; `images` is the size of the validation part. Two
-    candidates tie when their means differ by less than one standard error of such a difference between seeds.
+    `candidates` holds trial, validation accuracies by seed, and FLOPs; `images` is the size of the validation part.
+    Two candidates tie when their means differ by less than one standard error of such a difference between seeds.
     """
-    assert found, "there is nothing to choose from"
-    best = max(math.fsum(accuracies) / len(accuracies) for _, accuracies, _ in found)
+    assert candidates, "there is nothing to choose from"
+    best = max(math.fsum(accuracies) / len(accuracies) for _, accuracies, _ in candidates)
     ties = [
         (flops, trial)
-        for trial, accuracies, flops in found
+        for trial, accuracies, flops in candidates
         if best - math.fsum(accuracies) / len(accuracies) <= tie_width(len(accuracies), images=images)
     ]
     chosen = min(ties)[1]
     return tuple(
         Confirmed(trial=trial, accuracies=tuple(accuracies), flops=flops, chosen=trial == chosen)
-        for trial, accuracies, flops in found
+        for trial, accuracies, flops in candidates
     )
 
 

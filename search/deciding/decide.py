@@ -1,4 +1,4 @@
-"""The decision, from a searched study to a written report: confirm, choose, retrain, open the test set, recommend."""
+"""The decision, from a searched study to its evidence: confirm, choose, retrain, open the test set once."""
 
 from __future__ import annotations
 
@@ -6,47 +6,23 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from search.candidate import from_values
-from search.data.sources import find_source
+from search.data.sources import Source, find_source
 from search.data.split import load
-from search.deciding.evidence import Confirmed, OpenedTest, Report
-from search.deciding.provenance import provenance
-from search.deciding.recommendation import Claim
+from search.deciding.evidence import Chosen, Report
+from search.deciding.request import Decision
 from search.deciding.testing import open_test
-from search.deciding.trainings import Retrained, Trained, Trainings
+from search.deciding.trainings import TrainedEpoch, Trainings
+from search.inspecting.status import read_status
 from search.networks.count import cost
 from search.planning.decision_plan import Plan, check_complete, make_plan
-from search.reporting.report import write_report
-from search.slots.machine import survey
-from search.text import percent
-from studies.dashboard import publish
-from studies.history import read_history
+from search.searching.provenance import check_data, provenance
+from search.searching.study_folder import StudyFolder
+from search.slots.machine import Machine, survey
+from studies.history import History
 from studies.ledger import openings, record_opening
 from studies.storage import owned, storage_url
-
-if TYPE_CHECKING:
-    from search.training.compiling import Mode
-
-
-@dataclass(frozen=True, kw_only=True)
-class Question:
-    """What a person asks for; the command line's options and their defaults."""
-
-    study: str
-    claims: tuple[Claim, ...]
-    folder: Path = Path("runs")
-    storage: str | None = None
-    data: str | None = None
-    minutes: float = 30.0  # that the trainings should take, within reason
-    candidates: int | None = None  # these four as the time allows, unless given
-    confirm_seeds: int | None = None
-    seeds: int | None = None
-    epochs: int | None = None
-    slots: int | None = None
-    device: str | None = None
-    compile: Mode | None = None  # compile every network before it is trained
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,119 +36,84 @@ class Planned:
     earlier_openings: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class Chosen:
-    """The choice is frozen; the test set is still closed."""
-
-    confirmation: tuple[Confirmed, ...]
-    dropped: tuple[str, ...]  # candidates whose training failed, and why
+DecisionStep = Planned | TrainedEpoch | Chosen
 
 
-@dataclass(frozen=True, kw_only=True)
-class Reported:
-    """The report is written."""
+def decide(request: Decision) -> Iterator[DecisionStep | Report]:
+    """Decide step by step; the last step is the report, and the lock is held until the caller is done with it.
 
-    report: Report
-    folder: Path
-
-
-Step = Planned | Trained | Chosen | Reported
-
-
-def decide(question: Question) -> Iterator[Step]:
-    """Answer the question, telling each step. Raises StudyError, StorageError, DataError, DeviceError, SlotError."""
+    Raises StudyError, StorageError, DataError, DeviceError, SlotError.
+    """
     start = time.monotonic()
-    url = storage_url(question.folder, question.storage)
-    history = read_history(question.study, storage=url)
+    history = read_status(request.folder, storage=request.storage, study=request.study).history
+    study, url = history.study, storage_url(request.folder, request.storage)
     check_complete(history)
-    folder = question.folder / question.study
-    machine = survey(question.device, slots=question.slots)
-    source = find_source(question.data)
-    plan = make_plan(
-        history,
-        images=len(load(folder / "split.npz").training),
-        slots=machine.slots,
-        minutes=question.minutes,
-        epochs=question.epochs,
-        candidates=question.candidates,
-        confirm_seeds=question.confirm_seeds,
-        seeds=question.seeds,
-    )
-    with owned(url, study=question.study) as database:
+    folder = StudyFolder(request.folder, study)
+    machine, source = survey(request.device, slots=request.slots), find_source(request.data)
+    plan = _plan(request, history, split=folder.split, slots=machine.slots)
+    with owned(url, study=study) as storage:
+        check_data(history.manifest, study=study, source=source, split=folder.split)
+        earlier = len(openings(study, storage=url))
+        yield Planned(study=study, machine=machine.title, data=source.title, plan=plan, earlier_openings=earlier)
         trainings = Trainings(
-            history=history, plan=plan, machine=machine, source=source, folder=folder, compile=question.compile
+            history=history, plan=plan, machine=machine, source=source, folder=folder, compile=request.compile
         )
-        trainings.check()
-        yield Planned(
-            study=question.study,
-            machine=machine.title,
-            data=source.title,
-            plan=plan,
-            earlier_openings=len(openings(question.study, storage=url)),
-        )
-        confirmation, dropped = yield from trainings.confirm()
-        yield Chosen(confirmation=confirmation, dropped=dropped)
-        winner = history.trials[next(row.trial for row in confirmation if row.chosen)]
-        retrained = yield from trainings.retrain(winner)
+        choice = yield from trainings.confirm()
+        yield choice
+        winner = choice.winner
+        weights = yield from trainings.retrain(history.trials[winner.trial])
         # The choice is frozen and the weights are on disk: only now may the test set be opened, and the ledger first.
         record_opening(
-            question.study,
-            storage=database,
-            candidate_trial=winner.number,
-            weights_sha256=[row.sha256 for row in retrained],
-            seeds=[row.seed for row in retrained],
+            study,
+            storage=storage,
+            candidate_trial=winner.trial,
+            weights_sha256=[row.sha256 for row in weights],
+            seeds=[row.seed for row in weights],
         )
-        candidate = from_values(winner.values)
-        counted = cost(candidate.architecture)
-        report = Report(
-            study=question.study,
+        candidate = from_values(history.trials[winner.trial].values)
+        size = cost(candidate.architecture)
+        yield Report(
+            study=study,
             device=machine.title,
             data=source.title,
             official=source.official,
             candidate=candidate.as_dict(),
-            parameters=counted.parameters,
-            flops=counted.flops,
-            validation_accuracy=next(row.mean for row in confirmation if row.chosen),
-            confirmation=confirmation,
-            test=open_test(source, retrained=retrained, architecture=candidate.architecture, machine=machine),
-            claims=question.claims,
-            openings=tuple(opening.time for opening in openings(question.study, storage=url)),
+            parameters=size.parameters,
+            flops=size.flops,
+            validation_accuracy=winner.mean,
+            confirmation=choice.confirmation,
+            test=open_test(source, weights=weights, architecture=candidate.architecture, machine=machine),
+            claims=request.claims,
+            openings=tuple(opening.time for opening in openings(study, storage=url)),
             seconds=time.monotonic() - start,
             trials={state: count for state, count in history.counts.items() if count},
-            provenance={
-                **provenance(history, plan=plan, machine=machine, source=source),
-                **({"compile": question.compile} if question.compile else {}),
-            },
+            provenance=_provenance(request, history, plan=plan, machine=machine, source=source),
             history=trainings.epochs(),
             starts=history.starts,
+            weights=weights,
         )
-        files = write_report(report, folder / "report")
-        _move(retrained, folder / "report")
-        publish(
-            question.study,
-            storage=database,
-            runs=question.folder,
-            note=_note(report, folder / "report"),
-            files=[file for file in files if file.suffix in (".png", ".md")],
-        )
-        yield Reported(report=report, folder=folder / "report")
 
 
-def _move(retrained: tuple[Retrained, ...], folder: Path) -> None:
-    """The weights into the report's folder, in place of those of an earlier report."""
-    for old in folder.glob("weights-*"):
-        old.unlink()
-    for row in retrained:
-        for file in (row.weights, row.weights.with_suffix(".json")):
-            file.replace(folder / file.name)
-
-
-def _note(report: Report, folder: Path) -> str:
-    chosen = next(row for row in report.confirmation if row.chosen)
-    test: OpenedTest = report.test
-    return (
-        f"**Best: trial {chosen.trial}**, confirmed at {percent(chosen.mean)} on validation images "
-        f"after {report.confirm_epochs} epochs, "
-        f"{percent(test.accuracy)} on {test.n:,} test images. Verdict: **{report.recommendation.verdict}**.\n\n"
-        f"The report lies in `{folder}`."
+def _plan(request: Decision, history: History, *, split: Path, slots: int) -> Plan:
+    return make_plan(
+        history,
+        images=len(load(split).training),
+        slots=slots,
+        minutes=request.minutes,
+        epochs=request.epochs,
+        candidates=request.candidates,
+        confirm_seeds=request.confirm_seeds,
+        seeds=request.seeds,
     )
+
+
+def _provenance(request: Decision, history: History, *, plan: Plan, machine: Machine, source: Source) -> dict[str, str]:
+    manifest = history.manifest
+    part = f" on {manifest.images:,} images" if manifest.images else ""
+    decision = f"{plan.confirm_epochs} a confirmation, {plan.epochs} the retraining"
+    return {
+        **provenance(machine, source=source, manifest=manifest),
+        "epochs": f"{manifest.epochs} a trial{part}, {decision}",
+        "threads": f"{machine.cores} cores",  # shared among as many trainings as there are at a time
+        **({"compile": request.compile} if request.compile else {}),
+    }

@@ -1,4 +1,4 @@
-"""What a decision rests on, as plain checked data: what was tried, what was confirmed, what was tested, and how."""
+"""The evidence of a decision as checked data: what was tried, confirmed and tested, and how."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from math import isfinite
-from typing import Any, Literal, get_args
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from search.deciding import statistics
-from search.deciding.recommendation import Claim, Recommendation, recommend
+from search.deciding.recommendation import Recommendation, recommend
+from search.deciding.request import Claim
 from search.deciding.statistics import Interval
 
 Phase = Literal["search", "confirmation", "retraining"]
@@ -26,7 +28,7 @@ ABOUT_VIEWS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
-    """One epoch of one training; None is what was not measured, such as validation when all images are trained on."""
+    """One epoch of one training. None: not measured, as validation is where all images are trained on."""
 
     phase: Phase
     trial: int
@@ -41,8 +43,6 @@ class Epoch:
     seconds: float | None
 
     def __post_init__(self) -> None:
-        if self.phase not in get_args(Phase):
-            raise ValueError(f"phase is one of {', '.join(get_args(Phase))}, not {self.phase!r}")
         for field in fields(self)[1:]:
             value = getattr(self, field.name)
             if value is not None and not isfinite(value):
@@ -70,6 +70,28 @@ class Confirmed:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """The choice is frozen; the test set is still closed."""
+
+    confirmation: tuple[Confirmed, ...]
+    dropped: tuple[str, ...]  # candidates whose training failed, and why
+
+    @property
+    def winner(self) -> Confirmed:
+        """The one that was chosen."""
+        return next(row for row in self.confirmation if row.chosen)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrainedWeights:
+    """The weights of one final training, with the JSON that describes them beside them."""
+
+    path: Path
+    seed: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class ClassAccuracy:
     """How often the images of one class were recognised."""
 
@@ -92,10 +114,10 @@ class Confusion:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class OpenedTest:
-    """The opened test set: right answers per seed, every seed on the same n images."""
+    """The answers on the test images: right ones per seed, every seed on the same n images, seen once as they are."""
 
-    correct: tuple[int, ...]  # of plain images, as everything here except what says otherwise
-    correct_with_views: tuple[int, ...]  # test-time views; nothing else rests on them
+    correct: tuple[int, ...]
+    correct_with_views: tuple[int, ...]  # the same with test-time views; nothing else rests on them
     n: int
     seeds: tuple[int, ...]
     confusion: npt.NDArray[np.integer[Any]]  # [true class, predicted class], images, summed over seeds
@@ -113,10 +135,10 @@ class OpenedTest:
         images = self.confusion.sum(axis=1)
         if self.confusion.min() < 0 or images.min() < 1 or (images % len(self.seeds)).any():
             raise ValueError(f"every class needs the same test images for each seed, not rows of {images.tolist()}")
-        found = (int(images.sum()), int(self.confusion.trace()))
+        counted = (int(images.sum()), int(self.confusion.trace()))
         stated = (self.n * len(self.seeds), sum(self.correct))
-        if found != stated or max(self.correct) > self.n:
-            raise ValueError(f"the matrix holds (images, right answers) {found}, but stated are {stated}")
+        if counted != stated or max(self.correct) > self.n:
+            raise ValueError(f"the matrix holds (images, right answers) {counted}, but stated are {stated}")
 
     @property
     def accuracies(self) -> tuple[float, ...]:
@@ -127,11 +149,6 @@ class OpenedTest:
     def accuracy(self) -> float:
         """The mean over seeds."""
         return sum(self.correct) / (self.n * len(self.correct))
-
-    @property
-    def accuracies_with_views(self) -> tuple[float, ...]:
-        """The test accuracy of each seed with test-time views."""
-        return tuple(correct / self.n for correct in self.correct_with_views)
 
     @property
     def accuracy_with_views(self) -> float:
@@ -146,12 +163,12 @@ class OpenedTest:
     @cached_property
     def per_class(self) -> tuple[ClassAccuracy, ...]:
         """Every class, in the order of the labels."""
-        found = []
+        classes = []
         for name, row, right in zip(self.classes, self.confusion, self.confusion.diagonal(), strict=True):
             n = int(row.sum()) // len(self.seeds)
             mean = int(right) / len(self.seeds)
-            found.append(ClassAccuracy(name=name, accuracy=mean / n, n=n, interval=statistics.interval_at(mean, n)))
-        return tuple(found)
+            classes.append(ClassAccuracy(name=name, accuracy=mean / n, n=n, interval=statistics.interval_at(mean, n)))
+        return tuple(classes)
 
     def confusions(self, most: int) -> tuple[Confusion, ...]:
         """The pairs of classes confused most often, the most frequent first; none where there is no error."""
@@ -174,7 +191,7 @@ class OpenedTest:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Report:
-    """Everything a report says; what can be computed is computed."""
+    """All the evidence of a decision, from which the verdict is computed."""
 
     study: str
     device: str
@@ -193,6 +210,7 @@ class Report:
     provenance: Mapping[str, str]  # versions, seeds, hashes, precision, threads, command line
     history: tuple[Epoch, ...]
     starts: tuple[Mapping[str, str], ...] = ()  # the provenance of every start of the search
+    weights: tuple[RetrainedWeights, ...] = ()  # that were tested
 
     def __post_init__(self) -> None:
         if not 0 <= self.validation_accuracy <= 1:
@@ -226,9 +244,9 @@ class Report:
         return spread, statistics.expected_optimism(complete, spread)
 
 
-def trainings(history: Sequence[Epoch], phase: Phase) -> dict[tuple[int, int], list[Epoch]]:
+def curves(history: Sequence[Epoch], phase: Phase) -> dict[tuple[int, int], list[Epoch]]:
     """The epochs of every training of a phase, in order, by trial and seed."""
-    found: dict[tuple[int, int], list[Epoch]] = {}
+    by_training: dict[tuple[int, int], list[Epoch]] = {}
     for epoch in sorted((row for row in history if row.phase == phase), key=lambda row: row.epoch):
-        found.setdefault((epoch.trial, epoch.seed), []).append(epoch)
-    return found
+        by_training.setdefault((epoch.trial, epoch.seed), []).append(epoch)
+    return by_training

@@ -2,69 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from search.deciding.statistics import Interval, border_counts, images_needed, wilson
-from search.errors import UserError
+from search.deciding.request import Claim
+from search.deciding.statistics import LEVEL, Interval, border_counts, images_needed, wilson
 from search.text import percent
 
-Verdict = Literal["build", "buy", "cannot-tell"]
-
-EXAMPLE = "--claim Detectocorp=70"
-_PERCENT = re.compile(r"(?P<number>[0-9]+(\.[0-9]*)?|\.[0-9]+)\s*(?P<sign>%?)")
-LONGEST_NAME = 60
-
-
-class ClaimError(UserError):
-    """A claim that says nothing to compare with: the rule, the text that broke it, the next step."""
-
-    exit_code = 2
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A stated accuracy, as a fraction, and who states it."""
-
-    name: str
-    accuracy: float
-
-    def __post_init__(self) -> None:
-        if not self.name.strip() or not self.name.isprintable() or len(self.name) > LONGEST_NAME:
-            raise ClaimError(
-                f"a claim needs a printable name of 1 to {LONGEST_NAME} characters, not {self.name!r}; write {EXAMPLE}"
-            )
-        if not 0 < self.accuracy <= 1:
-            percent = f"{100 * self.accuracy:g} %"
-            raise ClaimError(f"a claim lies above 0 % and at most at 100 %, not {percent} ({self.name}); try {EXAMPLE}")
-
-
-def parse_claim(text: str) -> Claim:
-    """The claim in `NAME=PERCENT`, with or without a % sign. Raises ClaimError."""
-    name, equals, stated = text.rpartition("=")
-    if not equals:
-        raise ClaimError(f"a claim is NAME=PERCENT, not {text!r}; write {EXAMPLE}")
-    found = _PERCENT.fullmatch(stated.strip())
-    if not found:
-        raise ClaimError(f"a claim's percentage is a plain number such as 70 or 70.5, not {stated!r}; write {EXAMPLE}")
-    percent = float(found["number"])
-    if 0 < percent <= 1 and not found["sign"]:  # 0.7 meant as 70 % would win a verdict it does not deserve
-        raise ClaimError(
-            f"{stated.strip()} may be a percentage or a fraction: write {name}={100 * percent:g} or {name}={percent:g}%"
-        )
-    return Claim(name.strip(), percent / 100)
-
-
-def parse_claims(texts: Sequence[str]) -> tuple[Claim, ...]:
-    """All claims of a command line, each name once. Raises ClaimError."""
-    claims = tuple(parse_claim(text) for text in texts)
-    names = [claim.name for claim in claims]
-    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
-    if twice:
-        raise ClaimError(f"{twice[0]} claims {names.count(twice[0])} accuracies; give each vendor one --claim")
-    return claims
+BuildOrBuy = Literal["build", "buy", "cannot-tell"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,27 +19,16 @@ class ClaimVerdict:
 
     name: str
     accuracy: float  # the claim, a fraction
-    verdict: Verdict
+    verdict: BuildOrBuy
     margin_points: float
     """Percentage points between the claim and the nearer end of the interval: above 0 build, below 0 buy, 0 neither."""
-
-
-def judge(claim: Claim, interval: Interval) -> ClaimVerdict:
-    """Build if the whole interval lies above the claim, buy if below, otherwise cannot-tell; touching is not above."""
-    verdict: Verdict = "cannot-tell"
-    margin = 0.0
-    if interval.low > claim.accuracy:
-        verdict, margin = "build", interval.low - claim.accuracy
-    elif interval.high < claim.accuracy:
-        verdict, margin = "buy", interval.high - claim.accuracy
-    return ClaimVerdict(name=claim.name, accuracy=claim.accuracy, verdict=verdict, margin_points=100 * margin)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recommendation:
     """One verdict over all claims and the sentences that its numbers allow."""
 
-    verdict: Verdict
+    verdict: BuildOrBuy
     accuracy: float
     interval: Interval
     claims: tuple[ClaimVerdict, ...]
@@ -105,14 +40,17 @@ class Recommendation:
 def recommend(
     accuracy: float, interval: Interval, claims: Sequence[Claim], *, n: int, seeds: int = 1, spread: float = 0.0
 ) -> Recommendation:
-    """Judge a test accuracy, its interval on `n` images and `seeds` seeds, against all claims. Raises ClaimError.
+    """Judge a test accuracy, its interval on `n` images and `seeds` seeds, against all claims.
 
     `spread` is the seeds' half of the interval (`statistics.seed_half_width`), needed to say where verdicts flip.
     """
-    if not claims:
-        raise ClaimError(f"a recommendation needs a claim to compare with; write {EXAMPLE}")
     judged = tuple(judge(claim, interval) for claim in claims)
-    verdict = _overall(judged)
+    verdicts = {claim.verdict for claim in judged}
+    verdict: BuildOrBuy = "cannot-tell"
+    if "buy" in verdicts:
+        verdict = "buy"
+    elif verdicts == {"build"}:
+        verdict = "build"
     return Recommendation(
         verdict=verdict,
         accuracy=accuracy,
@@ -120,8 +58,19 @@ def recommend(
         claims=judged,
         reasons=_reasons(verdict, accuracy, interval, judged, n=n, seeds=seeds),
         changes=_changes(accuracy, interval, judged, n=n, spread=spread),
-        limits=_limits(judged, level=interval.level, seeds=seeds),
+        limits=_limits(judged[0], seeds=seeds),
     )
+
+
+def judge(claim: Claim, interval: Interval) -> ClaimVerdict:
+    """Build if the whole interval lies above the claim, buy if below, otherwise cannot-tell; touching is not above."""
+    verdict: BuildOrBuy = "cannot-tell"
+    margin = 0.0
+    if interval.low > claim.accuracy:
+        verdict, margin = "build", interval.low - claim.accuracy
+    elif interval.high < claim.accuracy:
+        verdict, margin = "buy", interval.high - claim.accuracy
+    return ClaimVerdict(name=claim.name, accuracy=claim.accuracy, verdict=verdict, margin_points=100 * margin)
 
 
 def stated(fraction: float) -> str:
@@ -134,25 +83,18 @@ def between(interval: Interval) -> str:
     return f"{percent(interval.low)} to {percent(interval.high)}"
 
 
-def _overall(judged: Sequence[ClaimVerdict]) -> Verdict:
-    verdicts = {claim.verdict for claim in judged}
-    if "buy" in verdicts:
-        return "buy"
-    return "build" if verdicts == {"build"} else "cannot-tell"
-
-
 def _reasons(
-    verdict: Verdict, accuracy: float, interval: Interval, judged: Sequence[ClaimVerdict], *, n: int, seeds: int
+    verdict: BuildOrBuy, accuracy: float, interval: Interval, judged: Sequence[ClaimVerdict], *, n: int, seeds: int
 ) -> tuple[str, ...]:
-    of_seeds = "one training" if seeds == 1 else f"the mean of {seeds} trainings"
+    trainings = "one training" if seeds == 1 else f"the mean of {seeds} trainings"
     return (
         {
             "build": "Build in-house: the whole interval lies above every claim.",
             "buy": "Buy: the whole interval lies below at least one claim.",
             "cannot-tell": "The test cannot tell: the interval holds at least one claim and lies below none.",
         }[verdict],
-        f"The test accuracy is {percent(accuracy)} ({of_seeds}, {n:,} test images); "
-        f"its {100 * interval.level:g} % interval is {between(interval)}.",
+        f"The test accuracy is {percent(accuracy)} ({trainings}, {n:,} test images); "
+        f"its {100 * LEVEL:g} % interval is {between(interval)}.",
         *(_against(claim, accuracy) for claim in judged),
         "No cost was given, so none is weighed: the verdict compares accuracies only.",
     )
@@ -161,13 +103,13 @@ def _reasons(
 def _against(claim: ClaimVerdict, accuracy: float) -> str:
     points = f"{abs(claim.margin_points):.2f} points"
     mistakes = round(10_000 * (accuracy - claim.accuracy))
-    fewer = f"{abs(mistakes):,} {'fewer' if mistakes >= 0 else 'more'} mistakes per 10,000 images than claimed"
-    found = {
+    measured = f"{abs(mistakes):,} {'fewer' if mistakes >= 0 else 'more'} mistakes per 10,000 images than claimed"
+    comparison = {
         "build": f"the lower end of the interval is {points} above it: build",
         "buy": f"the upper end of the interval is {points} below it: buy",
         "cannot-tell": "the interval holds it: cannot tell",
     }[claim.verdict]
-    return f"{claim.name} claims {stated(claim.accuracy)}, and {found} (measured: {fewer})."
+    return f"{claim.name} claims {stated(claim.accuracy)}, and {comparison} (measured: {measured})."
 
 
 def _changes(
@@ -178,21 +120,21 @@ def _changes(
         f"and buy against any above {percent(interval.high)}."
     ]
     for claim in judged:
-        sentences.append(_flips(claim, n=n, spread=spread, level=interval.level))
+        sentences.append(_flips(claim, n=n, spread=spread))
         if claim.verdict == "cannot-tell":
-            sentences.append(_needed(claim, accuracy, spread=spread, level=interval.level))
+            sentences.append(_needed(claim, accuracy, spread=spread))
     return tuple(sentences)
 
 
-def _flips(claim: ClaimVerdict, *, n: int, spread: float, level: float) -> str:
-    below, above = border_counts(claim.accuracy, n, spread=spread, level=level)
+def _flips(claim: ClaimVerdict, *, n: int, spread: float) -> str:
+    below, above = border_counts(claim.accuracy, n, spread=spread)
     build = "no accuracy" if above is None else f"{percent(above / n)} ({above:,} of {n:,} right) or more"
     buy = "no accuracy" if below is None else f"{percent(below / n)} ({below:,} right) or less"
     return f"Against {claim.name}, {build} says build, {buy} says buy, and anything between cannot tell."
 
 
-def _needed(claim: ClaimVerdict, accuracy: float, *, spread: float, level: float) -> str:
-    images = images_needed(accuracy, claim.accuracy, spread=spread, level=level)
+def _needed(claim: ClaimVerdict, accuracy: float, *, spread: float) -> str:
+    images = images_needed(accuracy, claim.accuracy, spread=spread)
     if images is None:
         start = f"No number of test images alone would tell {percent(accuracy)} from {claim.name}: "
         return start + ("more seeds are needed." if spread else "the two are the same.")
@@ -202,16 +144,15 @@ def _needed(claim: ClaimVerdict, accuracy: float, *, spread: float, level: float
     )
 
 
-def _limits(judged: Sequence[ClaimVerdict], *, level: float, seeds: int) -> tuple[str, ...]:
-    first = judged[0]
-    own = wilson(round(1000 * first.accuracy), 1000, level=level)
-    of_seeds = (
+def _limits(first: ClaimVerdict, *, seeds: int) -> tuple[str, ...]:
+    own = wilson(round(1000 * first.accuracy), 1000)
+    trainings = (
         "One training was tested: the interval covers the finite test set, not the spread between seeds."
         if seeds == 1
         else f"The interval covers the finite test set and the spread of {seeds} seeds, and errs on the wide side."
     )
     return (
-        of_seeds,
+        trainings,
         "A claim is taken at its word: it comes with no number of test images and no split. "
         f"Had {first.name}'s been measured on 1,000 images, its own interval would be {between(own)}.",
         "CIFAR-10 has ten classes and is a closed set: every image shows one of them, and nothing here measures what "

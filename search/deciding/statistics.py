@@ -10,62 +10,60 @@ from math import ceil, floor, hypot, inf, isfinite, sqrt
 import numpy as np
 from scipy import integrate, stats
 
-LEVEL = 0.95
+LEVEL = 0.95  # how often an interval holds the truth
 
 
 @dataclass(frozen=True)
 class Interval:
-    """Two ends, low <= high, and how often such an interval holds the truth."""
+    """The two ends of an interval of that level, low <= high."""
 
     low: float
     high: float
-    level: float
 
     def __post_init__(self) -> None:
-        if not (isfinite(self.low) and isfinite(self.high) and self.low <= self.high and 0 < self.level < 1):
-            raise ValueError(f"an interval needs finite low <= high and 0 < level < 1, not {self!r}")
+        if not (isfinite(self.low) and isfinite(self.high) and self.low <= self.high):
+            raise ValueError(f"an interval needs finite low <= high, not {self!r}")
 
 
-def wilson(correct: int, n: int, *, level: float = LEVEL) -> Interval:
+def wilson(correct: int, n: int) -> Interval:
     """The Wilson score interval of `correct` right answers on `n` images."""
     if not 0 <= correct <= n or n < 1:
         raise ValueError(f"correct must lie between 0 and n, and n be 1 or more, not {correct} of {n}")
-    found = stats.binomtest(correct, n).proportion_ci(confidence_level=level, method="wilson")
-    return Interval(float(found.low), float(found.high), level)
+    found = stats.binomtest(correct, n).proportion_ci(confidence_level=LEVEL, method="wilson")
+    return Interval(float(found.low), float(found.high))
 
 
-def mean_interval(values: Sequence[float], *, level: float = LEVEL) -> Interval:
+def mean_interval(values: Sequence[float]) -> Interval:
     """Student's t interval of the mean of two or more seeds; it knows no bounds, so it may leave [0, 1]."""
     if len(values) < 2:
         raise ValueError(f"an interval of a mean needs 2 or more values, not {len(values)}")
     mean = float(np.mean(values))
-    half = float(stats.t.ppf((1 + level) / 2, len(values) - 1) * np.std(values, ddof=1) / sqrt(len(values)))
-    return Interval(mean - half, mean + half, level)
+    half = float(stats.t.ppf((1 + LEVEL) / 2, len(values) - 1) * np.std(values, ddof=1) / sqrt(len(values)))
+    return Interval(mean - half, mean + half)
 
 
-def seed_half_width(accuracies: Sequence[float], *, level: float = LEVEL) -> float:
+def seed_half_width(accuracies: Sequence[float]) -> float:
     """Half of the t interval of the seeds' mean; 0 with one seed, whose spread nobody measured."""
     if len(accuracies) < 2:
         return 0.0
-    interval = mean_interval(accuracies, level=level)
+    interval = mean_interval(accuracies)
     return (interval.high - interval.low) / 2
 
 
-def interval_at(correct: float, n: int, *, spread: float = 0.0, level: float = LEVEL) -> Interval:
+def interval_at(correct: float, n: int, *, spread: float = 0.0) -> Interval:
     """Wilson's interval for `correct` of `n` images, each side widened in quadrature by `spread`, within [0, 1].
 
     `correct` may be a mean over seeds; a part of an image is rounded outwards.
     """
-    low, high = wilson(floor(correct), n, level=level).low, wilson(ceil(correct), n, level=level).high
+    low, high = wilson(floor(correct), n).low, wilson(ceil(correct), n).high
     if spread == 0:
-        return Interval(low, high, level)
+        return Interval(low, high)
     accuracy = correct / n
-    return Interval(
-        max(0.0, accuracy - hypot(accuracy - low, spread)), min(1.0, accuracy + hypot(high - accuracy, spread)), level
-    )
+    below, above = hypot(accuracy - low, spread), hypot(high - accuracy, spread)
+    return Interval(max(0.0, accuracy - below), min(1.0, accuracy + above))
 
 
-def recipe_interval(correct_per_seed: Sequence[int], n: int, *, level: float = LEVEL) -> Interval:
+def recipe_interval(correct_per_seed: Sequence[int], n: int) -> Interval:
     """The interval of a recipe's accuracy: trained once per seed, each time tested on the same `n` images.
 
     One seed: Wilson, which covers the finite test set and says nothing of other seeds. Several: the seeds share the
@@ -76,21 +74,19 @@ def recipe_interval(correct_per_seed: Sequence[int], n: int, *, level: float = L
     """
     if not correct_per_seed:
         raise ValueError("a test needs at least one seed")
-    spread = seed_half_width([correct / n for correct in correct_per_seed], level=level)
-    return interval_at(sum(correct_per_seed) / len(correct_per_seed), n, spread=spread, level=level)
+    spread = seed_half_width([correct / n for correct in correct_per_seed])
+    return interval_at(sum(correct_per_seed) / len(correct_per_seed), n, spread=spread)
 
 
-def border_counts(
-    accuracy: float, n: int, *, spread: float = 0.0, level: float = LEVEL
-) -> tuple[int | None, int | None]:
+def border_counts(accuracy: float, n: int, *, spread: float = 0.0) -> tuple[int | None, int | None]:
     """The most right answers of `n` whose interval lies below `accuracy`, and the fewest whose interval lies above."""
     counts = range(n + 1)
-    below = bisect_left(counts, accuracy, key=lambda k: interval_at(k, n, spread=spread, level=level).high) - 1
-    above = bisect_right(counts, accuracy, key=lambda k: interval_at(k, n, spread=spread, level=level).low)
+    below = bisect_left(counts, accuracy, key=lambda k: interval_at(k, n, spread=spread).high) - 1
+    above = bisect_right(counts, accuracy, key=lambda k: interval_at(k, n, spread=spread).low)
     return (below if below >= 0 else None), (above if above <= n else None)
 
 
-def images_needed(accuracy: float, other: float, *, spread: float = 0.0, level: float = LEVEL) -> int | None:
+def images_needed(accuracy: float, other: float, *, spread: float = 0.0) -> int | None:
     """Test images at which `accuracy` would clear `other`; None where the spread between seeds alone hides it.
 
     Wilson's interval is the inverted score test: it clears c as soon as |p - c| > z * sqrt(c(1 - c)/n).
@@ -100,7 +96,7 @@ def images_needed(accuracy: float, other: float, *, spread: float = 0.0, level: 
         return None
     rest = sqrt(difference**2 - spread**2)
     border = accuracy - rest if accuracy > other else accuracy + rest
-    z = float(stats.norm.ppf((1 + level) / 2))
+    z = float(stats.norm.ppf((1 + LEVEL) / 2))
     needed = z**2 * border * (1 - border) / rest**2
     return max(1, ceil(needed)) if needed < 1e12 else None
 

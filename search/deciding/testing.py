@@ -12,15 +12,14 @@ from safetensors.torch import load_file
 
 from search.candidate import Architecture
 from search.data.sources import Source
-from search.deciding.evidence import OpenedTest
-from search.deciding.trainings import Retrained
+from search.deciding.evidence import OpenedTest, RetrainedWeights
 from search.networks.build import build
 from search.slots.machine import Machine
 from search.training.evaluate import SIX_VIEWS, logits
 
 
 def open_test(
-    source: Source, *, retrained: Sequence[Retrained], architecture: Architecture, machine: Machine
+    source: Source, *, weights: Sequence[RetrainedWeights], architecture: Architecture, machine: Machine
 ) -> OpenedTest:
     """Test the weights of every seed once, plain and with views. The opening must be in the ledger already."""
     device = machine.device
@@ -28,11 +27,11 @@ def open_test(
     classes = len(images.classes)
     confusion = np.zeros((classes, classes), dtype=np.int64)
     correct, correct_with_views = [], []
-    for row in retrained:
-        about = json.loads(row.weights.with_suffix(".json").read_text(encoding="utf-8"))
+    for row in weights:
+        about = json.loads(row.path.with_suffix(".json").read_text(encoding="utf-8"))
         mean, std = (torch.tensor(about[name], device=device) for name in ("mean", "std"))
         network = build(architecture, classes=classes, seed=0)
-        network.load_state_dict(load_file(row.weights))
+        network.load_state_dict(load_file(row.path))
         ask = partial(logits, network.to(device), images, mean=mean, std=std, precision=machine.precision)
         plain, of_views = ask().argmax(1), ask(views=SIX_VIEWS).argmax(1)
         np.add.at(confusion, (images.labels.cpu().numpy(), plain.cpu().numpy()), 1)
@@ -42,7 +41,7 @@ def open_test(
         correct=tuple(correct),
         correct_with_views=tuple(correct_with_views),
         n=len(images),
-        seeds=tuple(row.seed for row in retrained),
+        seeds=tuple(row.seed for row in weights),
         confusion=confusion,
         classes=images.classes,
     )

@@ -8,6 +8,7 @@ from random import Random
 from typing import Any
 
 from search.candidate import Candidate, from_values
+from search.inspecting.request import ExplainRequest
 from search.inspecting.status import best_trial, read_status
 from search.inspecting.trace import Layer, trace
 from search.measuring.memory import training_bytes
@@ -20,18 +21,6 @@ from studies import StudyError
 from studies.history import History, TrialRecord
 
 MOST_DRAWS = 64  # of a space without baselines, until one may be trained
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExplainRequest:
-    """Which candidate to explain."""
-
-    source: str | None = None  # a space or a published recipe; without one, a trial of a study
-    baseline: str | None = None  # of the space; its first unless given
-    study: str | None = None
-    trial: int | None = None  # the best unless given
-    folder: Path = Path("runs")
-    storage: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,9 +13,9 @@ from typing import Any, Literal
 from search.candidate import from_values
 from search.data.sources import find_source
 from search.data.split import load
+from search.inspecting.request import ReproduceRequest
 from search.inspecting.status import read_status
 from search.measuring.seed_spread import seed_spread
-from search.options import argument, option
 from search.searching.provenance import Difference, check_data, differences_of, provenance, start_of
 from search.searching.study_folder import StudyFolder
 from search.slots.checkpoint_store import CheckpointStore
@@ -32,19 +32,6 @@ from studies.manifest import check_format
 BAND = 3  # standard deviations between seeds
 
 Reproducibility = Literal["equal", "within the band", "outside the band", "different"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReproduceRequest:
-    """Which trial to train again, and where."""
-
-    trial: int = argument(0, "Number of the trial.")
-    study: str | None = option(None, "Name of the study.")
-    folder: Path = option(Path("runs"), "Folder for all that is left behind.")
-    storage: str | None = option(None, "Optuna storage URL.  [default: sqlite in the folder of runs]")
-    data: str | None = option(None, "Folder of CIFAR-10, or `synthetic`.  [default: CIFAR_SEARCH_DATA]")
-    device: str | None = option(None, "cuda or cpu.  [default: the record's]")
-    keep: bool = option(False, "Keep the weights if they are the lost ones.")
 
 
 @dataclass(frozen=True, kw_only=True)

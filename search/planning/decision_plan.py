@@ -10,10 +10,16 @@ from statistics import median
 
 from search.planning.forecast import work
 from search.slots.job import patience
+from search.text import plural
 from studies import StudyError
 from studies.history import History, TrialRecord
 
 RETRAINED_SHARE = 10 / 9  # all images are trained on, those of the validation part too
+
+# From the most evidence to the least: a second confirmation seed is worth more than a third test seed, since it
+# decides; two test seeds are left out, because their interval is wider than one's (Student's t with one degree). Less
+# evidence is taken before a shorter training: the last epochs of ten are worth more than a third candidate.
+CANDIDATES, CONFIRM_SEEDS, SEEDS = (4, 3, 2), (2, 1), (3, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,16 +64,10 @@ class Plan:
         """For a first line: what will be trained."""
         numbers = ", ".join(str(trial.number) for trial in self.trials)
         return (
-            f"confirm trial{'s' * (len(self.trials) > 1)} {numbers} with {self.confirm_seeds} fresh "
-            f"seed{'s' * (self.confirm_seeds > 1)} each, {self.confirm_epochs} epochs long, "
+            f"confirm trial{'' if len(self.trials) == 1 else 's'} {numbers} "
+            f"with {plural(self.confirm_seeds, 'fresh seed')} each, {self.confirm_epochs} epochs long, "
             f"retrain the winner with {self.seeds}, {self.epochs} epochs long"
         )
-
-
-# From the most evidence to the least: a second confirmation seed is worth more than a third test seed, since it
-# decides; two test seeds are left out, because their interval is wider than one's (Student's t with one degree). Less
-# evidence is taken before a shorter training: the last epochs of ten are worth more than a third candidate.
-CANDIDATES, CONFIRM_SEEDS, SEEDS = (4, 3, 2), (2, 1), (3, 1)
 
 
 def check_complete(history: History) -> None:
@@ -98,14 +98,15 @@ def make_plan(
     longest = epochs or history.manifest.retrain_epochs
     shortest = epochs or min(longest, history.manifest.epochs)
     pace = _pace(history, images=images)
-    lengths = range(longest, shortest - 1, -1)
-    chosen = [contenders(history, count) for count in _choices(candidates, CANDIDATES)]
-    assert all(chosen), "check_complete comes first"
+    choices = product(
+        range(longest, shortest - 1, -1),
+        [contenders(history, count) for count in _choices(candidates, CANDIDATES)],
+        _choices(confirm_seeds, CONFIRM_SEEDS),
+        _choices(seeds, SEEDS),
+    )
     plans = [
         Plan(trials=trials, confirm_seeds=confirming, seeds=retraining, epochs=length, slots=slots, pace=pace)
-        for length, trials, confirming, retraining in product(
-            lengths, chosen, _choices(confirm_seeds, CONFIRM_SEEDS), _choices(seeds, SEEDS)
-        )
+        for length, trials, confirming, retraining in choices
     ]
     return next((plan for plan in plans if plan.seconds <= 60 * minutes), plans[-1])
 
@@ -138,5 +139,5 @@ def _pace(history: History, *, images: int) -> float:
     return part * work(images, whole=images) / work(trained, whole=images)
 
 
-def _choices(asked: int | None, known: Sequence[int]) -> Sequence[int]:
-    return known if asked is None else (asked,)
+def _choices(asked: int | None, usual: Sequence[int]) -> Sequence[int]:
+    return usual if asked is None else (asked,)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from search.deciding.evidence import Report, trainings
+from search.deciding.evidence import Report, curves
 from search.deciding.recommendation import stated
 from search.reporting.literature import PUBLISHED
-from search.text import percent
+from search.text import counts, percent, plural
 
 
 @dataclass(frozen=True)
@@ -49,21 +49,19 @@ def _literature(report: Report) -> tuple[str, ...]:
 
 
 def _work_done(report: Report) -> tuple[str, ...]:
-    counts = ", ".join(f"{count} {state}" for state, count in report.trials.items())
-    seeds = len(report.test.seeds)
-    sentences = [f"A search of {sum(report.trials.values())} trials ({counts}) looked only at validation accuracy."]
+    trials = plural(sum(report.trials.values()), "trial")
+    sentences = [f"A search of {trials} ({counts(report.trials)}) looked only at validation accuracy."]
     if report.confirmation:
         most = max(len(confirmed.accuracies) for confirmed in report.confirmation)
         sentences.append(
             f"For the choice {len(report.confirmation)} of them were trained again for {report.confirm_epochs} epochs, "
-            f"each with up to {most} fresh seed{'s' if most > 1 else ''}; the highest mean was chosen, a tie going to "
-            "the cheaper."
+            f"each with up to {plural(most, 'fresh seed')}; the highest mean was chosen, a tie going to the cheaper."
         )
     family = report.candidate.get("architecture", {}).get("family")
     network = f"network of the {family} family" if family else "network"
     sentences += [
         f"The choice is a {network} with {report.parameters:,} parameters and {report.flops:,} FLOPs per image.",
-        f"It was then trained on all training images with {seeds} seed{'s' if seeds > 1 else ''}, and each training "
+        f"It was then trained on all training images with {plural(len(report.test.seeds), 'seed')}, and each training "
         "was tested once, without choosing an epoch or a seed by its test accuracy.",
     ]
     return tuple(sentences)
@@ -93,7 +91,7 @@ def _work_ahead(report: Report) -> tuple[str, ...]:
 
 def _gap(report: Report) -> list[str]:
     chosen = {confirmed.trial for confirmed in report.confirmation if confirmed.chosen}
-    last = [rows[-1] for (trial, _), rows in trainings(report.history, "confirmation").items() if trial in chosen]
+    last = [rows[-1] for (trial, _), rows in curves(report.history, "confirmation").items() if trial in chosen]
     gaps = [
         row.train_accuracy - row.validation_accuracy
         for row in last

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from search.deciding.evidence import ABOUT_VIEWS, Report
-from search.deciding.recommendation import Verdict, between, stated
-from search.deciding.statistics import mean_interval
+from search.deciding.recommendation import BuildOrBuy, between, stated
+from search.deciding.statistics import LEVEL, mean_interval
 from search.reporting.answers import answers
 from search.reporting.literature import PUBLISHED
-from search.text import percent
+from search.text import counts, duration, percent, plural
 
 LOSSES, CONFUSION, PER_CLASS = "losses.png", "confusion.png", "per_class.png"
 
-_TITLES: dict[Verdict, str] = {"build": "Build in-house", "buy": "Buy", "cannot-tell": "Cannot tell"}
+_TITLES: dict[BuildOrBuy, str] = {"build": "Build in-house", "buy": "Buy", "cannot-tell": "Cannot tell"}
 
 
 def page(report: Report) -> str:
@@ -47,11 +48,21 @@ def page(report: Report) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
+def dashboard_note(report: Report, folder: Path) -> str:
+    """What the dashboard shows of a decision; the report lies in `folder`."""
+    chosen = next(row for row in report.confirmation if row.chosen)
+    return (
+        f"**Best: trial {chosen.trial}**, confirmed at {percent(chosen.mean)} on validation images "
+        f"after {report.confirm_epochs} epochs, {percent(report.test.accuracy)} on {report.test.n:,} test images. "
+        f"Verdict: **{report.recommendation.verdict}**.\n\nThe report lies in `{folder}`."
+    )
+
+
 def _head(report: Report) -> list[str]:
-    found = report.recommendation
+    recommendation = report.recommendation
     blocks = [
-        f"# {_TITLES[found.verdict]}: {percent(found.accuracy)} on the test images",
-        f"**Verdict: {found.verdict}.** {_text(' '.join(found.reasons[:2]))}",
+        f"# {_TITLES[recommendation.verdict]}: {percent(recommendation.accuracy)} on the test images",
+        f"**Verdict: {recommendation.verdict}.** {_text(' '.join(recommendation.reasons[:2]))}",
     ]
     if not report.official:
         blocks.append(
@@ -60,7 +71,7 @@ def _head(report: Report) -> list[str]:
         )
     if len(report.openings) > 1:
         blocks.append(
-            f"> **Warning: the test set was opened {len(report.openings)} times** "
+            f"> **Warning: the test set was opened {plural(len(report.openings), 'time')}** "
             f"({_text(', '.join(report.openings))}). Whatever was chosen after the first opening may have been chosen "
             "because of it: the accuracy here is no longer a first look, and its interval is too narrow."
         )
@@ -71,16 +82,16 @@ def _numbers(report: Report) -> str:
     test = report.test
     rows = [
         ("test accuracy", percent(test.accuracy)),
-        (f"{100 * test.interval.level:g} % interval", between(test.interval)),
+        (f"{100 * LEVEL:g} % interval", between(test.interval)),
         ("test images", f"{test.n:,}"),
         *((f"right with seed {seed}", f"{count:,}") for seed, count in zip(test.seeds, test.correct, strict=True)),
         ("test accuracy with test-time views (nothing rests on it)", percent(test.accuracy_with_views)),
         ("validation accuracy (it was chosen by this)", percent(report.validation_accuracy)),
         ("parameters", f"{report.parameters:,}"),
         ("FLOPs per image", f"{report.flops:,}"),
-        ("trials", ", ".join(f"{count} {state}" for state, count in report.trials.items())),
+        ("trials", counts(report.trials)),
         ("test set opened", f"{len(report.openings)} x"),
-        ("time for confirming, retraining and testing", _duration(report.seconds)),
+        ("time for confirming, retraining and testing", duration(report.seconds)),
         ("device", report.device),
         ("data", report.data),
         ("study", report.study),
@@ -120,8 +131,8 @@ def _published(report: Report) -> str:
     ]
     accuracy = report.test.accuracy
     ours = ("**this report**", "", f"**{percent(accuracy)}**", f"{report.parameters / 1e6:.1f} M", "none", "")
-    place = sum(row.accuracy < accuracy for row in PUBLISHED)
-    return _table(head, [*rows[:place], ours, *rows[place:]])
+    below = sum(row.accuracy < accuracy for row in PUBLISHED)
+    return _table(head, [*rows[:below], ours, *rows[below:]])
 
 
 def _classes(report: Report) -> list[str]:
@@ -147,7 +158,7 @@ def _classes(report: Report) -> list[str]:
 
 
 def _protocol(report: Report) -> list[str]:
-    times = "once" if len(report.openings) == 1 else f"{len(report.openings)} times"
+    times = "once" if len(report.openings) == 1 else plural(len(report.openings), "time")
     blocks = [
         "Search, pruning and choosing saw a fixed validation part of the training images. The choice was frozen before "
         f"the test set was opened. It has been opened {times}: {_text(', '.join(report.openings))}."
@@ -176,11 +187,6 @@ def _confirmation(report: Report) -> str:
         rows.append((str(confirmed.trial), seeds, mean, f"{confirmed.flops:,}", "yes" if confirmed.chosen else ""))
     by_seed = f"validation accuracy after {report.confirm_epochs} epochs, by seed"
     return _table(("trial", by_seed, "mean, 95 % interval", "FLOPs per image", "chosen"), rows)
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
 
 
 def _list(sentences: Iterable[str]) -> str:

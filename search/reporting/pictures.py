@@ -15,8 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
-from search.deciding.evidence import ClassAccuracy, Epoch, Phase, trainings
-from search.deciding.recommendation import Claim, stated
+from search.deciding.evidence import ClassAccuracy, Epoch, Phase, curves
+from search.deciding.recommendation import stated
+from search.deciding.request import Claim
 
 DOTS_PER_INCH = 120
 TRAIN, VALIDATION, OTHER, CLAIM = "#1f77b4", "#d95f02", "#b8b8b8", "#444444"
@@ -25,7 +26,7 @@ MOST_NUMBERED = 30  # classes; beyond, numbers no longer fit into the cells
 
 def losses_png(history: Sequence[Epoch], path: Path, *, claims: Sequence[Claim] = ()) -> Path:
     """Loss and accuracy by epoch: the chosen trial's confirmation and retraining, the other confirmed ones in grey."""
-    figure = _figure(12, 4.8)
+    figure = _new_figure(12, 4.8)
     loss, accuracy = figure.subplots(1, 2)
     for axes, measure, factor in ((loss, "loss", 1.0), (accuracy, "accuracy", 100.0)):
         _curves(axes, history, measure=measure, factor=factor)
@@ -35,8 +36,10 @@ def losses_png(history: Sequence[Epoch], path: Path, *, claims: Sequence[Claim] 
         axes.spines[["top", "right"]].set_visible(False)
     loss.set(title="Loss", ylabel="loss per image")
     accuracy.set(title="Accuracy", ylabel="% right")
-    for place, claim in enumerate(sorted(claims, key=lambda claim: claim.accuracy)):
-        _claim_line(accuracy, claim, right=1 - 0.3 * (place % 3))  # side by side: neighbours are often close
+    for index, claim in enumerate(sorted(claims, key=lambda claim: claim.accuracy)):
+        accuracy.axhline(100 * claim.accuracy, color=CLAIM, linestyle="--", linewidth=1)
+        point = (1 - 0.3 * (index % 3), 100 * claim.accuracy)  # side by side: neighbours are often close
+        _name(claim, accuracy, xy=point, xycoords=("axes fraction", "data"), xytext=(-2, 3), ha="right")
     handles, labels = accuracy.get_legend_handles_labels()
     if handles:
         figure.legend(handles, labels, loc="outside lower center", ncols=len(handles), frameon=False)
@@ -46,7 +49,7 @@ def losses_png(history: Sequence[Epoch], path: Path, *, claims: Sequence[Claim] 
 def confusion_png(confusion: npt.NDArray[np.integer[Any]], classes: Sequence[str], path: Path) -> Path:
     """The confusion matrix, counts in the cells, the colour by share of the true class."""
     side = max(4.0, 0.7 * len(classes) + 1.5) if len(classes) <= MOST_NUMBERED else 14.0
-    figure = _figure(side + 0.8, side)
+    figure = _new_figure(side + 0.8, side)
     axes = figure.subplots()
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     image = axes.imshow(100 * shares, cmap="Blues", norm=PowerNorm(0.4, vmin=0, vmax=100))  # or 5 % would look like 0
@@ -64,7 +67,7 @@ def confusion_png(confusion: npt.NDArray[np.integer[Any]], classes: Sequence[str
 
 def per_class_png(rows: Sequence[ClassAccuracy], path: Path, *, claims: Sequence[Claim] = ()) -> Path:
     """Accuracy of every class with its 95 % interval, the weakest at the bottom."""
-    figure = _figure(8, max(3.0, 0.4 * len(rows) + 1.4))
+    figure = _new_figure(8, max(3.0, 0.4 * len(rows) + 1.4))
     axes = figure.subplots()
     ordered = sorted(rows, key=lambda row: row.accuracy)
     accuracy = np.array([100 * row.accuracy for row in ordered])
@@ -72,20 +75,12 @@ def per_class_png(rows: Sequence[ClassAccuracy], path: Path, *, claims: Sequence
     errors = np.abs(ends - accuracy[:, None]).T
     axes.barh(range(len(ordered)), accuracy, xerr=errors, color=TRAIN, alpha=0.75, error_kw={"elinewidth": 1})
     axes.set_yticks(range(len(ordered)), [_literal(row.name) for row in ordered])
-    for place, row in enumerate(ordered):
-        axes.text(1, place, f"{100 * row.accuracy:.1f}", va="center", color="white", fontsize=9)
+    for line, row in enumerate(ordered):
+        axes.text(1, line, f"{100 * row.accuracy:.1f}", va="center", color="white", fontsize=9)
     for line, claim in enumerate(sorted(claims, key=lambda claim: claim.accuracy)):
         axes.axvline(100 * claim.accuracy, color=CLAIM, linestyle="--", linewidth=1)
-        axes.annotate(
-            _stated(claim),
-            xy=(100 * claim.accuracy, 1),
-            xycoords=("data", "axes fraction"),
-            xytext=(0, 2 + 10 * line),
-            textcoords="offset points",
-            ha="center",
-            fontsize=8,
-            color=CLAIM,
-        )
+        point, offset = (100 * claim.accuracy, 1), (0, 2 + 10 * line)
+        _name(claim, axes, xy=point, xycoords=("data", "axes fraction"), xytext=offset, ha="center")
     axes.set(xlabel="% right", xlim=(0, 100), ylim=(-0.6, len(ordered) - 0.4))
     axes.set_title("Test accuracy by class", pad=8 + 10 * len(claims))
     axes.spines[["top", "right"]].set_visible(False)
@@ -93,9 +88,9 @@ def per_class_png(rows: Sequence[ClassAccuracy], path: Path, *, claims: Sequence
 
 
 def _curves(axes: Axes, history: Sequence[Epoch], *, measure: str, factor: float) -> None:
-    retrained = trainings(history, "retraining")
+    retrained = curves(history, "retraining")
     chosen = {trial for trial, _ in retrained}
-    confirmed = trainings(history, "confirmation")
+    confirmed = curves(history, "confirmation")
     drawn: list[tuple[Phase, str, str, str, bool]] = [
         ("confirmation", "validation", OTHER, "validation, other confirmed trials", False),
         ("retraining", "train", TRAIN, "training, on all images", True),
@@ -113,25 +108,12 @@ def _curves(axes: Axes, history: Sequence[Epoch], *, measure: str, factor: float
                 label = "_"  # one entry in the legend for all its seeds
 
 
-def _claim_line(axes: Axes, claim: Claim, *, right: float) -> None:
-    axes.axhline(100 * claim.accuracy, color=CLAIM, linestyle="--", linewidth=1)
-    axes.annotate(
-        _stated(claim),
-        xy=(right, 100 * claim.accuracy),
-        xycoords=("axes fraction", "data"),
-        xytext=(-2, 3),
-        textcoords="offset points",
-        ha="right",
-        fontsize=8,
-        color=CLAIM,
-    )
+def _name(claim: Claim, axes: Axes, **placement: Any) -> None:
+    text = f"{_literal(claim.name)} {stated(claim.accuracy)}"
+    axes.annotate(text, textcoords="offset points", fontsize=8, color=CLAIM, **placement)
 
 
-def _stated(claim: Claim) -> str:
-    return f"{_literal(claim.name)} {stated(claim.accuracy)}"
-
-
-def _figure(width: float, height: float) -> Figure:
+def _new_figure(width: float, height: float) -> Figure:
     """An empty one, of so many inches."""
     figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
     FigureCanvasAgg(figure)
@@ -139,8 +121,7 @@ def _figure(width: float, height: float) -> Figure:
 
 
 def _save(figure: Figure, path: Path) -> Path:
-    """Write it as PNG; returns the path."""
-    figure.savefig(path, format="png", dpi=DOTS_PER_INCH)
+    figure.savefig(path, format="png", dpi=120)
     return path
 
 

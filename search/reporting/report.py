@@ -1,22 +1,56 @@
-"""Writing a report: report.md for a person, report.json for a program, history.csv, and the pictures."""
+"""Reports a decision: report.md for a person, report.json for a program, history.csv, the pictures and the weights."""
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from search.deciding.evidence import Confirmed, Epoch, OpenedTest, Report
+from search.deciding.decide import DecisionStep, decide
+from search.deciding.evidence import Epoch, Report, RetrainedWeights
+from search.deciding.request import Decision
+from search.deciding.statistics import LEVEL
 from search.reporting.answers import answers
 from search.reporting.literature import PUBLISHED
-from search.reporting.page import CONFUSION, LOSSES, PER_CLASS, page
+from search.reporting.page import CONFUSION, LOSSES, PER_CLASS, dashboard_note, page
 from search.reporting.pictures import confusion_png, losses_png, per_class_png
+from search.searching.study_folder import StudyFolder
+from studies.dashboard import publish
+from studies.storage import storage_url
 
-__all__ = ["Confirmed", "Epoch", "OpenedTest", "Report", "as_json", "write_report"]
+
+@dataclass(frozen=True, kw_only=True)
+class Reported:
+    """The report is written."""
+
+    report: Report
+    folder: Path
+
+
+def report_decision(request: Decision) -> Iterator[DecisionStep | Reported]:
+    """Decide and write the report; a notebook may loop over this.
+
+    Raises StudyError, StorageError, DataError, DeviceError, SlotError, OSError.
+    """
+    for step in decide(request):
+        if not isinstance(step, Report):
+            yield step
+            continue
+        folder = StudyFolder(request.folder, step.study).report
+        files = write_report(step, folder)
+        _move(step.weights, folder)  # last: until the report is written, the weights of an earlier one stay
+        publish(
+            step.study,
+            storage=storage_url(request.folder, request.storage),
+            runs=request.folder,
+            note=dashboard_note(step, folder),
+            files=[file for file in files if file.suffix in (".png", ".md")],
+        )
+        yield Reported(report=step, folder=folder)
 
 
 def write_report(report: Report, folder: Path) -> list[Path]:
@@ -37,7 +71,7 @@ def write_report(report: Report, folder: Path) -> list[Path]:
 
 def as_json(report: Report) -> dict[str, Any]:
     """The content of report.json: plain data, every accuracy a fraction of 1."""
-    test, found = report.test, report.recommendation
+    test, recommendation = report.test, report.recommendation
     return {
         "unit": "fraction",
         "study": report.study,
@@ -52,15 +86,15 @@ def as_json(report: Report) -> dict[str, Any]:
             "accuracy": test.accuracy,
             "n": test.n,
             "interval": [test.interval.low, test.interval.high],
-            "level": test.interval.level,
+            "level": LEVEL,
             "seeds": list(test.seeds),
             "corrects": list(test.correct),
             "accuracies": list(test.accuracies),
         },
         "test_accuracy_with_views": test.accuracy_with_views,
-        "test_accuracies_with_views": list(test.accuracies_with_views),
-        "claims": [asdict(claim) for claim in found.claims],
-        "verdict": found.verdict,
+        "test_accuracies_with_views": [correct / test.n for correct in test.correct_with_views],
+        "claims": [asdict(claim) for claim in recommendation.claims],
+        "verdict": recommendation.verdict,
         "test_openings": len(report.openings),
         "test_opened_at": list(report.openings),
         "seconds": report.seconds,
@@ -71,8 +105,8 @@ def as_json(report: Report) -> dict[str, Any]:
         "trials": dict(report.trials),
         "recommendation": {
             "answers": [asdict(answer) for answer in answers(report)],
-            "changes": list(found.changes),
-            "limits": list(found.limits),
+            "changes": list(recommendation.changes),
+            "limits": list(recommendation.limits),
         },
         "published": [asdict(row) for row in PUBLISHED],
         "provenance": dict(report.provenance),
@@ -91,3 +125,12 @@ def _write_history(history: Sequence[Epoch], path: Path) -> Path:
 def _write_text(text: str, path: Path) -> Path:
     path.write_text(text, encoding="utf-8")
     return path
+
+
+def _move(weights: Sequence[RetrainedWeights], folder: Path) -> None:
+    """The weights into the report's folder, in place of those of an earlier report."""
+    for old in folder.glob("weights-*"):
+        old.unlink()
+    for row in weights:
+        for file in (row.path, row.path.with_suffix(".json")):
+            file.replace(folder / file.name)

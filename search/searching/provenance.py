@@ -16,7 +16,6 @@ from pathlib import Path
 
 import torch
 
-import search
 from search.data.cifar10 import DataError, fingerprint
 from search.data.sources import Source
 from search.data.split import load
@@ -27,7 +26,7 @@ from studies.manifest import Manifest
 from studies.storage import masked
 
 PACKAGES = ("cifar-search", "torch", "torchvision", "optuna", "numpy")
-SOURCE = Path(search.__file__).parents[1]  # of this program
+SOURCE = Path(__file__).parents[2]  # of this program
 GIT_PATIENCE = 10.0  # seconds
 
 # What the numbers of a training may depend on beside its record; they are the same to the last bit where none differs.

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, get_args, overload
 
 import torch
 
@@ -94,33 +92,3 @@ def survey(device: str | None = None, *, slots: int | None = None) -> Machine:
         threads=max(1, cores // count),
         precision=best_precision(torch.device("cuda:0" if gpus else "cpu")),
     )
-
-
-@overload
-def slots_of(text: str | None) -> int | Literal["auto"] | None: ...
-@overload
-def slots_of(text: str | None, *, auto: Literal[False]) -> int | None: ...
-def slots_of(text: str | None, *, auto: bool = True) -> int | Literal["auto"] | None:
-    """What --slots says: a number, or auto where that is possible. Raises DeviceError."""
-    if text == "auto" and not auto:
-        raise DeviceError("--slots auto is for `run`, which has time to measure; here give a number")
-    if text is None:
-        return None
-    if text == "auto":
-        return "auto"
-    if not re.fullmatch(r"-?[0-9]+", text):
-        raise DeviceError(f"--slots is a number from 1, or auto, not {text!r}")
-    if int(text) < 1:
-        raise DeviceError(f"a run needs at least 1 slot, not {int(text)}")
-    return int(text)
-
-
-def compile_mode(text: str | None) -> Mode | None:
-    """What --compile says. Raises DeviceError."""
-    if text is None:
-        return None
-    known: tuple[Mode, ...] = get_args(Mode)
-    for mode in known:
-        if mode == text:
-            return mode
-    raise DeviceError(f"--compile knows {', '.join(known)}, not {text!r}")

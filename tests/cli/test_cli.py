@@ -21,7 +21,8 @@ from search import cli
 from search.data.cifar10 import OFFICIAL
 from search.searching import supervisor
 from search.searching.progress import Closed
-from search.searching.setup import Opening, Search
+from search.searching.request import Search
+from search.searching.setup import Opening
 from search.slots.job import Job
 from studies.history import History, read_history
 from studies.manifest import Manifest
@@ -158,8 +159,8 @@ def test_every_mistake_of_a_space_file_is_named_with_its_line(refused: Refused, 
         ("--sampler", "tpo", 4, "did you mean 'tpe'"),
         ("--pruner", "medan", 4, "did you mean 'median'"),
         ("--storage", "studies.db", 5, "write --storage sqlite:///studies.db"),
-        ("--trials", "0", 4, "--trials must be at least 1, not 0"),
-        ("--slots", "0", 2, "at least 1 slot, not 0"),
+        ("--trials", "0", 2, "--trials must be at least 1, not 0"),
+        ("--timeout", "soon", 2, "--timeout: a time such as 90s, 30m or 2h, not 'soon'"),
         ("--slots", "many", 2, "a number from 1, or auto, not 'many'"),
         ("--images", "3", 4, "from 10, one of each class, to 1,800, not 3"),
         ("--compile", "fastest", 2, "default, reduce-overhead"),
@@ -172,23 +173,19 @@ def test_an_option_that_cannot_be_is_a_sentence(
     assert said in refused(code, *command(tmp_path / "runs"), f"{option}={value}")
 
 
+def test_ray_alone_means_auto_and_brings_its_own_slots(refused: Refused, tmp_path: Path) -> None:
+    assert "with --ray give --gpus-per-slot" in refused(2, *command(tmp_path / "runs"), "--ray", "--slots", "auto")
+
+
 def test_cuda_where_there_is_none(refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
 
     assert "leave --device out" in refused(2, "run", "--data", "synthetic", "--device", "cuda")
 
 
-@pytest.mark.parametrize("arguments", [["status"], ["best"], ["best", "--retrain"], ["status", "--json"]])
+@pytest.mark.parametrize("arguments", [["status", "--json"], ["best"], ["best", "--retrain"], ["dashboard"]])
 def test_without_a_database_nothing_is_made(refused: Refused, tmp_path: Path, arguments: list[str]) -> None:
-    assert "cifar-search run" in refused(5, *arguments, "--runs", tmp_path / "none")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_the_dashboard_needs_a_database(call: Call, tmp_path: Path) -> None:
-    code, _, errors = call("dashboard", "--runs", tmp_path)
-
-    assert code == 5
-    assert errors.startswith("cifar-search: there is no database")
+    assert "there is no database" in refused(5, *arguments, "--runs", tmp_path / "none")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -197,9 +194,11 @@ def test_best_needs_a_complete_trial(refused: Refused, begun: Path) -> None:
         assert "no complete trial" in refused(4, *arguments, "--runs", begun)
 
 
-@pytest.mark.parametrize("claim", ["Detectocorp", "Detectocorp=many", "Detectocorp=170", "=70"])
-def test_a_claim_that_is_none(refused: Refused, begun: Path, claim: str) -> None:
-    assert claim.split("=")[-1] in refused(2, "best", "--retrain", "--claim", claim, "--runs", begun)
+def test_a_claim_that_is_none(refused: Refused, begun: Path) -> None:
+    assert "--claim: a claim is NAME=" in refused(2, "best", "--retrain", "--claim", "Detectocorp", "--runs", begun)
+    assert "not 170 %" in refused(2, "best", "--retrain", "--claim", "Detectocorp=170", "--runs", begun)
+    twice = ("--claim", "Detectocorp=70", "--claim", "Detectocorp=80")
+    assert "Detectocorp claims 2 accuracies" in refused(2, "best", "--retrain", *twice, "--runs", begun)
 
 
 def test_another_space_is_refused_with_the_difference(refused: Refused, finished: History, tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ from search.console.tables import best_table, status_table
 from search.console.watch import EVENTS, Picture, watch
 from search.inspecting.status import Status
 from search.searching.progress import Closed, Ended, Opened, Progressed, Started, Update, Waited
-from search.text import counts, duration, percent, plain
 from search.training.result import EpochResult
 from studies.history import History, TrialRecord
 from studies.manifest import Manifest
@@ -237,21 +236,3 @@ def test_status_and_best_as_tables() -> None:
     assert re.search(r"recipe\.weight_decay +0\.0125", best)
     assert re.search(r"parameters +12,345", best)
     assert "--retrain" in best
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (0, "0 s"), (59.6, "60 s"), (119.4, "119 s"), (119.6, "2 min"), (3600, "60 min"), (7140, "119 min"),
-        (7170, "2 h 00 min"), (7200, "2 h 00 min"), (9000, "2 h 30 min"), (360_000, "100 h 00 min"),
-    ],
-)  # fmt: skip
-def test_a_duration_in_words(seconds: float, words: str) -> None:
-    assert duration(seconds) == words
-
-
-def test_numbers_in_words() -> None:
-    assert (percent(0.8534), percent(1.0), percent(None)) == ("85.34 %", "100.00 %", "-")
-    assert counts({"complete": 12, "pruned": 5, "failed": 0}) == "12 complete, 5 pruned"
-    assert counts({"complete": 0}) == "none yet"
-    assert [plain(value) for value in (0.123456, 1e-6, 3, "relu", True)] == ["0.1235", "1e-06", "3", "relu", "True"]

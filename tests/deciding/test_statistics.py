@@ -21,24 +21,7 @@ from search.deciding.statistics import (
     wilson,
 )
 
-images = st.integers(1, 20_000)
 shares = st.floats(0, 1)
-
-
-@settings(deadline=None)
-@given(images, shares)
-def test_wilson_lies_in_the_unit_interval_and_holds_the_estimate(n: int, share: float) -> None:
-    correct = round(share * n)
-    interval = wilson(correct, n)
-    assert 0 <= interval.low <= correct / n <= interval.high <= 1
-
-
-@settings(deadline=None)
-@given(st.integers(1, 300), st.integers(0, 300), st.integers(2, 30))
-def test_the_same_accuracy_on_more_images_has_a_narrower_interval(n: int, correct: int, factor: int) -> None:
-    correct = min(correct, n)
-    few, many = wilson(correct, n), wilson(factor * correct, factor * n)
-    assert many.high - many.low < few.high - few.low
 
 
 @pytest.mark.parametrize(
@@ -76,10 +59,10 @@ def test_impossible_counts_are_refused(correct: int, n: int) -> None:
         wilson(correct, n)
 
 
-@pytest.mark.parametrize(("low", "high", "level"), [(0.6, 0.5, 0.95), (nan, 0.5, 0.95), (0.5, inf, 0.95), (0, 1, 95)])
-def test_an_interval_checks_itself(low: float, high: float, level: float) -> None:
+@pytest.mark.parametrize(("low", "high"), [(0.6, 0.5), (nan, 0.5), (0.5, inf)])
+def test_an_interval_checks_itself(low: float, high: float) -> None:
     with pytest.raises(ValueError, match="finite low <= high"):
-        Interval(low, high, level)
+        Interval(low, high)
 
 
 def test_the_interval_of_a_mean_is_students() -> None:

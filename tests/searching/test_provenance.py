@@ -15,8 +15,6 @@ from search.data import synthetic
 from search.data.cifar10 import DataError, fingerprint
 from search.data.sources import find_source
 from search.data.split import stratified
-from search.deciding import provenance as of_report
-from search.planning.decision_plan import Plan
 from search.searching.provenance import (
     CIRCUMSTANCES,
     Difference,
@@ -28,7 +26,7 @@ from search.searching.provenance import (
     start_of,
 )  # fmt: skip
 from search.slots.machine import survey
-from studies.history import History, TrialRecord
+from studies.history import TrialRecord
 from studies.manifest import Manifest
 
 MANIFEST = Manifest(
@@ -176,14 +174,3 @@ def test_a_trial_of_several_starts_may_differ_from_all_of_them(attempts: int, th
     found = differences_of(replace(TRIAL, attempts=attempts), then=then, now=then, starts=starts)
 
     assert bool(found) is named
-
-
-def test_a_report_says_it_too_with_the_lengths_of_its_trainings() -> None:
-    history = History(study="tiny", manifest=replace(MANIFEST, images=900), planned=1, trials=())
-    plan = Plan(trials=(), confirm_seeds=1, seeds=1, epochs=12, slots=1, pace=1.0)
-
-    found = of_report.provenance(history, plan=plan, machine=survey("cpu", slots=1), source=find_source("synthetic"))
-
-    assert found["epochs"] == "3 a trial on 900 images, 6 a confirmation, 12 the retraining"
-    assert found["threads"].split()[0] == found["cores"]
-    assert found["split SHA-256"] == "bbbb"

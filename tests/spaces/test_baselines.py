@@ -13,7 +13,8 @@ from search.candidate import from_values
 from search.console.baseline import follow
 from search.console.spaces import baselines_table
 from search.deciding import baseline
-from search.deciding.baseline import Reproduced, Rerun, fit, rerun
+from search.deciding.baseline import BaselineReproduction, baseline_length, reproduce_baseline
+from search.deciding.request import BaselineRequest
 from search.networks.build import build
 from search.planning.catalogue import baselines, families
 from search.searching.setup import Opening, Search
@@ -85,23 +86,25 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
 @pytest.mark.parametrize(
     ("question", "epochs", "images"),
     [
-        (Rerun(name="small", minutes=1), 3, None),  # 3 epochs take 60 * 1.04 / 3 seconds each
-        (Rerun(name="small", minutes=0.8), 2, None),
-        (Rerun(name="small", minutes=0.2), 1, 500),  # not even one epoch fits
-        (Rerun(name="small", minutes=0.001), 1, 250),  # no less than a quarter of the images says anything
-        (Rerun(name="small", minutes=0.001, as_published=True), 3, None),
-        (Rerun(name="small", minutes=0.001, epochs=7), 7, None),
+        (BaselineRequest(name="small", minutes=1), 3, None),  # 3 epochs take 60 * 1.04 / 3 seconds each
+        (BaselineRequest(name="small", minutes=0.8), 2, None),
+        (BaselineRequest(name="small", minutes=0.2), 1, 500),  # not even one epoch fits
+        (BaselineRequest(name="small", minutes=0.001), 1, 250),  # no less than a quarter of the images says anything
+        (BaselineRequest(name="small", minutes=0.001, as_published=True), 3, None),
+        (BaselineRequest(name="small", minutes=0.001, epochs=7), 7, None),
     ],
 )
-def test_the_budget_shortens_the_training_and_nothing_else(question: Rerun, epochs: int, images: int | None) -> None:
+def test_the_budget_shortens_the_training_and_nothing_else(
+    question: BaselineRequest, epochs: int, images: int | None
+) -> None:
     (small,) = parse_baselines(GOOD, source="mine.yaml", families=families()).values()
-    length = fit(small, question, images=1000, speed=1000 / 19)
+    length = baseline_length(small, question, images=1000, speed=1000 / 19)
     assert (length.epochs, length.images) == (epochs, images)
     assert length.minutes == (None if question.as_published or question.epochs else question.minutes)
 
 
 @pytest.fixture(scope="module")
-def reproduced(tmp_path_factory: pytest.TempPathFactory) -> tuple[Reproduced, Path, str]:
+def reproduced(tmp_path_factory: pytest.TempPathFactory) -> tuple[BaselineReproduction, Path, str]:
     """One baseline, really trained and tested on generated images; its folder, and what was drawn."""
     folder = tmp_path_factory.mktemp("runs")
     (small,) = parse_baselines(GOOD, source="mine.yaml", families=families()).values()
@@ -109,12 +112,12 @@ def reproduced(tmp_path_factory: pytest.TempPathFactory) -> tuple[Reproduced, Pa
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(baseline, "find_baseline", lambda *_, **__: small)
         patch.setattr(baseline.Slots, "measure", lambda *_, **__: 1e6)
-        question = Rerun(name="small", folder=folder, data="synthetic", device="cpu", minutes=1)
-        found = follow(rerun(question), console=console)
+        question = BaselineRequest(name="small", folder=folder, data="synthetic", device="cpu", minutes=1)
+        found = follow(reproduce_baseline(question), console=console)
     return found, folder / "baselines", console.export_text()
 
 
-def test_it_is_tested_once_and_the_opening_is_in_the_ledger(reproduced: tuple[Reproduced, Path, str]) -> None:
+def test_it_is_tested_once_and_the_opening_is_in_the_ledger(reproduced: tuple[BaselineReproduction, Path, str]) -> None:
     found, folder, _ = reproduced
     (line,) = (folder / "openings.jsonl").read_text().splitlines()
     assert json.loads(line)["name"] == "baseline small"
@@ -127,7 +130,7 @@ def test_it_is_tested_once_and_the_opening_is_in_the_ledger(reproduced: tuple[Re
     assert kept["provenance"]["data"].startswith("generated")
 
 
-def test_reported_stands_against_reproduced_with_the_budget(reproduced: tuple[Reproduced, Path, str]) -> None:
+def test_reported_stands_against_reproduced_with_the_budget(reproduced: tuple[BaselineReproduction, Path, str]) -> None:
     found, _, drawn = reproduced
     assert "3 of 3 published epochs, a budget of 1 minutes" in drawn
     assert "10.50 %, chosen by nobody" in drawn

@@ -52,7 +52,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
             study.report(asked.number, epoch=epoch, accuracy=0.75)
         study.complete(asked.number, parameters=1234)
         study.show_best(study.history().trials[0])
-        publish("tiny", storage=storage, runs=folder, note="**Best: trial 0**", files=files)
+        publish("tiny", storage=url, runs=folder, note="**Best: trial 0**", files=files)
     return folder
 
 
@@ -130,8 +130,7 @@ def test_no_other_address_of_this_machine_answers(port: int) -> None:
 
 
 def test_a_second_note_takes_the_place_of_the_first(port: int, runs: Path) -> None:
-    with owned(f"sqlite:///{runs}/studies.db", study="tiny") as storage:
-        publish("tiny", storage=storage, runs=runs, note="shorter", files=[])
+    publish("tiny", storage=f"sqlite:///{runs}/studies.db", runs=runs, note="shorter", files=[])
 
     assert study(port)["note"]["body"] == "shorter"
 

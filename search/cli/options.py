@@ -1,0 +1,90 @@
+"""Makes the options of a command from the request that it is called with, so that each is written down once."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, Field, fields, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
+
+import typer
+
+from search.errors import UsageError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+NAMES = {"folder": "runs", "claims": "claim"}  # options that are not called as their fields
+SHOWN = (bool, int, float, str, Path)  # defaults that the help shows; the help of the others says it in words
+
+Command = Callable[..., None]
+Parser = Callable[[str], Any]
+
+
+def request_options(**parsers: Parser) -> Callable[[Command], Command]:
+    """Offer the fields of the command's request as options, and call the command with the request made of them.
+
+    The request is the command's parameter that is a dataclass; its other parameters are options of their own. A field
+    whose text is no plain number, name or path needs a parser.
+    """
+
+    def decorate(command: Command) -> Command:
+        signature = inspect.signature(command, eval_str=True)
+        (own,) = (name for name, parameter in signature.parameters.items() if is_dataclass(parameter.annotation))
+        request: type[DataclassInstance] = signature.parameters[own].annotation
+        hints = get_type_hints(request, localns={"Mode": str})  # the modes of torch.compile, whose module imports torch
+        offered = [_parameter(field, hints[field.name], parsers.get(field.name)) for field in fields(request)]
+
+        def parsed(**given: Any) -> None:
+            values = {parameter.name: given.pop(parameter.name) for parameter in offered}
+            stated = {name: value for name, value in values.items() if value not in (None, [])}
+            lists = {name: tuple(value) for name, value in stated.items() if isinstance(value, list)}
+            command(**{own: request(**stated | lists)}, **given)
+
+        every: list[inspect.Parameter] = []
+        for name, parameter in signature.parameters.items():
+            every += offered if name == own else [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)]
+        parsed.__signature__ = signature.replace(parameters=every)  # type: ignore[attr-defined]
+        parsed.__annotations__ = {parameter.name: parameter.annotation for parameter in every}
+        parsed.__name__, parsed.__doc__ = command.__name__, command.__doc__
+        return parsed
+
+    return decorate
+
+
+def option_of(request: type[DataclassInstance], name: str, parser: Parser | None = None) -> Any:
+    """The option of one field of a request, for a command that takes no whole request."""
+    (field,) = (field for field in fields(request) if field.name == name)
+    return _option(field, parser)
+
+
+def _parameter(field: Field[Any], hint: Any, parser: Parser | None) -> inspect.Parameter:
+    if get_origin(hint) is tuple:
+        hint = list[str if parser else get_args(hint)[0]]  # type: ignore[misc]
+    elif parser:
+        hint = str
+    default: Any = field.default if isinstance(field.default, SHOWN) and field.default != "" else None
+    if field.default is MISSING:
+        default = inspect.Parameter.empty
+    elif default is None:
+        hint = hint | None
+    kind, option = inspect.Parameter.KEYWORD_ONLY, _option(field, parser)
+    return inspect.Parameter(field.name, kind, default=default, annotation=Annotated[hint, option])
+
+
+def _option(field: Field[Any], parser: Parser | None) -> Any:
+    text = field.metadata["help"]
+    if field.metadata.get("positional"):
+        return typer.Argument(help=text)
+    option = f"--{NAMES.get(field.name, field.name).replace('_', '-')}"
+    if parser is None:
+        return typer.Option(option, help=text)
+
+    def parse(text: str) -> Any:
+        try:
+            return parser(text)
+        except UsageError as error:
+            raise UsageError(f"{option}: {error}") from None
+
+    return typer.Option(option, help=text, parser=parse, metavar="<str>")

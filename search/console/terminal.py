@@ -1,0 +1,29 @@
+"""The terminal that everything is drawn in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from rich.console import Console
+from rich.table import Table
+
+
+def console(*, stderr: bool = False) -> Console:
+    """The terminal itself, or plain lines where the output is none."""
+    return Console(stderr=stderr)
+
+
+def line_printer(console: Console) -> Callable[..., None]:
+    """Prints a line as it is: no colours for numbers, no styles in square brackets, which a name may hold."""
+    return partial(console.print, highlight=False, markup=False, soft_wrap=True)
+
+
+def columns(*names: str, title: str | None = None, left: str | None = None) -> Table:
+    """An empty table without lines; numbers stand on the right, the last column on the left if it has such a name."""
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 2))
+    for name in names:
+        table.add_column(name, justify="right")
+    if left:
+        table.add_column(left)
+    return table

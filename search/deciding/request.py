@@ -1,0 +1,79 @@
+"""What a person may ask of a decision or of a published recipe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from search.errors import UsageError
+from search.options import argument, check_limits, option, same_option
+from search.searching.request import Search
+
+if TYPE_CHECKING:
+    from search.training.compiling import Mode
+
+EXAMPLE = "--claim Detectocorp=70"
+LONGEST_NAME = 60
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A stated accuracy, as a fraction, and who states it. Raises UsageError."""
+
+    name: str
+    accuracy: float
+
+    def __post_init__(self) -> None:
+        if not self.name.strip() or not self.name.isprintable() or len(self.name) > LONGEST_NAME:
+            raise UsageError(
+                f"a claim needs a printable name of 1 to {LONGEST_NAME} characters, not {self.name!r}; write {EXAMPLE}"
+            )
+        if not 0 < self.accuracy <= 1:
+            percent = f"{100 * self.accuracy:g} %"
+            raise UsageError(f"a claim lies above 0 % and at most at 100 %, not {percent} ({self.name}); try {EXAMPLE}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """A decision: which study, against which claims, and how much is trained for it. Raises UsageError."""
+
+    study: str | None = same_option(Search, "study")  # the one that was worked on last, unless given
+    folder: Path = same_option(Search, "folder")
+    storage: str | None = same_option(Search, "storage")
+    data: str | None = same_option(Search, "data")
+    claims: tuple[Claim, ...] = option((Claim("Detectocorp", 0.7),), "NAME=PERCENT.  [default: Detectocorp=70]")
+    minutes: float = option(30.0, "Time that the trainings should take.")
+    candidates: int | None = option(None, "Trials to confirm.", least=1)  # these four: what the time allows
+    confirm_seeds: int | None = option(None, "Fresh seeds of each of them.", least=1)
+    seeds: int | None = option(None, "Final trainings, each tested once.", least=1)
+    epochs: int | None = option(None, "Length of these trainings.", least=1)
+    slots: int | None = option(None, "Trainings at a time.  [default: one per GPU or CPU core to 4]", least=1)
+    device: str | None = same_option(Search, "device")
+    compile: Mode | None = same_option(Search, "compile")
+
+    def __post_init__(self) -> None:
+        check_limits(self)
+        names = [claim.name for claim in self.claims]
+        if not names:
+            raise UsageError(f"a decision needs a claim to compare with; write {EXAMPLE}")
+        for name in names:
+            if names.count(name) > 1:
+                raise UsageError(f"{name} claims {names.count(name)} accuracies; give each vendor one --claim")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaselineRequest:
+    """A published recipe to be trained again. Raises UsageError."""
+
+    name: str = argument("", "A published recipe; without one they are listed.")
+    as_published: bool = option(False, "Train every published epoch.")  # however long it takes
+    minutes: float = option(10.0, "Time that the training may take.")
+    epochs: int | None = option(None, "Train so many epochs, however long it takes.", least=1)
+    seed: int = option(0, "Of the split and of the training.", least=0)
+    folder: Path = same_option(Search, "folder")
+    data: str | None = same_option(Search, "data")
+    device: str | None = same_option(Search, "device")
+
+    def __post_init__(self) -> None:
+        check_limits(self)
