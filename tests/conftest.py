@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 from places import Place
 from postgres import Postgres, programs, server
 from starts import Zygote, zygote
@@ -20,6 +21,14 @@ if TYPE_CHECKING:
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Tests say themselves where their studies are.
 os.environ.pop("CIFAR_SEARCH_STORAGE", None)
+# Seconds say nothing about an example: other tests share the cores.
+settings.register_profile("shared cores", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared cores")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """One process for the slow tests, because they measure the machine; otherwise one for each core."""
+    return 0 if config.option.markexpr == "slow" else None
 
 
 @pytest.fixture(scope="session")
