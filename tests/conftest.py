@@ -27,8 +27,9 @@ settings.load_profile("shared cores")
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """One process for the slow tests, because they measure the machine; otherwise one for each core."""
-    return 0 if config.option.markexpr == "slow" else None
+    """One process for a single file, and for the slow tests, which measure the machine; else one for each core."""
+    one_file = len(config.args) == 1 and ".py" in config.args[0]
+    return 0 if one_file or config.option.markexpr == "slow" else None
 
 
 @pytest.fixture(scope="session")
