@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 from places import Place
 from postgres import Postgres, programs, server
 from starts import Zygote, zygote
@@ -20,6 +21,15 @@ if TYPE_CHECKING:
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Tests say themselves where their studies are.
 os.environ.pop("CIFAR_SEARCH_STORAGE", None)
+# Seconds say nothing about an example: other tests share the cores.
+settings.register_profile("shared cores", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared cores")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """One process for a single file, and for the slow tests, which measure the machine; else one for each core."""
+    one_file = len(config.args) == 1 and ".py" in config.args[0]
+    return 0 if one_file or config.option.markexpr == "slow" else None
 
 
 @pytest.fixture(scope="session")
