@@ -33,24 +33,19 @@ class LoaderComparison:
 
 
 def measure(candidate: Candidate, *, store: Store, precision: Precision) -> LoaderComparison:
-    """The candidate's network in both loops; its recipe has no augmentation but flip and translate.
+    """The candidate's network in both loops; its recipe augments by nothing but flip and translate.
 
-    The product keeps its own number and memory formats, schedule and averaged weights; the other loop has float32 and
-    torch's default memory format, and neither schedule nor average.
+    The other loop has float32, torch's default memory format, and neither a schedule nor averaged weights.
     """
     candidate = replace(candidate, recipe=replace(candidate.recipe, flip="random"))
     product, other = (endless(candidate, store=store, precision=precision) for _ in range(2))
     here, there = in_turns(training_step(product), _loader_pass(other), device=store.device)
-    return LoaderComparison(
-        network=candidate.architecture.title,
-        images_per_second=here,
-        dataloader_images_per_second=there,
-        ratio=here / there,
-    )
+    title, ratio = candidate.architecture.title, here / there
+    return LoaderComparison(network=title, images_per_second=here, dataloader_images_per_second=there, ratio=ratio)
 
 
 def _loader_pass(training: Training) -> TimedStep:
-    """A plain loop over two loader processes, which are kept from pass to pass, with some of the images."""
+    """A plain loop over some of the images, read by two processes that live on from pass to pass."""
     from torchvision import transforms  # takes seconds, and is needed only here
 
     store, recipe = training.store, training.recipe
@@ -83,5 +78,5 @@ def _loader_pass(training: Training) -> TimedStep:
 
 
 def _batch(samples: list[tuple[Any, int]], *, change: Callable[[Any], Tensor]) -> tuple[Tensor, Tensor]:
-    """In a loader's process: pixels [32, 32, 3] made pictures, changed, and made normalised tensors."""
+    """Turn pixels [32, 32, 3] into pictures, change them, and make normalised tensors, in a loader's process."""
     return torch.stack([change(pixels) for pixels, _ in samples]), torch.tensor([label for _, label in samples])

@@ -7,8 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from search.benchmarking.candidate_pool import CandidatePool
-from search.benchmarking.curves import LENGTHS
+from search.benchmarking.candidate_pool import LENGTHS, CandidatePool
 from search.benchmarking.replay import interval, noise, summaries
 from search.benchmarking.strategies import STRATEGIES, ReplayOutcome
 
