@@ -26,24 +26,6 @@ Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Window:
-    """What a convolution or a pooling slides over an image, all in pixels along a side."""
-
-    side: int  # of its input
-    kernel: int  # from end to end where it is dilated
-    padding: int  # on each side
-    stride: int
-    output: int
-
-    @property
-    def arithmetic(self) -> str:
-        """(W - F + 2P)/S + 1 with its numbers; a fraction is rounded as the layer does."""
-        exact = (self.side - self.kernel + 2 * self.padding) / self.stride + 1
-        text = f"({self.side} - {self.kernel} + 2*{self.padding})/{self.stride} + 1 = {exact:.4g}"
-        return text if exact == self.output else f"{text}, so {self.output}"
-
-
-@dataclass(frozen=True, kw_only=True)
 class Layer:
     """A module without parts; or one with parts that has weights of its own or does work outside of its parts."""
 
@@ -51,7 +33,7 @@ class Layer:
     kind: str  # the class of the module
     input: Shape
     output: Shape
-    window: Window | None
+    arithmetic: str | None  # of a side of the output, where a window slides over the input
     receptive_field: int | None  # pixels along a side of the image that one output may depend on; None is the whole
     parameters: int  # frozen ones included; of a module that is used twice, at its first use
     flops: int  # of one image; a multiplication and its addition are two
@@ -81,7 +63,7 @@ def layers_of(network: nn.Module, image: Tensor, *, batch_size: int) -> tuple[La
     return tuple(tracer.layers)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class View:
     """What each position of a tensor depends on.
 
@@ -91,9 +73,9 @@ class View:
     field: float = 1  # pixels of the image along a side; infinite where it is the whole image
     jump: float = 1  # pixels of the image between two neighbours
 
-    def slid(self, *, kernel: int, stride: float) -> View:
-        """After a window of so many positions along a side."""
-        return View(field=self.field + (kernel - 1) * self.jump, jump=self.jump * stride)
+    def after(self, kernel: int, stride: float) -> View:
+        """What each position depends on after a window of so many positions along a side."""
+        return View(self.field + (kernel - 1) * self.jump, self.jump * stride)
 
 
 class Tracer(TorchFunctionMode):
@@ -121,10 +103,11 @@ class Tracer(TorchFunctionMode):
         parts = any(module.children())
         if isinstance(module, nn.Identity | nn.Sequential) or (parts and not parameters and not flops):
             return
-        window = _window(module, inputs[0], output)
-        if window:
-            view = self._views[id(inputs[0])][1].slid(kernel=window.kernel, stride=window.stride)
-            self._views[id(output)] = (output, view)
+        arithmetic = None
+        if isinstance(module, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d):
+            kernel, padding, stride = _window(module)
+            arithmetic = _arithmetic(inputs[0].shape[-1], kernel, padding, stride, output.shape[-1])
+            self._views[id(output)] = (output, self._views[id(inputs[0])][1].after(kernel, stride))
         field = self._views[id(output)][1].field
         storage = output.untyped_storage()
         written = not parts and all(tensor.untyped_storage() is not storage for tensor in inputs)
@@ -135,7 +118,7 @@ class Tracer(TorchFunctionMode):
                 kind=type(module).__name__,
                 input=tuple(inputs[0].shape[1:]),
                 output=tuple(output.shape[1:]),
-                window=window,
+                arithmetic=arithmetic,
                 receptive_field=None if math.isinf(field) else math.ceil(field),
                 parameters=sum(map(torch.numel, parameters)),
                 flops=flops,
@@ -162,7 +145,7 @@ class Tracer(TorchFunctionMode):
                 view = replace(view, field=math.inf)
             elif getattr(func, "__name__", "") in RESIZING and after > 1:
                 stride = math.sqrt(before / after)
-                view = view.slid(kernel=TAPS.get(named.get("mode", ""), math.ceil(stride)), stride=stride)
+                view = view.after(TAPS.get(named.get("mode", ""), math.ceil(stride)), stride)
             self._views[id(output)] = (output, view)
         return output
 
@@ -171,17 +154,16 @@ def _positions(tensor: Tensor) -> int:
     return math.prod(tensor.shape[2:]) if tensor.dim() == 4 else 1
 
 
-def _window(module: nn.Module, image: Tensor, output: Tensor) -> Window | None:
-    """What a module slides over its input."""
-    if not isinstance(module, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d):
-        return None
-    kernel, stride, dilation = (_last(getattr(module, name, 1)) for name in ("kernel_size", "stride", "dilation"))
+def _window(module: nn.Module) -> tuple[int, int, int]:
+    """Along a side: the kernel from end to end, the padding on each side, and the stride."""
+    fields: list[Any] = [getattr(module, name, 1) for name in ("kernel_size", "dilation", "padding", "stride")]
+    kernel, dilation, padding, stride = (value[-1] if isinstance(value, tuple) else value for value in fields)
     kernel = dilation * (kernel - 1) + 1
-    same = {"valid": 0, "same": (kernel - 1) // 2}
-    padding = same[module.padding] if isinstance(module.padding, str) else _last(module.padding)
-    return Window(side=image.shape[-1], kernel=kernel, padding=padding, stride=stride, output=output.shape[-1])
+    return kernel, {"valid": 0, "same": (kernel - 1) // 2}.get(padding, padding), stride
 
 
-def _last(value: int | tuple[int, ...]) -> int:
-    """Of a width alone, or of height and width."""
-    return value[-1] if isinstance(value, tuple) else value
+def _arithmetic(side: int, kernel: int, padding: int, stride: int, output: int) -> str:
+    """(W - F + 2P)/S + 1 with its numbers; a fraction is rounded as the layer does."""
+    exact = (side - kernel + 2 * padding) / stride + 1
+    text = f"({side} - {kernel} + 2*{padding})/{stride} + 1 = {exact:.4g}"
+    return text if exact == output else f"{text}, so {output}"
