@@ -49,10 +49,6 @@ REACHED = {
 """The shortest training measured for each of these targets (studies/results/LOG.md, 10); none is known for 94 %."""
 
 
-class ReachError(UsageError):
-    """No training to this accuracy is known."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Reach:
     """One training to a target, measured from a cold start."""
@@ -97,13 +93,13 @@ def bench(
 ) -> BenchResult:
     """Measure what is asked for, the cold starts to `targets` (percent) first; every family if nothing is.
 
-    `usual` compares with a DataLoader. Raises DataError, DeviceError, ReachError, SpaceError.
+    `usual` compares with a DataLoader. Raises DataError, DeviceError, SpaceError, UsageError.
     """
     machine = survey(device, slots=1)
     loaded = {name: load(name) for name in spaces or (() if targets or usual else SPACES)}
     if unknown := set(targets) - REACHED.keys():
         known = f"{min(unknown)} % validation accuracy; measured: {', '.join(map(str, REACHED))}"
-        raise ReachError(f"no length of a training is measured for {known}")
+        raise UsageError(f"no length of a training is measured for {known}")
     if compile and (reason := obstacle(compile, device=machine.device)):
         raise DeviceError(reason)
     torch.set_num_threads(machine.threads)

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import math
 from collections.abc import Mapping, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,7 +17,7 @@ from pydantic.dataclasses import dataclass
 import studies
 from search.files import write_whole
 from spaces import Space
-from spaces.parameter import Choice, Fixed, Kind, Ordered, Value
+from spaces.parameter import Choice, Fixed, Ordered, Value
 
 Array = npt.NDArray[np.float64]
 
@@ -113,16 +112,14 @@ class CandidatePool:
 
 def place(values: Mapping[str, Value], space: Space) -> list[float]:
     """Coordinates [D] from 0 to 1: logarithms where the space has them; two options of a choice are 1 apart."""
-    coordinates = (_coordinates(parameter.kind, values[parameter.name]) for parameter in space.parameters)
-    return list(chain.from_iterable(coordinates))
-
-
-def _coordinates(kind: Kind, value: Value) -> list[float]:
-    if isinstance(kind, Fixed):
-        return []
-    if isinstance(kind, Choice):
-        return [math.sqrt(0.5) * (option == value) for option in kind.options]
-    if isinstance(kind, Ordered):
-        return [kind.position(value) / (len(kind.options) - 1)]
-    low, high, middle = [math.log(number) if kind.log else number for number in (kind.low, kind.high, float(value))]
-    return [(middle - low) / (high - low)]
+    coordinates: list[float] = []
+    for parameter in space.parameters:
+        kind, value = parameter.kind, values[parameter.name]
+        if isinstance(kind, Choice):
+            coordinates += [math.sqrt(0.5) * (option == value) for option in kind.options]
+        elif isinstance(kind, Ordered):
+            coordinates.append(kind.position(value) / (len(kind.options) - 1))
+        elif not isinstance(kind, Fixed):
+            low, high, at = [math.log(number) if kind.log else number for number in (kind.low, kind.high, float(value))]
+            coordinates.append((at - low) / (high - low))
+    return coordinates

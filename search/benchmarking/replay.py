@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -58,13 +56,13 @@ def budgets(pool: CandidatePool) -> list[float]:
     return [share * epochs * float(pool.epoch_cost.mean()) for share in SHARES]
 
 
-def repeat(repetition: int, *, pool: CandidatePool, space: Space, tpe_repetitions: int) -> Repetition:
+def repeat(seed: int, *, pool: CandidatePool, space: Space, with_tpe: bool) -> Repetition:
     """One repetition of every strategy, on the same candidates in the same order."""
-    order = np.random.default_rng(repetition).permutation(len(pool.stored))[: _part(pool)].tolist()
+    order = np.random.default_rng(seed).permutation(len(pool.stored))[: _part(pool)].tolist()
     return {
-        strategy.name: search(strategy, pool, space=space, order=order, budgets=budgets(pool), seed=repetition)
+        strategy.name: search(strategy, pool, space=space, order=order, budgets=budgets(pool), seed=seed)
         for strategy in STRATEGIES
-        if strategy.sampler != "tpe" or repetition < tpe_repetitions
+        if with_tpe or strategy.sampler != "tpe"
     }
 
 
@@ -139,14 +137,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repetitions", type=int, default=500)
     parser.add_argument("--tpe-repetitions", type=int, default=100, help="of the strategies that draw by TPE")
-    parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--out", type=Path, default=FOLDER / "outcome.json")
     given = parser.parse_args()
     curves, space = CurveTable.load(CURVES), load(str(SPACE))
     pool = CandidatePool.of(curves, space)
-    work = partial(repeat, pool=pool, space=space, tpe_repetitions=given.tpe_repetitions)
-    with multiprocessing.get_context("spawn").Pool(given.jobs) as processes:
-        results = processes.map(work, range(given.repetitions), chunksize=1)
+    results = [repeat(n, pool=pool, space=space, with_tpe=n < given.tpe_repetitions) for n in range(given.repetitions)]
     rows = summaries(results, candidates=_part(pool))
     outcome = {
         "setting": asdict(curves.setting),

@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from search.benchmarking.bench import IMAGES, REACHED, BenchResult, KnownTraining, Reach
+from search.benchmarking.bench import IMAGES, REACHED, BenchResult, SpaceSpeed
 from search.measuring.compilation import Compilation
 from search.measuring.dataloader_baseline import LOADERS
 from search.measuring.throughput import Throughput
@@ -14,15 +14,14 @@ from search.text import duration, percent, plural
 
 WORDS = ("space", "baseline", "mode", "network")  # columns that are aligned on the left
 
-Cells = tuple[str | float | None, ...]
-"""A row of a table; a float is images per second."""
+Row = tuple[str | float | None, ...]  # a float is images per second
 
 
 def bench_tables(result: BenchResult) -> Group:
     """All that was measured, under the name of the machine."""
     parts: list[RenderableType] = [Text(result.machine, "bold")]
 
-    def add(title: str, columns: str, rows: list[Cells]) -> None:
+    def add(title: str, columns: str, rows: list[Row]) -> None:
         table = Table(title=title, title_justify="left", box=None, padding=(0, 1))
         for column in columns.split(", "):
             table.add_column(column, justify="left" if column in WORDS else "right")
@@ -30,47 +29,42 @@ def bench_tables(result: BenchResult) -> Group:
             table.add_row(*(f"{cell:,.0f}" if isinstance(cell, float) else cell for cell in row))
         parts.extend([Text(), table] if rows else [])
 
-    rows = [(row.space, row.baseline, *_speeds(row.throughput)) for row in result.spaces if row.throughput]
+    rows = [_speeds(row, row.throughput) for row in result.spaces if row.throughput]
     add("images per second", "space, baseline, training, bare, share, augmenting, evaluating", rows)
     parts += [Text(f"  {row.space}: not measured, {row.why_not}") for row in result.spaces if row.why_not]
-    rows = [
-        (f"{target} %", _title(REACHED.get(target)), f"about {duration(seconds)}" if seconds else "-")
-        for target, seconds in result.estimated_seconds.items()
-    ]
-    add(
-        "time to a validation accuracy, an estimate by these speeds",
-        "target, baseline, estimate",
-        rows if result.spaces else [],
-    )
+    times = result.estimated_seconds.items() if result.spaces else ()
+    rows = [(*_target(target), "-" if seconds is None else f"about {duration(seconds)}") for target, seconds in times]
+    add("time to a validation accuracy, an estimate by these speeds", "target, baseline, estimate", rows)
     rows = [(row.space, *_compiling(row.compilation)) for row in result.spaces if row.compilation]
     add("compiling the network for training", "space, mode, compiling, images/s, compiled, pays after", rows)
-    rows = [(f"{each.target} %", _title(each.training), f"{each.seconds:.1f}", _met(each)) for each in result.reached]
-    add("time to a validation accuracy, measured from a cold start", "target, baseline, seconds, validation", rows)
-    title = f"images per second beside a DataLoader with PIL transforms in {LOADERS} processes, float32"
+    met = {True: "met", False: "not met"}
     rows = [
-        (each.network, each.images_per_second, each.dataloader_images_per_second, f"{each.ratio:.2f}")
-        for each in result.dataloader
+        (*_target(each.target), f"{each.seconds:.1f}", f"{percent(each.accuracy)}, {met[each.met]}")
+        for each in result.reached
     ]
+    add("time to a validation accuracy, measured from a cold start", "target, baseline, seconds, validation", rows)
+    loaders = result.dataloader
+    rows = [(x.network, x.images_per_second, x.dataloader_images_per_second, f"{x.ratio:.2f}") for x in loaders]
+    title = f"images per second beside a DataLoader with PIL transforms in {LOADERS} processes, float32"
     add(title, "network, here, DataLoader, ratio", rows)
     return Group(*parts)
 
 
-def _speeds(speed: Throughput) -> Cells:
+def _speeds(row: SpaceSpeed, speed: Throughput) -> Row:
     shares = (f"{100 * share:.1f} %" for share in (speed.share_of_bare_loop, speed.augmentation_share))
-    return speed.images_per_second, speed.bare_images_per_second, *shares, speed.evaluation_images_per_second
+    speeds = speed.images_per_second, speed.bare_images_per_second
+    return row.space, row.baseline, *speeds, *shares, speed.evaluation_images_per_second
 
 
-def _compiling(cost: Compilation) -> Cells:
+def _compiling(cost: Compilation) -> Row:
     images = cost.pays_after
     pays = "never" if images is None else f"{images:,.0f} images, {images / IMAGES:.1f} epochs"
     return cost.mode, f"{cost.seconds:.1f} s", cost.plain_images_per_second, cost.images_per_second, pays
 
 
-def _met(reached: Reach) -> str:
-    return f"{percent(reached.accuracy)}, {'met' if reached.met else 'not met'}"
-
-
-def _title(training: KnownTraining | None) -> str:
-    if training is None:
-        return "no length is measured yet"
-    return f"{training.space}, {training.baseline}, {plural(training.epochs, 'epoch')}"
+def _target(target: int) -> Row:
+    known = REACHED.get(target)
+    title = (
+        f"{known.space}, {known.baseline}, {plural(known.epochs, 'epoch')}" if known else "no length is measured yet"
+    )
+    return f"{target} %", title

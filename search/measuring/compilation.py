@@ -23,7 +23,7 @@ class Compilation:
 
 
 def measure(candidate: Candidate, *, store: Store, precision: Precision, mode: Mode) -> Compilation:
-    """Compile the candidate's network with an empty cache, and train in turns with it and without."""
+    """Compile the candidate's network, with nothing kept from before, and train it in turns with and without."""
     from torch._inductor.utils import fresh_cache  # takes a second, and is needed only here
 
     plain, training = (endless(candidate, store=store, precision=precision) for _ in range(2))
@@ -34,12 +34,16 @@ def measure(candidate: Candidate, *, store: Store, precision: Precision, mode: M
         first = speed(step, device=store.device, seconds=0)  # of a single step
         without, with_it = in_turns(plain_step, step, device=store.device)
     seconds = training.batch_size / first - training.batch_size / without
-    images = pays_after(seconds, plain=without, compiled=with_it)
-    speeds = {"images_per_second": with_it, "plain_images_per_second": without}
-    return Compilation(mode=mode, seconds=seconds, pays_after=images, **speeds)
+    return Compilation(
+        mode=mode,
+        seconds=seconds,
+        images_per_second=with_it,
+        plain_images_per_second=without,
+        pays_after=pays_after(seconds, plain=without, compiled=with_it),
+    )
 
 
 def pays_after(seconds: float, *, plain: float, compiled: float) -> float | None:
-    """Images until these seconds are won back, by both speeds in images per second; None if they never are."""
+    """Images until so many seconds are won back, by both speeds in images per second; None if they never are."""
     saved = 1 / plain - 1 / compiled
     return max(0.0, seconds) / saved if saved > 0 else None

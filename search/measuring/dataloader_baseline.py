@@ -40,12 +40,16 @@ def measure(candidate: Candidate, *, store: Store, precision: Precision) -> Load
     candidate = replace(candidate, recipe=replace(candidate.recipe, flip="random"))
     product, other = (endless(candidate, store=store, precision=precision) for _ in range(2))
     here, there = in_turns(training_step(product), _loader_pass(other), device=store.device)
-    title, ratio = candidate.architecture.title, here / there
-    return LoaderComparison(network=title, images_per_second=here, dataloader_images_per_second=there, ratio=ratio)
+    return LoaderComparison(
+        network=candidate.architecture.title,
+        images_per_second=here,
+        dataloader_images_per_second=there,
+        ratio=here / there,
+    )
 
 
 def _loader_pass(training: Training) -> TimedStep:
-    """A plain loop over some of the images, read by two processes that live on from pass to pass."""
+    """A plain loop over two loader processes, which are kept from pass to pass, with some of the images."""
     from torchvision import transforms  # takes seconds, and is needed only here
 
     store, recipe = training.store, training.recipe
@@ -78,5 +82,5 @@ def _loader_pass(training: Training) -> TimedStep:
 
 
 def _batch(samples: list[tuple[Any, int]], *, change: Callable[[Any], Tensor]) -> tuple[Tensor, Tensor]:
-    """Turn pixels [32, 32, 3] into pictures, change them, and make normalised tensors, in a loader's process."""
+    """In a loader's process: pixels [32, 32, 3] made pictures, changed, and made normalised tensors."""
     return torch.stack([change(pixels) for pixels, _ in samples]), torch.tensor([label for _, label in samples])

@@ -21,15 +21,15 @@ from search.training.step import cross_entropy, descend
 from search.training.train import Training, begin, train
 
 MOMENT = 0.25  # seconds that one timing takes at least
-SECONDS = 2.0  # the same, for a forecast
+SECONDS = 2.0  # likewise, for a forecast
 IN_TURNS = 25.0  # seconds that timings in turn take at least
 FEWEST_ROUNDS = 5  # where slow steps need longer than that
-WARMUP = 2  # rounds before them: the first steps choose kernels and allocate memory
-READY = 16  # batches that a bare loop holds in memory: more than fit into a CPU's cache
+WARMUP = 2  # rounds before them: the first steps choose kernels and grow the memory
+READY = 16  # batches that a bare loop has at hand: more than a CPU's cache holds
 EVALUATIONS = 3  # of the whole validation part, after one to warm up
 
 TimedStep = Callable[[], int]
-"""Works on one batch and returns its number of images, perhaps before a GPU has finished."""
+"""Works on one batch and returns its number of images; a GPU may still be at it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +87,7 @@ def in_turns(*steps: TimedStep, device: torch.device) -> tuple[float, ...]:
 
 
 def speed(step: TimedStep, *, device: torch.device, seconds: float = MOMENT) -> float:
-    """Images per second of as many steps as fit into these seconds, at least one, all finished by the device."""
+    """Images per second of so many steps as fit in these seconds, one at least, until the device is done with them."""
     images, start = 0, time.perf_counter()
     while not images or time.perf_counter() - start < seconds:
         images += step()
@@ -98,8 +98,9 @@ def speed(step: TimedStep, *, device: torch.device, seconds: float = MOMENT) -> 
 
 def endless(candidate: Candidate, *, store: Store, precision: Precision) -> Training:
     """A training without validation and without end, in which a pretrained backbone is trained from the first step."""
-    recipe, alone = replace(candidate.recipe, head_first=0.0), replace(store, validation=None)
+    recipe = replace(candidate.recipe, head_first=0.0)
     network = build(candidate.architecture, classes=len(store.training.classes), seed=0, device=store.device)
+    alone = replace(store, validation=None)
     return begin(network, recipe=recipe, store=alone, epochs=10**6, seed=0, precision=precision)
 
 
@@ -110,7 +111,7 @@ def training_step(training: Training) -> TimedStep:
 
 
 def batches(training: Training, *, most: int | None = None) -> list[Tensor]:
-    """Indices of the training images in whole batches, in random order; at most `most` batches."""
+    """Indices of the training images in whole batches, in random order; so many batches at most."""
     order = torch.randperm(len(training.store.training), device=training.store.device)
     return list(torch.split(order[: training.steps * training.batch_size], training.batch_size))[:most]
 

@@ -17,7 +17,6 @@ from search.benchmarking.bench import (
     BenchResult,
     KnownTraining,
     Reach,
-    ReachError,
     SpaceSpeed,
     bench,
     estimates,
@@ -27,6 +26,7 @@ from search.console.speed import bench_tables
 from search.data import synthetic
 from search.data.split import standard_split
 from search.data.store import store
+from search.errors import UsageError
 from search.measuring.compilation import Compilation
 from search.measuring.dataloader_baseline import LoaderComparison
 from search.measuring.throughput import Throughput
@@ -60,7 +60,7 @@ def test_an_estimate_counts_every_epoch_and_one_evaluation_and_is_missing_where_
 
 
 def test_what_cannot_be_done_is_refused_before_anything_is_measured() -> None:
-    with pytest.raises(ReachError, match=r"for 71 % validation accuracy; measured: 70, 80, 90") as caught:
+    with pytest.raises(UsageError, match=r"for 71 % validation accuracy; measured: 70, 80, 90") as caught:
         bench(targets=(71,), data="/nowhere", device="cpu")
     assert caught.value.exit_code == 2
     with pytest.raises(DeviceError, match="CUDA graphs"):
