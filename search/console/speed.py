@@ -43,8 +43,10 @@ def bench_tables(result: BenchResult) -> Group:
         for each in result.reached
     ]
     add("time to a validation accuracy, measured from a cold start", "target, baseline, seconds, validation", rows)
-    loaders = result.dataloader
-    rows = [(x.network, x.images_per_second, x.dataloader_images_per_second, f"{x.ratio:.2f}") for x in loaders]
+    rows = [
+        (each.network, each.images_per_second, each.dataloader_images_per_second, f"{each.ratio:.2f}")
+        for each in result.dataloader
+    ]
     title = f"images per second beside a DataLoader with PIL transforms in {LOADERS} processes, float32"
     add(title, "network, here, DataLoader, ratio", rows)
     return Group(*parts)
@@ -63,8 +65,7 @@ def _compiling(cost: Compilation) -> Row:
 
 
 def _target(target: int) -> Row:
-    known = REACHED.get(target)
-    title = (
-        f"{known.space}, {known.baseline}, {plural(known.epochs, 'epoch')}" if known else "no length is measured yet"
-    )
-    return f"{target} %", title
+    if target not in REACHED:
+        return f"{target} %", "no length is measured yet"
+    known = REACHED[target]
+    return f"{target} %", f"{known.space}, {known.baseline}, {plural(known.epochs, 'epoch')}"
