@@ -70,9 +70,7 @@ class Forecast:
         return epochs, int(max(SMALLEST_SHARE * self.images, affordable))
 
 
-def shortened(
-    manifest: Manifest, forecast: Forecast, *, epochs: int, trials: int, minutes: float
-) -> tuple[Manifest, str]:
+def fitted(manifest: Manifest, forecast: Forecast, *, epochs: int, trials: int, minutes: float) -> tuple[Manifest, str]:
     """The manifest of a new study: trials of `epochs`, shortened to fit the time, and a note where they are."""
     fewer, images = forecast.fit(trials=trials, epochs=epochs, images=manifest.images, within=60 * minutes)
     part = "" if images == manifest.images else f" on {images:,} of {forecast.images:,} images"

@@ -16,10 +16,9 @@ from search.text import plural
 
 GAIN = 1.10  # at least, for a step up: with more trials at a time the sampler knows less of each that it draws
 ROOM = 0.90  # share of the free memory that slots may take: trials may be larger than the one that was measured
-CGROUP = Path("/sys/fs/cgroup")  # version 2: what a container may take of its machine's memory
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class MeasuredCount:
     """The speed of one number of slots."""
 
@@ -28,7 +27,7 @@ class MeasuredCount:
     memory_mb: float | None  # peak of one of them on its device; None where nothing tells
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class SlotCount:
     """The numbers of slots that were tried, the fewest first, and why there were no more."""
 
@@ -68,9 +67,7 @@ def find_slot_count(
 
     def measure(slots: int) -> MeasuredCount:
         with Slots(settings(machine.with_slots(slots)), log=log, work=work) as pool:
-            speed = pool.measure(job, leaving=leaving)
-            memory_mb = _taken_mb(machine, free, pids=pool.pids)
-        return MeasuredCount(slots=slots, images_per_second=speed, memory_mb=memory_mb)
+            return MeasuredCount(slots, pool.measure(job, leaving=leaving), _taken_mb(machine, free, pids=pool.pids))
 
     room_mb = ROOM * min(free) * max(1, machine.gpus) if free else None
     return try_counts(steps(machine, most=most), measure=measure, room_mb=room_mb, leaving=leaving)
@@ -80,34 +77,26 @@ def try_counts(
     numbers: Iterable[int],
     *,
     measure: Callable[[int], MeasuredCount],
-    room_mb: float | None,
+    room_mb: float | None,  # None: unknown
     leaving: Leaving = lambda: False,
 ) -> SlotCount:
-    """Tries these numbers of slots while each gains enough and all fit into `room_mb` (None: unknown).
-
-    Raises SlotError where not even the first can be measured.
-    """
+    """Tries numbers of slots while each gains enough and fits into `room_mb`. Raises SlotError if the first fails."""
     tried: list[MeasuredCount] = []
-    end = "there are no cores or trials for more"
     for slots in numbers:
         count, needed = plural(slots, "slot"), slots * max((row.memory_mb or 0 for row in tried), default=0)
         if room_mb is not None and needed > room_mb:
-            end = f"{count} need {needed:,.0f} MB, and {room_mb:,.0f} MB may be taken"
-            break
+            return SlotCount(tuple(tried), f"{count} need {needed:,.0f} MB, and {room_mb:,.0f} MB may be taken")
         try:
             tried.append(measure(slots))
         except SlotError as error:
             if not tried:
                 raise
-            end = f"{count} failed ({str(error).splitlines()[0]})"
-            break
+            return SlotCount(tuple(tried), f"{count} failed ({str(error).splitlines()[0]})")
         if leaving():
-            end = "the measurement was interrupted"
-            break
+            return SlotCount(tuple(tried), "the measurement was interrupted")
         if len(tried) > 1 and tried[-1].images_per_second < GAIN * tried[-2].images_per_second:
-            end = f"{count} gain less than {100 * (GAIN - 1):.0f} % more"
-            break
-    return SlotCount(tried=tuple(tried), end=end)
+            return SlotCount(tuple(tried), f"{count} gain less than {100 * (GAIN - 1):.0f} % more")
+    return SlotCount(tuple(tried), "there are no cores or trials for more")
 
 
 def steps(machine: Machine, *, most: int) -> Iterator[int]:
@@ -132,9 +121,10 @@ def free_mb(machine: Machine) -> list[float]:
     available = _read_mb(Path("/proc/meminfo"), "MemAvailable:")
     if available is None:  # not Linux
         return []
+    files = (Path("/sys/fs/cgroup") / name for name in ("memory.max", "memory.current"))  # version 2, of a container
     try:
-        limit, used = (int((CGROUP / name).read_text(encoding="utf-8")) for name in ("memory.max", "memory.current"))
-    except (OSError, ValueError):  # not version 2, no container, or "max" for no limit
+        limit, used = (int(file.read_text(encoding="utf-8")) for file in files)
+    except (OSError, ValueError):  # no such files, or "max" where there is no limit
         return [available]
     return [min(available, (limit - used) / 2**20)]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from search.planning.forecast import GROWTH, Forecast, shortened
+from search.planning.forecast import GROWTH, Forecast, fitted
 from search.searching.request import Search
 from search.searching.setup import Setup
 from search.searching.supervisor import MeasuredSlots, measured_slots
@@ -71,7 +71,7 @@ def dry_run(search: Search, *, retraining: float, work: str = TRAINING) -> DryRu
             forecast = measured.forecast(images=len(split.training))
             slots = len(measured.slots)
     if settled is None:
-        settled, note = shortened(manifest, forecast, epochs=setup.epochs, trials=search.trials, minutes=search.minutes)
+        settled, note = fitted(manifest, forecast, epochs=setup.epochs, trials=search.trials, minutes=search.minutes)
     finished = stored.finished if stored else 0
     left = max(0, search.trials - finished)
     return DryRun(

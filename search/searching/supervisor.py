@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from search.planning.forecast import Forecast, TypicalTrial, shortened, typical
+from search.planning.forecast import Forecast, TypicalTrial, fitted, typical
 from search.planning.slot_count import find_slot_count
 from search.searching.dispatcher import Dispatcher
 from search.searching.leftovers import sweep
@@ -51,7 +51,7 @@ def run(search: Search, *, work: str = TRAINING) -> Iterator[Update]:
         )
         setup, forecast, note = measured.setup, measured.forecast(images=len(split.training)), ""
         if settled is None:
-            settled, note = shortened(
+            settled, note = fitted(
                 manifest, forecast, epochs=setup.epochs, trials=search.trials, minutes=search.minutes
             )
         study = setup.study(settled, storage=storage, carry=carry)

@@ -12,16 +12,7 @@ import torch
 from rich.console import Console
 
 from search.benchmarking import bench as benchmark
-from search.benchmarking.bench import (
-    REACHED,
-    BenchResult,
-    KnownTraining,
-    Reach,
-    SpaceSpeed,
-    bench,
-    estimates,
-    reach,
-)
+from search.benchmarking.bench import REACHED, BenchResult, KnownTraining, Reach, SpaceSpeed, estimates
 from search.console.speed import bench_tables
 from search.data import synthetic
 from search.data.split import standard_split
@@ -34,13 +25,8 @@ from search.planning.catalogue import load
 from search.slots.machine import DeviceError, survey
 from spaces.space import Baseline
 
-SPEED = Throughput(
-    images_per_second=950.0,
-    bare_images_per_second=1000.0,
-    share_of_bare_loop=0.95,
-    augmentation_share=0.05,
-    evaluation_images_per_second=5000.0,
-)
+SPEEDS = {"images_per_second": 950.0, "bare_images_per_second": 1000.0, "evaluation_images_per_second": 5000.0}
+SPEED = Throughput(share_of_bare_loop=0.95, augmentation_share=0.05, **SPEEDS)
 
 
 def shown(result: BenchResult) -> str:
@@ -61,10 +47,10 @@ def test_an_estimate_counts_every_epoch_and_one_evaluation_and_is_missing_where_
 
 def test_what_cannot_be_done_is_refused_before_anything_is_measured() -> None:
     with pytest.raises(UsageError, match=r"for 71 % validation accuracy; measured: 70, 80, 90") as caught:
-        bench(targets=(71,), data="/nowhere", device="cpu")
+        benchmark.bench(targets=(71,), data="/nowhere", device="cpu")
     assert caught.value.exit_code == 2
     with pytest.raises(DeviceError, match="CUDA graphs"):
-        bench(("mlp",), compile="reduce-overhead", data="/nowhere", device="cpu")
+        benchmark.bench(("mlp",), compile="reduce-overhead", data="/nowhere", device="cpu")
 
 
 def test_a_training_to_a_target_says_whether_it_was_met(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,7 +61,7 @@ def test_a_training_to_a_target_says_whether_it_was_met(monkeypatch: pytest.Monk
     monkeypatch.setattr(benchmark, "load", lambda _: tiny)
     for target, epochs in ((1, 2), (100, 1)):
         monkeypatch.setitem(REACHED, target, KnownTraining(space="fast", baseline="tiny", epochs=epochs))
-    low, high = (reach(target, store=small, machine=survey("cpu")) for target in (1, 100))
+    low, high = (benchmark.reach(target, store=small, machine=survey("cpu")) for target in (1, 100))
     assert (low.met, high.met) == (True, False)
     assert low.seconds > 0
 
@@ -84,7 +70,7 @@ def test_a_space_whose_weights_are_not_there_is_a_row_that_says_so(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("search.networks.weights.kept", lambda _: tmp_path / "gone.pth")
-    result = bench(("transfer",), data="synthetic", device="cpu")
+    result = benchmark.bench(("transfer",), data="synthetic", device="cpu")
     assert result.spaces[0].throughput is None
     assert "transfer: not measured, its weights are not at" in shown(result)
 

@@ -36,7 +36,6 @@ def test_a_resumed_recording_trains_nothing_twice_and_refuses_another_setting(
         next(interrupted)
     for _ in range(2):
         list(record.record(path, setting=curves.setting, candidates=2, train_all=train_all))
-
     assert asked[0][3:] == asked[1]
     assert asked[2] == []
     assert [entry.curves.keys() for entry in CurveTable.load(path).candidates] == [SCHEDULES.keys()] * 2

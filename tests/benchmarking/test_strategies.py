@@ -78,7 +78,6 @@ def test_a_confirmation_is_paid_for_only_where_it_was_not_the_trial(pool: Candid
 def test_rungs_train_the_best_third_longer_and_the_best_ninth_longest(pool: CandidatePool) -> None:
     even = replace(pool, epoch_cost=np.ones(SIZE))
     outcome = conclude(Strategy("random", "rungs"), even, trials_of(*range(18), epochs=2))
-
     third = sorted(range(6), key=lambda number: -even.scores["4/A"][number, -1])
     confirmed = third[:3]  # two of them on the highest rung
     assert outcome.cost == 2 * 18 + 4 * 6 + 8 * 3
@@ -104,7 +103,6 @@ def test_tpe_learns_from_the_candidates_that_were_trained(pool: CandidatePool) -
         scores={**pool.scores, "2/A": 1 - np.tile(places[:, None], 2)},
     )
     trials = draw(Strategy("tpe", "2"), known, space=space, order=range(60), seed=0)
-
     tried = [places[trial.candidate] for trial in islice(trials, 20)]
     assert tried[:10] == places[:10].tolist()
     assert np.mean(tried[10:]) < 0.25  # 0.5 without learning

@@ -56,12 +56,15 @@ def drawn(folder: Path, *, width: int) -> list[str]:
     return console.file.getvalue().splitlines()
 
 
-def test_a_space_is_explained_by_its_first_baseline_or_the_one_that_is_named() -> None:
+def test_a_space_is_explained_by_a_baseline_and_a_published_recipe_by_its_name() -> None:
     first, named = (candidate_of(ExplainRequest(source="fast", baseline=name)) for name in (None, "airbench-muon"))
     assert first == named
     assert first.title == "space fast, baseline airbench-muon"
     with pytest.raises(SpaceError, match="there is no such baseline, not 'airbench', nearest: airbench-muon"):
         candidate_of(ExplainRequest(source="fast", baseline="airbench"))
+    explanation = explain(ExplainRequest(source="seed000"))
+    assert explanation.title.startswith("published recipe seed000: ")
+    assert explanation.layers[0].arithmetic == "(32 - 3 + 2*0)/1 + 1 = 30"
 
 
 def test_a_space_without_a_baseline_is_explained_by_a_draw_and_says_so(tmp_path: Path) -> None:
@@ -73,12 +76,6 @@ def test_a_space_without_a_baseline_is_explained_by_a_draw_and_says_so(tmp_path:
     file.write_text(SPACE + "constraints: {parameters: {max: 1}}\n")
     with pytest.raises(StudyError, match=r"none of 64 draws of .*mine.yaml may be trained: over the limit"):
         candidate_of(ExplainRequest(source=str(file)))
-
-
-def test_a_published_recipe_is_explained_by_its_name() -> None:
-    explanation = explain(ExplainRequest(source="seed000"))
-    assert explanation.title.startswith("published recipe seed000: ")
-    assert explanation.layers[0].arithmetic == "(32 - 3 + 2*0)/1 + 1 = 30"
 
 
 def test_without_a_source_it_is_the_best_trial_or_the_one_that_is_named(runs: Path, tmp_path: Path) -> None:

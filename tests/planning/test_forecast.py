@@ -41,7 +41,6 @@ def test_first_the_epochs_are_halved_then_images_are_left_out_until_it_fits(
     fewer, part = prediction.fit(trials=trials, epochs=epochs, images=None, within=within)
     images = part or 45_000
     seconds = prediction.seconds(trials=trials, epochs=fewer, images=images)
-
     assert fewer in [epochs >> times for times in range(9)] or fewer == fewest
     assert fewer == epochs if epochs <= fewest else fewer >= fewest
     assert 11_250 <= images <= 45_000
@@ -66,7 +65,6 @@ HURRIED = {"space": "smoke", "data": "synthetic", "device": "cpu", "slots": 1, "
 def test_a_hurried_study_trains_on_a_part_of_the_images_and_goes_on_like_that(tmp_path: Path) -> None:
     first = list(run(Search(trials=1, folder=tmp_path, **HURRIED)))
     again = list(run(Search(trials=2, folder=tmp_path, **{**HURRIED, "minutes": 50.0})))
-
     opened = next(update for update in first if isinstance(update, Opened))
     assert opened.notes[0].startswith("trials of 2 epochs on 450 of 1,800 images, not 2 epochs, to end within")
     resumed = next(update for update in again if isinstance(update, Opened))

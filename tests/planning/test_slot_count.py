@@ -25,7 +25,7 @@ def machine(*, gpus: int = 0, cores: int = 8) -> Machine:
 def measure(slots: int, *, most: int = 16) -> MeasuredCount:
     if slots > most:
         raise SlotError("the first steps failed: out of memory\nTraceback")
-    return MeasuredCount(slots=slots, images_per_second=SPEEDS[slots], memory_mb=100.0)
+    return MeasuredCount(slots, SPEEDS[slots], memory_mb=100.0)
 
 
 @pytest.mark.parametrize(
