@@ -1,12 +1,11 @@
 """Trains a pool of candidates with schedules of several lengths, so that strategies can be compared on their curves.
 
-`CIFAR_SEARCH_DATA=... python -m search.benchmarking.record --jobs 2` writes curves.json after each training, and
-goes on from there when it is started again.
+`CIFAR_SEARCH_DATA=... python -m search.benchmarking.record` writes curves.json after each training, and goes on from
+there when it is started again.
 """
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -31,6 +30,7 @@ from search.training.precision import best_precision
 from search.training.result import EpochResult
 from search.training.train import DivergedError, begin, train
 
+CANDIDATES = 50  # size of the pool
 IMAGES = 4000  # for training, equally many of each class
 CPU = torch.device("cpu")
 
@@ -96,16 +96,13 @@ def _data(source: Source) -> Store:
 
 def main() -> None:
     """Record the pool."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--candidates", type=int, default=50, help="size of the pool")
-    parser.add_argument("--jobs", type=int, default=2, help="trainings at a time, a process of one thread each")
-    given, source = parser.parse_args(), find_source(None, download=False)
-    split, space = standard_split(source.training().labels, seed=0), load(str(SPACE))
+    source, space = find_source(None, download=False), load(str(SPACE))
+    split = standard_split(source.training().labels, seed=0)
     setting = PoolSetting(IMAGES, len(split.validation), split.fingerprint, space.fingerprint, best_precision(CPU))
-    with multiprocessing.get_context("spawn").Pool(given.jobs) as pool:
-        train_all = partial(pool.imap_unordered, partial(train_one, source=source))
-        for number, schedule in record(CURVES, setting=setting, candidates=given.candidates, train_all=train_all):
-            sys.stdout.write(f"candidate {number} of {given.candidates}: {schedule} is done\n")
+    with multiprocessing.get_context("spawn").Pool() as processes:  # one for each core
+        train_all = partial(processes.imap_unordered, partial(train_one, source=source))
+        for number, schedule in record(CURVES, setting=setting, candidates=CANDIDATES, train_all=train_all):
+            sys.stdout.write(f"candidate {number} of {CANDIDATES}: {schedule} is done\n")
 
 
 if __name__ == "__main__":

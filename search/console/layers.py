@@ -35,12 +35,8 @@ def _table(explanation: Explanation, *, wide: bool) -> Table:
     for layer in explanation.layers:
         name, shapes = layer.name or NETWORK, ["x".join(map(str, shape)) for shape in (layer.input, layer.output)]
         sees = "all" if layer.receptive_field is None else str(layer.receptive_field)
-        numbers = (
-            sees,
-            f"{layer.parameters:,}" * (layer.parameters > 0),
-            _short(layer.flops / 1e6),
-            _short(layer.memory_mb),
-        )
+        parameters = f"{layer.parameters:,}" if layer.parameters else ""
+        numbers = sees, parameters, _short(layer.flops / 1e6), _short(layer.memory_mb)
         if wide:
             table.add_row(name, layer.kind, *shapes, layer.arithmetic, *numbers)
             continue

@@ -37,9 +37,8 @@ def bench_tables(result: BenchResult) -> Group:
     add("time to a validation accuracy, an estimate by these speeds", "target, baseline, estimate", rows)
     rows = [(row.space, *_compiling(row.compilation)) for row in result.spaces if row.compilation]
     add("compiling the network for training", "space, mode, compiling, images/s, compiled, pays after", rows)
-    met = {True: "met", False: "not met"}
     rows = [
-        (*_target(each.target), f"{each.seconds:.1f}", f"{percent(each.accuracy)}, {met[each.met]}")
+        (*_target(each.target), f"{each.seconds:.1f}", f"{percent(each.accuracy)}, {'met' if each.met else 'not met'}")
         for each in result.reached
     ]
     add("time to a validation accuracy, measured from a cold start", "target, baseline, seconds, validation", rows)
