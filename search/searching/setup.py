@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
-from typing import TYPE_CHECKING
 
 from search.candidate import Value, from_values
 from search.data import split as splits
@@ -28,12 +27,9 @@ from studies.algorithms import make_pruner, make_sampler
 from studies.history import History, find_history, read_history
 from studies.manifest import Manifest, check_same
 from studies.start import open_study
-from studies.storage import masked, storage_url, warn_of_password
+from studies.storage import Storage, masked, storage_url, warn_of_password
 from studies.study import Study
 from studies.warm_start import Carry, carried_from
-
-if TYPE_CHECKING:
-    from optuna.storages import RDBStorage
 
 SPACES = {"cpu": "fast", "cuda": "wide"}  # what is searched where nobody names a space, by the kind of machine
 
@@ -170,7 +166,7 @@ class Setup:
             return None
         return find_carry(old, space=self.space, manifest=manifest, storage=self.url)
 
-    def study(self, manifest: Manifest, *, storage: RDBStorage, carry: Carry | None) -> Study:
+    def study(self, manifest: Manifest, *, storage: Storage, carry: Carry | None) -> Study:
         """The study, created or resumed; `storage` is owned. Raises StudyError, StorageError."""
         length = self.space.length
         return open_study(
