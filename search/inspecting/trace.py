@@ -64,18 +64,18 @@ def layers_of(network: nn.Module, image: Tensor, *, batch_size: int) -> tuple[La
 
 
 @dataclass(frozen=True)
-class View:
+class ReceptiveField:
     """What each position of a tensor depends on.
 
     Counted as in textbooks: what padding adds and what an incomplete last step leaves out is not taken off.
     """
 
-    field: float = 1  # pixels of the image along a side; infinite where it is the whole image
+    size: float = 1  # pixels of the image along a side; infinite where it is the whole image
     jump: float = 1  # pixels of the image between two neighbours
 
-    def after(self, kernel: int, stride: float) -> View:
+    def after(self, kernel: int, stride: float) -> ReceptiveField:
         """What each position depends on after a window of so many positions along a side."""
-        return View(self.field + (kernel - 1) * self.jump, self.jump * stride)
+        return ReceptiveField(self.size + (kernel - 1) * self.jump, self.jump * stride)
 
 
 class Tracer(TorchFunctionMode):
@@ -88,7 +88,7 @@ class Tracer(TorchFunctionMode):
         self._counter = counter
         self._batch_size = batch_size
         self._starts: list[tuple[int, int]] = []  # of the running modules: FLOPs and layers before them
-        self._views = {id(image): (image, View())}  # with the tensor, so that no other gets its id
+        self._fields = {id(image): (image, ReceptiveField())}  # with the tensor, so that no other gets its id
         self._parameters: set[nn.Parameter] = set()  # that a layer has already
 
     def enter(self, _module: nn.Module, _inputs: object) -> None:
@@ -107,8 +107,8 @@ class Tracer(TorchFunctionMode):
         if isinstance(module, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d):
             kernel, padding, stride = _window(module)
             arithmetic = _arithmetic(inputs[0].shape[-1], kernel, padding, stride, output.shape[-1])
-            self._views[id(output)] = (output, self._views[id(inputs[0])][1].after(kernel, stride))
-        field = self._views[id(output)][1].field
+            self._fields[id(output)] = (output, self._fields[id(inputs[0])][1].after(kernel, stride))
+        seen = self._fields[id(output)][1].size
         storage = output.untyped_storage()
         written = not parts and all(tensor.untyped_storage() is not storage for tensor in inputs)
         self._parameters |= parameters
@@ -119,7 +119,7 @@ class Tracer(TorchFunctionMode):
                 input=tuple(inputs[0].shape[1:]),
                 output=tuple(output.shape[1:]),
                 arithmetic=arithmetic,
-                receptive_field=None if math.isinf(field) else math.ceil(field),
+                receptive_field=None if math.isinf(seen) else math.ceil(seen),
                 parameters=sum(map(torch.numel, parameters)),
                 flops=flops,
                 memory_mb=FLOAT32 * output.numel() * self._batch_size / 1e6 if written else 0.0,
@@ -137,16 +137,16 @@ class Tracer(TorchFunctionMode):
         named = kwargs or {}
         output = func(*args, **named)
         flat = [part for value in (*args, *named.values()) for part in (value if isinstance(value, list) else [value])]
-        inputs = [value for value in flat if id(value) in self._views]
+        inputs = [value for value in flat if id(value) in self._fields]
         if inputs and isinstance(output, Tensor):
-            view = max((self._views[id(tensor)][1] for tensor in inputs), key=lambda view: view.field)
+            field = max((self._fields[id(tensor)][1] for tensor in inputs), key=lambda field: field.size)
             before, after = max(map(_positions, inputs)), _positions(output)
-            if after == 1 and (before > 1 or view.field >= self._side):
-                view = replace(view, field=math.inf)
+            if after == 1 and (before > 1 or field.size >= self._side):
+                field = replace(field, size=math.inf)
             elif getattr(func, "__name__", "") in RESIZING and after > 1:
                 stride = math.sqrt(before / after)
-                view = view.after(TAPS.get(named.get("mode", ""), math.ceil(stride)), stride)
-            self._views[id(output)] = (output, view)
+                field = field.after(TAPS.get(named.get("mode", ""), math.ceil(stride)), stride)
+            self._fields[id(output)] = (output, field)
         return output
 
 
