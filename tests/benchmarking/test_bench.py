@@ -30,10 +30,9 @@ SPEED = Throughput(share_of_bare_loop=0.95, augmentation_share=0.05, **SPEEDS)
 
 
 def shown(result: BenchResult) -> str:
-    console = Console(file=StringIO(), width=80)
+    console = Console(file=(output := StringIO()), width=80)
     console.print(bench_tables(result))
-    assert isinstance(console.file, StringIO)
-    return console.file.getvalue()
+    return output.getvalue()
 
 
 def test_an_estimate_counts_every_epoch_and_one_evaluation_and_is_missing_where_no_length_is_known() -> None:

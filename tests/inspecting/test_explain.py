@@ -26,12 +26,8 @@ VALUES = {
     "architecture.family": "cnn", "architecture.stages": 2, "architecture.width.1": 4, "architecture.width.2": 18,
     "architecture.depth": 1, "architecture.pool": 3, "architecture.hidden_layers": 0, "recipe.batch_size": 256,
 }  # fmt: skip
-SPACE = """
-description: d
-family: cnn
-architecture: {stages: 1, width: {1: {integer: [4, 8]}}, hidden_layers: 0}
-recipe: {batch_size: 100}
-"""
+CNN = "architecture: {stages: 1, width: {1: {integer: [4, 8]}}, hidden_layers: 0}"
+SPACE = f"description: d\nfamily: cnn\n{CNN}\nrecipe: {{batch_size: 100}}\n"
 
 
 @pytest.fixture(scope="module")
@@ -47,13 +43,6 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
             end(asked.number)
         study.ask(lambda _: VALUES)
     return runs
-
-
-def drawn(folder: Path, *, width: int) -> list[str]:
-    console = Console(file=StringIO(), width=width)
-    console.print(layers_text(explain(ExplainRequest(folder=folder)), width=width))
-    assert isinstance(console.file, StringIO)
-    return console.file.getvalue().splitlines()
 
 
 def test_a_space_is_explained_by_a_baseline_and_a_published_recipe_by_its_name() -> None:
@@ -103,7 +92,9 @@ def test_what_cannot_be_explained_is_a_sentence(runs: Path, changes: Mapping[str
 
 @pytest.mark.parametrize("width", [80, 160])
 def test_the_table_fits_the_terminal_and_ends_in_the_totals(runs: Path, width: int) -> None:
-    lines = drawn(runs, width=width)
+    console = Console(file=(output := StringIO()), width=width)
+    console.print(layers_text(explain(ExplainRequest(folder=runs)), width=width))
+    lines = output.getvalue().splitlines()
     total = next(line for line in lines if line.startswith("total"))
     counted = cost(from_values(VALUES).architecture)
     assert total.split()[1:3] == [f"{counted.parameters:,}", f"{counted.flops / 1e6:.2f}"]

@@ -33,10 +33,6 @@ def layers(network: nn.Module, *, side: int, batch_size: int = 1) -> tuple[Layer
     return layers_of(network.to("meta").eval(), image, batch_size=batch_size)
 
 
-def sees(*modules: nn.Module, side: int = 32) -> list[int | None]:
-    return [layer.receptive_field for layer in layers(nn.Sequential(*modules), side=side)]
-
-
 @pytest.mark.parametrize("architecture", SMALL.values(), ids=SMALL)
 def test_the_layers_of_every_family_add_up_to_what_a_study_counts(architecture: Architecture) -> None:
     found, counted = trace(architecture, batch_size=8), cost(architecture)
@@ -64,6 +60,11 @@ def test_a_window_fills_in_its_arithmetic(layer: nn.Module, side: int, output: i
     assert (found.output[-1], found.arithmetic) == (output, arithmetic)
 
 
+class Enlarged(nn.Module):
+    def forward(self, images: Tensor) -> Tensor:
+        return F.interpolate(images, scale_factor=2, mode="bilinear")
+
+
 @pytest.mark.parametrize(
     ("modules", "expected"),
     [
@@ -77,12 +78,13 @@ def test_a_window_fills_in_its_arithmetic(layer: nn.Module, side: int, output: i
         ([nn.Conv2d(3, 2, 3), nn.Flatten(), nn.Linear(2 * 30 * 30, 4)], [3, None, None]),
         ([nn.Conv2d(3, 2, 1, stride=32), nn.Flatten(), nn.Linear(2, 4)], [1, 1, 1]),
         ([nn.Conv2d(3, 2, 3, padding=1), nn.AdaptiveAvgPool2d(4)], [3, 10]),  # the mean of a part of the positions
+        ([Enlarged(), nn.Conv2d(3, 1, 7)], [2, 5]),  # half as far
         # A linear layer over channels sees one pixel.
         ([Permute([0, 2, 3, 1]), nn.Linear(3, 5), Permute([0, 3, 1, 2]), nn.Conv2d(5, 1, 3)], [1, 1, 1, 3]),
     ],
 )
 def test_what_layers_see_is_as_counted_by_hand(modules: list[nn.Module], expected: list[int | None]) -> None:
-    assert sees(*modules) == expected
+    assert [layer.receptive_field for layer in layers(nn.Sequential(*modules), side=32)] == expected
 
 
 class Residue(nn.Module):
@@ -102,15 +104,6 @@ def test_a_sum_sees_what_its_larger_branch_sees_and_its_owner_is_a_layer_with_it
     found = {layer.name: layer for layer in layers(nn.Sequential(Residue(), nn.Conv2d(7, 1, 1)), side=8)}
     assert [found[name].receptive_field for name in ("0.short", "0", "1")] == [1, 5, 5]
     assert (found["0"].kind, found["0"].parameters, found["0"].output) == ("Residue", 4, (7, 8, 8))
-
-
-class Enlarged(nn.Module):
-    def forward(self, images: Tensor) -> Tensor:
-        return F.interpolate(images, size=(16, 16), mode="bilinear")
-
-
-def test_a_layer_sees_half_as_far_in_an_enlarged_picture() -> None:
-    assert sees(Enlarged(), nn.Conv2d(3, 1, 7), side=8) == [2, 5]
 
 
 def test_a_layer_that_is_used_twice_has_its_weights_once() -> None:
