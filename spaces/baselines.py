@@ -52,9 +52,7 @@ def find_baseline(name: str) -> PublishedRecipe:
     return known[name]
 
 
-def _published(
-    name: str, *, family: str, architecture: Mapping[str, Any], recipe: Mapping[str, Any], **fields: Any
-) -> PublishedRecipe:
+def _published(name: str, *, family: str, architecture: Any, recipe: Any, **fields: Any) -> PublishedRecipe:
     given = {**_flat("architecture", architecture), **_flat("recipe", recipe)}
     return PublishedRecipe(name=name, values={"architecture.family": family, **PLAIN, **given}, **fields)
 

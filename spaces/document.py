@@ -15,8 +15,7 @@ from search.sentences import Value
 from spaces.parameter import LARGEST_INTEGER
 from spaces.space import Problem, SpaceError
 
-Place = tuple[str | int, ...]
-"""The keys and list positions that lead to an entry."""
+Place = tuple[str | int, ...]  # the keys and list positions that lead to an entry
 
 MOST_BYTES = 200_000  # a shipped file has at most 6,000; the parser takes up to 1.5 seconds for a million
 MOST_DEPTH = 50

@@ -71,8 +71,7 @@ PART_SHAPES: dict[str | int, type[Shape]] = {"length": LengthShape, "constraints
 
 ShapeT = TypeVar("ShapeT", bound=Shape)
 
-Parameters = dict[str, Parameter | None]
-"""By name, in the order of the file; None where the file is wrong."""
+Parameters = dict[str, Parameter | None]  # by name, in the order of the file; None where the file is wrong
 
 
 def shipped_spaces() -> list[str]:
@@ -84,8 +83,7 @@ def shipped_spaces() -> list[str]:
 def load_space(source: str, *, families: Mapping[str, Mapping[str, Check]], measures: Collection[str]) -> Space:
     """The space in a file, or the shipped one of that name; a path has a folder or ends in .yaml. Raises SpaceError.
 
-    `families` has for each family the names it allows, with the check of their values; `measures` what a constraint
-    may limit.
+    `families` has the check of each value by family and name, `measures` what a constraint may limit.
     """
     path = Path(source)
     if path.name == source and not path.suffix:

@@ -152,10 +152,8 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         before, after = old[part], new[part]
         for name in dict.fromkeys((*before, *after)):
             label = name if part == "parameters" else f"constraints.{name}"
-            if name not in after:
-                lines.append(f"{label}: only in the old space")
-            elif name not in before:
-                lines.append(f"{label}: only in the new space")
+            if name not in before or name not in after:
+                lines.append(f"{label}: only in the {'old' if name in before else 'new'} space")
             elif before[name] != after[name]:
                 lines.append(f"{label}: {text(before[name])} -> {text(after[name])}")
     return lines
