@@ -21,8 +21,9 @@ WIDTH = 112  # columns
 
 class _Representer(RoundTripRepresenter):
     def represent_str(self, text: str) -> ScalarNode:
-        """In double quotes, which escape it, where the text has line ends or characters that cannot be printed."""
-        return self.represent_scalar("tag:yaml.org,2002:str", text, style=None if text.isprintable() else '"')
+        """In double quotes where plain text is unsafe: unprintable characters, or a first one such as ? or -."""
+        plain = text.isprintable() and text[:1].isalnum()
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style=None if plain else '"')
 
 
 _Representer.add_representer(str, _Representer.represent_str)
