@@ -78,7 +78,7 @@ def _entry(parameter: Parameter) -> Any:
     entry = {type(kind).__name__.lower(): values}
     entry |= {name: value for name, value in fields.items() if value != getattr(type(kind), name)}
     if parameter.when:
-        entry["when"] = {name: options[0] if len(options) == 1 else options for name, options in parameter.when.items()}
+        entry["when"] = {name: [*some] if len(some) > 1 else some[0] for name, some in parameter.when.items()}
     return _flow(entry)
 
 

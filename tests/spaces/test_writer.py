@@ -17,6 +17,7 @@ from spaces.writer import space_text
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\ufeff"), min_size=1, max_size=12)
 VALUE = st.one_of(TEXT, st.integers(-99, 99), st.booleans(), st.floats(-1e9, 1e9), st.sampled_from(["no", "1", "null"]))
+EMPTY = Space("n", "n.yaml", "d", "some", None, (Parameter("architecture.family", Fixed("some")),))
 NAMES = ["a", "b.1", "b.2", "c", "b.3", "d.e.1", "d.f", "d.e.2"]  # some come back to an entry that is closed
 
 
@@ -63,7 +64,8 @@ def read(text: str, space: Space) -> Space:
 
 @settings(max_examples=60, deadline=None)
 @given(drawn_spaces(), TEXT)
-@example(Space("n", "n.yaml", "a\x85b\u2028\nc", "some", None, (Parameter("architecture.family", Fixed("some")),)), "x")
+@example(replace(EMPTY, parameters=(*EMPTY.parameters, Parameter("recipe.a", Choice(("0", "?0", "- x"))))), "x")
+@example(replace(EMPTY, description="a\x85b\u2028\nc"), "x")
 def test_any_space_reads_back_as_itself(space: Space, comment: str) -> None:
     comments = {parameter.name: comment for parameter in space.parameters}
     assert read(space_text(space), space) == space
