@@ -31,17 +31,9 @@ def test_a_good_file_becomes_a_space() -> None:
     space = parse(GOOD)
     assert (space.name, space.source, space.family) == ("t", "t.yaml", "fast")
     assert space.length == TrainingLength(trial=4, retrain=16)
-    assert [parameter.name for parameter in space.parameters] == [
-        "architecture.family",
-        "architecture.stages",
-        "architecture.width.1",
-        "architecture.width.2",
-        "architecture.width.4",
-        "architecture.activation",
-        "architecture.kernel.1",
-        "recipe.learning_rate",
-        "recipe.momentum",
-    ]
+    architecture = ("family", "stages", "width.1", "width.2", "width.4", "activation", "kernel.1")
+    names = [*(f"architecture.{name}" for name in architecture), "recipe.learning_rate", "recipe.momentum"]
+    assert [parameter.name for parameter in space.parameters] == names
     assert space.parameters[7].kind == Float(0.0001, 0.1, log=True)
     assert space.limits == {"flops": 40e6}
     assert space.baselines[0].values["recipe.momentum"] == 0.85

@@ -39,18 +39,10 @@ baselines:
     recipe: {learning_rate: 0.01, momentum: 0.85, averaging: true}
 """
 
-SUGGESTED = {
-    "architecture.family": "fast",
-    "architecture.stages": 2,
-    "architecture.width.1": 48,
-    "architecture.width.2": 100,
-    "architecture.kernel.1": 3,
-    "architecture.depth": 2,
-    "architecture.activation": "relu",
-    "recipe.learning_rate": 0.02,
-    "recipe.momentum": 0.83,
-    "recipe.averaging": True,
-}
+ARCHITECTURE = {"family": "fast", "stages": 2, "width.1": 48, "width.2": 100, "kernel.1": 3, "depth": 2}
+RECIPE = {"learning_rate": 0.02, "momentum": 0.83, "averaging": True}
+SUGGESTED = {f"architecture.{name}": value for name, value in (ARCHITECTURE | {"activation": "relu"}).items()}
+SUGGESTED |= {f"recipe.{name}": value for name, value in RECIPE.items()}
 
 
 @pytest.fixture
@@ -66,8 +58,7 @@ def test_sampled_values_are_inside_and_make_candidates(space: Space) -> None:
     for values in drawn:
         assert ("architecture.width.4" in values) == (values["architecture.stages"] == 4)
         if values["architecture.stages"] == 2:
-            more = {"architecture.kernel.2": 3}
-            assert candidate.from_values({**values, **more}).architecture.stages == 2
+            assert candidate.from_values({**values, "architecture.kernel.2": 3}).architecture.stages == 2
 
 
 def test_a_real_study_suggests_conditional_values(space: Space) -> None:
