@@ -22,7 +22,7 @@ from search.inspecting.advise import Advice, advise, next_space, studied_space
 from search.inspecting.boundaries import BoundaryTest, Side
 from search.inspecting.doctor import examine_study
 from search.planning.catalogue import load
-from search.searching.setup import Opening, Search
+from search.searching.setup import Search, Setup
 from spaces.parameter import Choice, Fixed, Kind, Parameter, Value
 from spaces.space import Space
 from studies import StudyError
@@ -39,7 +39,7 @@ def searched(folder: Path, *, trials: int, score: Score) -> History:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(synthetic, "training", lambda: images)  # making them takes half a second
         search = Search(trials=trials, space="smoke", data="synthetic", folder=folder, device="cpu")
-        opening = Opening.of(search)
+        opening = Setup.of(search)
         with opening.study(replace(opening.manifest()[0], epochs=1)) as study:
             study.enqueue(opening.queue())
             for _ in range(trials):
@@ -95,7 +95,7 @@ def test_where_the_best_crowd_the_range_is_widened_and_the_file_says_why(advice:
 
 def test_the_next_space_keeps_the_rest_and_begins_with_the_best_trial(advice: Advice, folder: Path) -> None:
     wider, smoke = load(advice.file), load("smoke")
-    assert (wider.description, wider.length, wider.constraints) == (smoke.description, smoke.length, smoke.constraints)
+    assert (wider.description, wider.length, wider.limits) == (smoke.description, smoke.length, smoke.limits)
     best = read_history("smoke", storage=storage_url(folder, None)).best
     assert best is not None
     (baseline,) = wider.baselines
