@@ -22,7 +22,7 @@ from search.inspecting.advise import Advice, advise, next_space, studied_space
 from search.inspecting.boundaries import BoundaryTest, Side
 from search.inspecting.doctor import examine_study
 from search.planning.catalogue import load
-from search.searching.setup import Search, Setup
+from search.searching.setup import Opening, Search
 from spaces.parameter import Choice, Fixed, Kind, Parameter, Value
 from spaces.space import Space
 from studies import StudyError
@@ -39,7 +39,7 @@ def searched(folder: Path, *, trials: int, score: Score) -> History:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(synthetic, "training", lambda: images)  # making them takes half a second
         search = Search(trials=trials, space="smoke", data="synthetic", folder=folder, device="cpu")
-        opening = Setup.of(search)
+        opening = Opening.of(search)
         with opening.study(replace(opening.manifest()[0], epochs=1)) as study:
             study.enqueue(opening.queue())
             for _ in range(trials):
