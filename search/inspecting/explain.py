@@ -13,10 +13,12 @@ from search.inspecting.status import best_trial, read_status
 from search.inspecting.trace import Layer, trace
 from search.measuring.memory import training_bytes
 from search.networks.count import cost
-from search.planning.catalogue import baselines, load
+from search.planning.catalogue import load
 from search.planning.feasibility import examine
 from search.sentences import nearest
-from spaces import Problem, Space, SpaceError, shipped_spaces
+from spaces import Problem, Space, SpaceError
+from spaces.baselines import load_baselines
+from spaces.loader import shipped_spaces
 from studies import StudyError
 
 MOST_DRAWS = 64  # of a space without baselines, until one may be trained
@@ -70,7 +72,7 @@ def candidate_of(request: ExplainRequest) -> Subject:
         return _of_study(request)
     if request.study is not None or request.trial is not None:
         raise StudyError(f"{source} is no study: leave it out, or leave out --study and --trial")
-    published, shipped = baselines(), shipped_spaces()
+    published, shipped = load_baselines(), shipped_spaces()
     if source in published and source not in shipped:
         recipe = published[source]
         if request.baseline is not None:
