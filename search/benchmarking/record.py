@@ -30,7 +30,7 @@ from search.networks.count import cost
 from search.planning.catalogue import load as load_space
 from search.training.precision import best_precision
 from search.training.result import EpochResult
-from search.training.train import DivergedError, begin, train
+from search.training.train import DivergedError, Training, train
 
 SPLIT_SEED = 0
 CPU = torch.device("cpu")
@@ -77,7 +77,7 @@ def train_one(task: RecordingTask, *, source: Source, images: int) -> tuple[Reco
     candidate, data = from_values(candidate_of(number).values), _data(source, images)
     seed, precision = 2 * number + (schedule[-1] == "B"), best_precision(CPU)
     network, epochs = build(candidate.architecture, seed=seed), curves.length(schedule)
-    training = begin(network, recipe=candidate.recipe, store=data, epochs=epochs, seed=seed, precision=precision)
+    training = Training(network, recipe=candidate.recipe, store=data, epochs=epochs, seed=seed, precision=precision)
     results: list[EpochResult] = []
     with suppress(DivergedError):
         for result in train(training):

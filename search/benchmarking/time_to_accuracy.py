@@ -14,7 +14,7 @@ from search.networks.build import build
 from search.planning.catalogue import load
 from search.training.evaluate import evaluate
 from search.training.precision import Precision
-from search.training.train import begin, train
+from search.training.train import Training, train
 
 IMAGES, VALIDATION_IMAGES = 45_000, 5_000  # of the official training set in the standard split
 
@@ -80,7 +80,7 @@ def reach(target: int, *, store: Store, precision: Precision) -> Reach:
     network = build(candidate.architecture, classes=len(store.training.classes), seed=0, device=store.device)
     alone = replace(store, validation=None)  # only the end is asked for: no epoch before it is evaluated
     recipe, epochs = candidate.recipe, known.epochs
-    for _ in train(begin(network, recipe=recipe, store=alone, epochs=epochs, seed=0, precision=precision)):
+    for _ in train(Training(network, recipe=recipe, store=alone, epochs=epochs, seed=0, precision=precision)):
         pass
     accuracy = evaluate(network, images, store=store, precision=precision).accuracy
     seconds = time.perf_counter() - start

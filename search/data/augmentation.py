@@ -11,7 +11,7 @@ from search.candidate import Recipe
 from search.data.cifar10 import Images
 from search.data.colour import recolour, turn_hue
 from search.data.draw import BatchDraw
-from search.data.geometry import SIDE, matrices, warp
+from search.data.geometry import SIDE, matrices, reflect, warp
 from search.data.policy import Policy, policy
 
 
@@ -49,7 +49,7 @@ class Augmentation:
         recipe, padded = self.recipe, images.pixels.contiguous()
         if recipe.translate:
             reach = torch.arange(-recipe.translate, SIDE + recipe.translate, device=padded.device)
-            padded = padded.index_select(2, _reflect(reach))
+            padded = padded.index_select(2, reflect(reach))
         if recipe.flip != "none":
             padded = torch.cat([padded, padded.flip(2)])
         places = padded.numel() // 3 - (SIDE - 1)
@@ -104,7 +104,7 @@ class Augmentation:
         place = torch.zeros_like(index)
         if reach:
             down, place = draw.integers(2 * reach + 1, 2)
-            row = _reflect(row + down[:, None] - reach)
+            row = reflect(row + down[:, None] - reach)
         begin = (image[:, None] * SIDE + row) * (SIDE + 2 * reach) + place[:, None]
         return prepared.windows.index_select(0, begin.flatten()).view(-1, SIDE, SIDE, 3)
 
@@ -119,11 +119,6 @@ class Augmentation:
             coin = draw.coins() if self.recipe.mixup else torch.zeros_like(side, dtype=torch.bool)
             own = torch.where(coin[:, None, None], own, outside)
         return own
-
-
-def _reflect(position: Tensor) -> Tensor:
-    """Positions beyond an edge, mirrored at the edge pixel: -1 is 1, 32 is 30."""
-    return (SIDE - 1) - ((SIDE - 1) - position.abs()).abs()
 
 
 def _squares(centre: Tensor, side: Tensor | float) -> Tensor:

@@ -9,6 +9,11 @@ from torch import Tensor
 SIDE = 32  # pixels
 
 
+def reflect(position: Tensor) -> Tensor:
+    """Positions beyond an edge, mirrored at the edge pixel: -1 is 1, 32 is 30."""
+    return (SIDE - 1) - ((SIDE - 1) - position.abs()).abs()
+
+
 def matrices(degrees: Tensor, *, scale: Tensor, shear: Tensor) -> Tensor:
     """Where each pixel comes from, [B, 2, 3], when pictures are sheared along x, along y, resized and last turned.
 

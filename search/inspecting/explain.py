@@ -11,7 +11,6 @@ from search.candidate import Candidate, from_values
 from search.inspecting.request import ExplainRequest
 from search.inspecting.status import best_trial, read_status
 from search.inspecting.trace import Layer, trace
-from search.measuring.memory import training_bytes
 from search.networks.count import cost
 from search.planning.catalogue import baselines, load
 from search.planning.feasibility import examine
@@ -38,7 +37,7 @@ class Explanation:
 
     subject: Subject
     layers: tuple[Layer, ...]
-    training_bytes: int  # that a training needs, see measuring.memory
+    training_bytes: int  # that a training needs, see networks.count
 
     @property
     def parameters(self) -> int:
@@ -76,7 +75,7 @@ def explain(request: ExplainRequest) -> Explanation:
     return Explanation(
         subject=subject,
         layers=trace(architecture, batch_size=recipe.batch_size),
-        training_bytes=training_bytes(cost(architecture), recipe),
+        training_bytes=cost(architecture).training_bytes(recipe),
     )
 
 

@@ -16,9 +16,8 @@ from search.data.augmentation import Targets
 from search.data.store import Store, normalise
 from search.networks.build import build
 from search.training.evaluate import evaluate
-from search.training.precision import Precision, autocast
-from search.training.step import cross_entropy, descend
-from search.training.train import Training, begin, train
+from search.training.precision import Precision
+from search.training.train import Training, descend, train
 
 MOMENT = 0.25  # seconds that one timing takes at least
 SECONDS = 2.0  # likewise, for a forecast
@@ -106,7 +105,7 @@ def endless(candidate: Candidate, *, store: Store, precision: Precision) -> Trai
     recipe = replace(candidate.recipe, head_first=0.0)
     network = build(candidate.architecture, classes=len(store.training.classes), seed=0, device=store.device)
     alone = replace(store, validation=None)
-    return begin(network, recipe=recipe, store=alone, epochs=10**6, seed=0, precision=precision)
+    return Training(network, recipe=recipe, store=alone, epochs=10**6, seed=0, precision=precision)
 
 
 def training_step(training: Training) -> TimedStep:
@@ -122,16 +121,13 @@ def batches(training: Training, *, most: int | None = None) -> list[Tensor]:
 
 
 def _bare_step(training: Training) -> TimedStep:
-    store, recipe = training.store, training.recipe
+    store = training.store
     parts = [store.training.take(index) for index in batches(training, most=READY)]
     ready = cycle([(normalise(part.pixels, store.mean, store.std), Targets(part.labels)) for part in parts])
 
     def step() -> int:
         images, targets = next(ready)
-        with autocast(store.device, training.precision):
-            logits = training.network(images).float()
-        loss = cross_entropy(logits, targets, smoothing=recipe.label_smoothing)
-        descend(training.network, loss, optimizer=training.optimizer, recipe=recipe)
+        descend(training, images, targets)
         return len(images)
 
     return step

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from search.candidate import Residual
-from search.networks.blocks import ACTIVATIONS, CHANNELS
-from search.networks.convolution import Convolution
+from search.networks.blocks import ACTIVATIONS, CHANNELS, Convolution
 
 SQUEEZE = 16  # times fewer numbers than channels between squeeze and excitation (arXiv 1709.01507, section 6.1)
 LEAST_SQUEEZED = 4  # a sixteenth of 16 channels would be one number for all images
@@ -36,9 +35,8 @@ class SqueezeExcite(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         squeezed = max(LEAST_SQUEEZED, channels // SQUEEZE)
-        self.weigh = nn.Sequential(
-            nn.Linear(channels, squeezed), nn.ReLU(), nn.Linear(squeezed, channels), nn.Sigmoid()
-        )
+        first, second = nn.Linear(channels, squeezed), nn.Linear(squeezed, channels)
+        self.weigh = nn.Sequential(first, nn.ReLU(), second, nn.Sigmoid())
 
     def forward(self, features: Tensor) -> Tensor:
         weights: Tensor = self.weigh(features.mean(dim=(2, 3)))
@@ -52,29 +50,26 @@ class Block(nn.Module):
         super().__init__()
         activation = ACTIVATIONS[architecture.activation]
         first, second = _convolution(inputs, outputs, stride=stride), _convolution(outputs, outputs)
-        dropout = nn.Dropout(architecture.dropout)
+        branch = [first, nn.BatchNorm2d(outputs), activation(), nn.Dropout(architecture.dropout), second]
         changes = stride > 1 or inputs != outputs
         self.before, self.shortcut, self.after = nn.Sequential(), nn.Sequential(), nn.Sequential()
         self.shared = architecture.pre_activation and changes  # the shortcut too starts from the activated input
         if changes and architecture.shortcut == 1:
-            # every second pixel, then a plain 1x1 convolution: the backward pass of one with a stride corrupts memory
-            # on a CPU where channels are few and last (torch 2.15)
+            # every second pixel, then a 1x1 convolution: one with a stride corrupts memory in its backward pass on a
+            # CPU where channels are few and last (torch 2.15)
             self.shortcut.extend([nn.AvgPool2d(1, stride), _convolution(inputs, outputs, kernel=1)])
         elif changes:
             self.shortcut.append(_convolution(inputs, outputs, kernel=3, stride=stride))
         if architecture.pre_activation:
             self.before.extend([nn.BatchNorm2d(inputs), activation()])
-            self.branch = nn.Sequential(first, nn.BatchNorm2d(outputs), activation(), dropout, second)
         else:
             if changes:
                 self.shortcut.append(nn.BatchNorm2d(outputs))
-            self.branch = nn.Sequential(
-                first, nn.BatchNorm2d(outputs), activation(), dropout, second, nn.BatchNorm2d(outputs)
-            )
+            branch.append(nn.BatchNorm2d(outputs))
             self.after.append(activation())
         if architecture.squeeze_excite:
-            self.branch.append(SqueezeExcite(outputs))
-        self.branch.append(StochasticDepth(dropped))
+            branch.append(SqueezeExcite(outputs))
+        self.branch = nn.Sequential(*branch, StochasticDepth(dropped))
 
     def forward(self, images: Tensor) -> Tensor:
         activated = self.before(images)
@@ -98,8 +93,7 @@ class ResidualNetwork(nn.Module):
             for index in range(depth):
                 stride = 2 if number > 1 and index == 0 else 1
                 dropped = architecture.stochastic_depth * (len(self.blocks) + 1) / sum(architecture.depth)
-                block = Block(channels, width, stride=stride, dropped=dropped, architecture=architecture)
-                self.blocks.append(block)
+                self.blocks.append(Block(channels, width, stride=stride, dropped=dropped, architecture=architecture))
                 channels = width
         if architecture.pre_activation:
             self.last.extend([nn.BatchNorm2d(channels), activation()])

@@ -8,7 +8,6 @@ from itertools import product
 from typing import Any
 
 from search.candidate import FAMILIES, Candidate, CandidateError, Value, from_values
-from search.measuring.memory import training_bytes
 from search.networks import build
 from search.networks.blocks import NetworkError
 from search.networks.count import Cost, cost
@@ -23,7 +22,7 @@ def fetch_weights(space: Space) -> None:
     """
     family: Any = FAMILIES[space.family]  # the fields of each family differ
     kinds = {parameter.name: parameter.kind for parameter in space.parameters}
-    names = [name for name in build.weights_fields(family) if f"architecture.{name}" in kinds]
+    names = [name for name in build.WEIGHTS_FIELDS if f"architecture.{name}" in kinds]
     for options in product(*(_options(kinds[f"architecture.{name}"]) for name in names)):
         build.fetch_weights(family(**dict(zip(names, options, strict=True))))
 
@@ -59,4 +58,5 @@ def examine(space: Space, values: Mapping[str, Value]) -> Feasibility:
 
 def measures(candidate: Candidate, counted: Cost) -> dict[str, float]:
     """All that is known of a candidate before a slot has seen it."""
-    return {**counted.measures(), "memory_mb": training_bytes(counted, candidate.recipe) / 1e6}
+    memory_mb = counted.training_bytes(candidate.recipe) / 1e6
+    return {"parameters": counted.parameters, "flops": counted.flops, "memory_mb": memory_mb}

@@ -23,7 +23,7 @@ from search.networks.build import build
 from search.training.checkpoint import CheckpointError, pack, unpack
 from search.training.precision import Precision
 from search.training.result import EpochResult
-from search.training.train import Training, begin, train
+from search.training.train import Training, train
 
 CNN: Architecture = Cnn(stages=2, width=(4, 8), pool=3, hidden_layers=0, dropout=0.1)
 FAST: Architecture = Fast(stages=2, width=(4, 8), depth=(1, 1), kernel=(3, 3), dropout=0.1)
@@ -49,7 +49,7 @@ def small() -> Store:
 
 def begun(architecture: Architecture, recipe: Recipe, data: Store, precision: Precision = "float32") -> Training:
     network = build(architecture, seed=1)
-    return begin(network, recipe=recipe, store=data, epochs=EPOCHS, seed=1, precision=precision)
+    return Training(network, recipe=recipe, store=data, epochs=EPOCHS, seed=1, precision=precision)
 
 
 def taken_up(payload: bytes, architecture: Architecture, recipe: Recipe, data: Store) -> Training:

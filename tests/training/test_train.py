@@ -24,7 +24,7 @@ from search.training.averaging import Averaging
 from search.training.evaluate import Evaluation, evaluate
 from search.training.precision import Precision
 from search.training.result import EpochResult
-from search.training.train import DivergedError, begin, train
+from search.training.train import DivergedError, Training, train
 
 CNN: Architecture = Cnn(stages=2, width=(4, 8), pool=3, hidden_layers=0, dropout=0.1)
 FAST: Architecture = Fast(stages=2, width=(4, 8), depth=(1, 1), kernel=(3, 3), dropout=0.1)
@@ -61,13 +61,13 @@ def trained(
 def results_of(
     network: nn.Module, recipe: Recipe, data: Store, *, epochs: int, seed: int, precision: Precision = "float32"
 ) -> Iterator[EpochResult]:
-    training = begin(network, recipe=recipe, store=data, epochs=epochs, seed=seed, precision=precision)
+    training = Training(network, recipe=recipe, store=data, epochs=epochs, seed=seed, precision=precision)
     return (result for result in train(training) if result is not None)
 
 
 def begun(architecture: Architecture, recipe: Recipe, data: Store, *, epochs: int = 2) -> training.Training:
     network = build(architecture, seed=0)
-    return begin(network, recipe=recipe, store=data, epochs=epochs, seed=0, precision="float32")
+    return Training(network, recipe=recipe, store=data, epochs=epochs, seed=0, precision="float32")
 
 
 def weights_of(network: nn.Module) -> dict[str, Tensor]:
@@ -236,7 +236,7 @@ def test_a_plateau_of_the_training_loss_lowers_the_learning_rate(small: Store, m
     recipe = replace(PLAIN, schedule="plateau", warmup=0.0, patience=0, drop=0.1)
     stuck = replace(recipe, learning_rate=1e-30)  # no step is large enough to change the loss
     data = replace(small, validation=None)
-    run = begin(
+    run = Training(
         nn.Sequential(nn.Flatten(), nn.Linear(3072, 10)),
         recipe=stuck,
         store=data,
