@@ -50,11 +50,11 @@ class Images:
     def __post_init__(self) -> None:
         pixels, labels = self.pixels, self.labels
         if pixels.dtype != torch.uint8 or pixels.shape[1:] != (32, 32, 3) or len(pixels) == 0:
-            actual = f"{pixels.dtype} {list(pixels.shape)}"
-            raise DataError(f"images must be torch.uint8 [N, 32, 32, 3] with N > 0, not {actual}")
+            shape = list(pixels.shape)
+            raise DataError(f"images must be torch.uint8 [N, 32, 32, 3] with N > 0, not {pixels.dtype} {shape}")
         if labels.dtype != torch.int64 or labels.shape != (len(pixels),):
-            actual = f"{labels.dtype} {list(labels.shape)}"
-            raise DataError(f"labels must be torch.int64 [{len(pixels)}], one per image, not {actual}")
+            shape = list(labels.shape)
+            raise DataError(f"labels must be torch.int64 [{len(pixels)}], one per image, not {labels.dtype} {shape}")
         low, high = int(labels.min()), int(labels.max())
         if low < 0 or high >= len(self.classes):
             raise DataError(f"labels must lie in 0..{len(self.classes) - 1}, not in {low}..{high}")

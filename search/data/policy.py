@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from search.candidate import Recipe
 from search.data.draw import BatchDraw
-from search.data.geometry import SIDE, matrices
+from search.data.pixels import SIDE, matrices
 
 MAGNITUDES = 31  # from 0 to 30
 _LUMA = (0.2989, 0.587, 0.114)  # torchvision's weights of red, green and blue in grey: truncated, 0.299 is not the same
@@ -62,7 +62,7 @@ def _pick(planes: Tensor, matrix: Tensor, fill: Tensor) -> Tensor:
 
 
 def _away_from(origin: Callable[[Tensor], Tensor]) -> Change:
-    """Grow the difference from what `origin` makes of the planes; -1 gives the origin, fractions of a level are dropped."""
+    """Grow the difference from what `origin` makes of planes, -1 giving the origin; a level's fraction is dropped."""
 
     def change(planes: Tensor, strength: Tensor, _fill: Tensor) -> Tensor:
         more = strength[:, None, None, None]
@@ -135,9 +135,7 @@ OPERATIONS: dict[str, Operation] = {
     "translate x": Operation(_translate_x, moderate=(0, 150 / 331 * SIDE), wide=(0, 32), signed=True),  # pixels
     "translate y": Operation(_translate_y, moderate=(0, 150 / 331 * SIDE), wide=(0, 32), signed=True),
     "rotate": Operation(_rotate, moderate=(0, 30), wide=(0, 135), signed=True),  # degrees, counter-clockwise
-    "brightness": Operation(
-        _away_from(torch.zeros_like), moderate=(0, 0.9), wide=(0, 0.99), signed=True
-    ),  # relative changes
+    "brightness": Operation(_away_from(torch.zeros_like), moderate=(0, 0.9), wide=(0, 0.99), signed=True),  # relative
     "saturation": Operation(_away_from(_grey), moderate=(0, 0.9), wide=(0, 0.99), signed=True),
     "contrast": Operation(_away_from(_mean_grey), moderate=(0, 0.9), wide=(0, 0.99), signed=True),
     "sharpness": Operation(_away_from(_blurred), moderate=(0, 0.9), wide=(0, 0.99), signed=True),
@@ -148,22 +146,27 @@ OPERATIONS: dict[str, Operation] = {
 }
 
 
-@dataclass(frozen=True, eq=False)
 class Policy:
-    """A policy that is ready to change batches on the device of its tensors."""
+    """The policy of a recipe, ready to change batches on the device of `fill`, the colour uint8 [3] of what is empty.
 
-    strengths: Tensor  # float32 [operations, magnitudes]
-    signed: Tensor  # bool [operations]
-    fill: Tensor  # uint8 [3]
-    rounds: int  # how many operations change an image, one after the other
-    magnitude: int | None  # 0 to 30; None draws one for each image
+    RandAugment (arXiv 1909.13719) changes an image by `operations` at one `magnitude`; TrivialAugment (2103.10158), in
+    its wide form, by one operation at a random magnitude, and uses neither number.
+    """
+
+    def __init__(self, recipe: Recipe, *, fill: Tensor) -> None:
+        trivial, known = recipe.policy == "trivialaugment", OPERATIONS.values()
+        ranges = [torch.linspace(*(each.wide if trivial else each.moderate), MAGNITUDES) for each in known]
+        self.strengths = torch.stack(ranges).to(fill.device)  # float32 [operations, magnitudes]
+        self.signed = torch.tensor([each.signed for each in known], device=fill.device)
+        self._fill, self._rounds = fill, 1 if trivial else recipe.operations  # operations, one after the other
+        self._magnitude = None if trivial else recipe.magnitude  # None draws one for each image
 
     def change(self, pixels: Tensor, draw: BatchDraw) -> Tensor:
         """Each image of `pixels` (uint8 [B, 32, 32, 3]) changed by operations drawn for it, with replacement."""
         planes = pixels.permute(0, 3, 1, 2).contiguous()
-        for _ in range(self.rounds):
+        for _ in range(self._rounds):
             which = draw.integers(len(OPERATIONS))
-            magnitude = draw.integers(MAGNITUDES) if self.magnitude is None else self.magnitude
+            magnitude = draw.integers(MAGNITUDES) if self._magnitude is None else self._magnitude
             strength = self.strengths[which, magnitude]
             strength = torch.where(self.signed[which] & draw.coins(), -strength, strength)
             planes = self._apply(planes, which, strength)
@@ -176,24 +179,7 @@ class Policy:
         begins = torch.searchsorted(which[order], others).tolist()  # here alone the host waits for the device
         parts = zip(planes[order].tensor_split(begins), strength[order].tensor_split(begins), strict=True)
         changed = [
-            operation.change(part, strengths, self.fill) if len(part) else part
+            operation.change(part, strengths, self._fill) if len(part) else part
             for operation, (part, strengths) in zip(OPERATIONS.values(), parts, strict=True)
         ]
         return torch.cat(changed)[order.argsort()]
-
-
-def policy(name: Literal["randaugment", "trivialaugment"], *, operations: int, magnitude: int, fill: Tensor) -> Policy:
-    """The policy of this name; `fill` is uint8 [3], on the device.
-
-    RandAugment (arXiv 1909.13719) changes an image by `operations` at one `magnitude`; TrivialAugment (2103.10158), in
-    its wide form, by one operation at a random magnitude, and uses neither number.
-    """
-    trivial = name == "trivialaugment"
-    ranges = [operation.wide if trivial else operation.moderate for operation in OPERATIONS.values()]
-    return Policy(
-        strengths=torch.stack([torch.linspace(*ends, MAGNITUDES) for ends in ranges]).to(fill.device),
-        signed=torch.tensor([operation.signed for operation in OPERATIONS.values()], device=fill.device),
-        fill=fill,
-        rounds=1 if trivial else operations,
-        magnitude=None if trivial else magnitude,
-    )

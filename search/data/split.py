@@ -50,15 +50,12 @@ class Split:
     @property
     def fingerprint(self) -> str:
         """SHA-256 of both index arrays, in hex."""
-        digest = hashlib.sha256(len(self.training).to_bytes(8, "little"))
-        for index in (self.training, self.validation):
-            digest.update(index.astype("<i8").tobytes())
-        return digest.hexdigest()
+        parts = (index.astype("<i8").tobytes() for index in (self.training, self.validation))
+        return hashlib.sha256(len(self.training).to_bytes(8, "little") + b"".join(parts)).hexdigest()
 
     def save(self, path: Path) -> None:
         """Write an npz file, whole or not at all."""
-        file = io.BytesIO()
-        np.savez(file, training=self.training, validation=self.validation, seed=np.int64(self.seed))
+        np.savez(file := io.BytesIO(), training=self.training, validation=self.validation, seed=np.int64(self.seed))
         write_whole(path, file.getvalue())
 
 

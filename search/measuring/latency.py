@@ -9,6 +9,7 @@ import torch
 
 from search.candidate import Architecture
 from search.data.store import Store, normalise
+from search.measuring.throughput import wait
 from search.networks.build import build
 from search.training.precision import Precision, autocast
 
@@ -22,13 +23,11 @@ def latency_ms(architecture: Architecture, *, store: Store, precision: Precision
     """Milliseconds from a normalised image on the slot's device to its logits there, batch of 1, its threads."""
     network = build(architecture, classes=len(store.training.classes), seed=0, device=store.device).eval()
     image = normalise(store.training.pixels[:1], store.mean, store.std)
-    start = time.perf_counter()
-    took: list[float] = []
+    start, took = time.perf_counter(), list[float]()
     with autocast(store.device, precision):
         while len(took) < WARMUP + ANSWERS and (len(took) < 2 or time.perf_counter() - start < SECONDS):
             began = time.perf_counter()
             network(image)
-            if store.device.type == "cuda":
-                torch.cuda.synchronize(store.device)
+            wait(store.device)
             took.append(time.perf_counter() - began)
     return 1000 * median(took[min(WARMUP, len(took) - 1) :])

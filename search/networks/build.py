@@ -59,11 +59,8 @@ class _Undrawn(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func in DRAWING:
             return args[0] if args else kwargs["tensor"]
-        if func in FILLED:
-            return torch.empty(*args, **{**(kwargs or {}), "device": "meta"})
         return func(*args, **(kwargs or {}))
 
 
 DRAWING = {nn.init.kaiming_uniform_, nn.init.uniform_, nn.init.normal_, nn.init.constant_}
 DRAWING |= {Tensor.uniform_, Tensor.normal_, Tensor.fill_, Tensor.zero_}
-FILLED = {torch.ones, torch.zeros}

@@ -38,10 +38,8 @@ class Reduction(nn.Module):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.branch = nn.Sequential(
-            _activated_convolution(inputs, outputs, kernel=3, stride=2),
-            _activated_convolution(outputs, outputs, kernel=3),
-        )
+        halving = _activated_convolution(inputs, outputs, kernel=3, stride=2)
+        self.branch = nn.Sequential(halving, _activated_convolution(outputs, outputs, kernel=3))
         self.shortcut = nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(inputs, outputs, 1, bias=False))
 
     def forward(self, images: Tensor) -> Tensor:

@@ -35,7 +35,7 @@ class Cost:
     def training_bytes(self, recipe: Recipe) -> int:
         """Weights, gradients, the optimiser's moments, the averaged weights, and what a batch's forward pass keeps.
 
-        Without what the device's own libraries take; in half precision the activations need half of theirs.
+        Not counted: what the device's libraries take. In half precision the activations need half of theirs.
         """
         copies = 2 + OPTIMIZERS[recipe.optimizer].moments + recipe.averaging
         return FLOAT32 * copies * self.parameters + self.activations * recipe.batch_size

@@ -13,10 +13,7 @@ LEAST_SQUEEZED = 4  # a sixteenth of 16 channels would be one number for all ima
 
 
 class StochasticDepth(nn.Module):
-    """Drop the whole branch of an image with probability `share`, in training only (arXiv 1603.09382).
-
-    A branch that is kept is divided by the probability to be kept, so that evaluation needs no factor.
-    """
+    """Drop the whole branch of an image with probability `share`, in training only (arXiv 1603.09382)."""
 
     def __init__(self, share: float) -> None:
         super().__init__()
@@ -26,7 +23,7 @@ class StochasticDepth(nn.Module):
         if not self.training or self.share == 0:
             return branch
         kept = torch.empty(len(branch), 1, 1, 1, dtype=branch.dtype, device=branch.device).bernoulli_(1 - self.share)
-        return branch * kept / (1 - self.share)
+        return branch * kept / (1 - self.share)  # so that evaluation needs no factor
 
 
 class SqueezeExcite(nn.Module):
@@ -83,12 +80,11 @@ class ResidualNetwork(nn.Module):
 
     def __init__(self, architecture: Residual, *, classes: int) -> None:
         super().__init__()
-        activation = ACTIVATIONS[architecture.activation]
-        self.stem = nn.Sequential(_convolution(CHANNELS, architecture.stem))
+        activation, channels = ACTIVATIONS[architecture.activation], architecture.stem
+        self.stem = nn.Sequential(_convolution(CHANNELS, channels))
         self.blocks, self.last = nn.Sequential(), nn.Sequential()
         if not architecture.pre_activation:
-            self.stem.extend([nn.BatchNorm2d(architecture.stem), activation()])
-        channels = architecture.stem
+            self.stem.extend([nn.BatchNorm2d(channels), activation()])
         for number, (width, depth) in enumerate(zip(architecture.width, architecture.depth, strict=True), start=1):
             for index in range(depth):
                 stride = 2 if number > 1 and index == 0 else 1

@@ -55,8 +55,7 @@ class TransferNetwork(nn.Module):
         self.prepare = Preprocessing(known, size=architecture.input_size)
         self.backbone = nn.Sequential(*_blocks(architecture.backbone, model))
         self.frozen = round(architecture.frozen * len(self.backbone))
-        for weights in self.backbone[: self.frozen].parameters():
-            weights.requires_grad_(False)
+        self.backbone[: self.frozen].requires_grad_(False)
         self.norm = model.classifier[0] if architecture.backbone == "convnext_tiny" else nn.Identity()
         self.head, neurons = nn.Sequential(), BACKBONES[architecture.backbone].features
         for hidden in architecture.hidden:

@@ -61,10 +61,7 @@ def fetch(backbone: str, weights: str, *, download: bool = True) -> None:
 
 
 def load(model: nn.Module, *, backbone: str, weights: str) -> None:
-    """Put trained weights into torchvision's model of the backbone, all but the old classifier. Raises WeightsError.
-
-    The model may be on the meta device: the tensors of the file become its own.
-    """
+    """Make trained weights those of torchvision's model, all but the old classifier's. Raises WeightsError."""
     fetch(backbone, weights)
     file = imagenet(backbone)[0] if weights == IMAGENET else Path(weights)
     old, state = BACKBONES[backbone].classifier, _read(file)
@@ -74,7 +71,7 @@ def load(model: nn.Module, *, backbone: str, weights: str) -> None:
         elif tensor.is_floating_point():
             state[name] = tensor.float()  # some files hold half precision
     try:
-        missing, unexpected = model.load_state_dict(state, strict=False, assign=True)
+        missing, unexpected = model.load_state_dict(state, strict=False, assign=True)  # it may be on the meta device
     except RuntimeError as error:  # torch's word for tensors of another shape
         raise WeightsError(f"{file} is not of {backbone}: {_short(error)}") from error
     missing = [name for name in missing if not name.startswith(old)]

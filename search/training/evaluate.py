@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from search.data.cifar10 import Images
-from search.data.geometry import SIDE, reflect
+from search.data.pixels import SIDE, reflect
 from search.data.store import Store, normalise
 from search.training.precision import Precision, autocast
 
@@ -28,11 +28,7 @@ class View:
 
 PLAIN = (View(0, False, 1.0),)
 # The multi-crop evaluation of arXiv 2404.00498: plain and mirrored count alike, the centre twice as much as a shift.
-SIX_VIEWS = tuple(
-    View(shift, mirrored, weight)
-    for shift, weight in ((0, 1 / 4), (-1, 1 / 8), (1, 1 / 8))
-    for mirrored in (False, True)
-)
+SIX_VIEWS = tuple(View(shift, mirrored, (2 - abs(shift)) / 8) for shift in (0, -1, 1) for mirrored in (False, True))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,9 +54,9 @@ def logits(
     precision: Precision,
     views: Sequence[View] = PLAIN,
 ) -> Tensor:
-    """Float32 [N, classes] on the images' device; `mean` and `std` [3] are those of the network's training images.
+    """Float32 [N, classes] on the images' device, of several views the weighted sum; one is in memory at a time.
 
-    With several views it is the weighted sum of their logits; one view of one batch is in memory at a time.
+    `mean` and `std` [3] are those of the network's training images.
     """
     was_training = network.training
     network.eval()
@@ -77,11 +73,8 @@ def logits(
 def evaluate(network: nn.Module, images: Images, *, store: Store, precision: Precision) -> Evaluation:
     """Accuracy and loss on these images."""
     answers = logits(network, images, mean=store.mean, std=store.std, precision=precision)
-    return Evaluation(
-        correct=int((answers.argmax(1) == images.labels).sum()),
-        n=len(images),
-        loss=float(F.cross_entropy(answers.double(), images.labels)),
-    )
+    correct, loss = (answers.argmax(1) == images.labels).sum(), F.cross_entropy(answers.double(), images.labels)
+    return Evaluation(correct=int(correct), n=len(images), loss=float(loss))
 
 
 def _seen(pixels: Tensor, view: View) -> Tensor:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import pkgutil
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 
 from search.candidate import OPTIMIZERS, Recipe
@@ -65,17 +66,15 @@ def optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
     groups: dict[tuple[bool, bool, bool], list[nn.Parameter]] = {}
     for module in network.modules():
         lone_bias = isinstance(module, nn.BatchNorm2d) and not module.weight.requires_grad
+        # where each filter sees one channel only, they make no matrix worth turning
+        filters = module.weight if kind.only_filters and isinstance(module, nn.Conv2d) and module.groups == 1 else None
         for weights in module.parameters(recurse=False):
             if weights.requires_grad:
-                filters = kind.only_filters and weights is _filters(module)
-                groups.setdefault((id(weights) in backbone, not filters, lone_bias), []).append(weights)
+                groups.setdefault((id(weights) in backbone, weights is not filters, lone_bias), []).append(weights)
     second_beta = SECOND_BETA if recipe.decoupled else TORCH_SECOND_BETA
-    made: Optimizer = pkgutil.resolve_name(kind.factory)(
-        [_group(groups[key], key, recipe) for key in sorted(groups)],
-        lr=learning_rate(recipe),
-        **kind.arguments(recipe.momentum, second_beta),
-    )
-    return made
+    make: Callable[..., Optimizer] = pkgutil.resolve_name(kind.factory)
+    parts = [_group(groups[key], key, recipe) for key in sorted(groups)]
+    return make(parts, lr=learning_rate(recipe), **kind.arguments(recipe.momentum, second_beta))
 
 
 def _group(weights: list[nn.Parameter], key: tuple[bool, bool, bool], recipe: Recipe) -> dict[str, Any]:
@@ -89,11 +88,6 @@ def _group(weights: list[nn.Parameter], key: tuple[bool, bool, bool], recipe: Re
     if lone_bias and (kind.step is None or kind.only_filters):
         scale *= recipe.bias_scale
     return group | {"lr": rate * scale, "weight_decay": weight_decay(recipe) / scale}
-
-
-def _filters(module: nn.Module) -> Tensor | None:
-    """A convolution's weights, but not where each filter sees one channel only: those make no matrix worth turning."""
-    return module.weight if isinstance(module, nn.Conv2d) and module.groups == 1 else None
 
 
 @torch.no_grad()

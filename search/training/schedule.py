@@ -58,10 +58,8 @@ def _left(step: int, steps: int, rise: float) -> float:
 class Schedule:
     """Sets each group's learning rate to the one it was made with, times the shape of the recipe.
 
-    A group rests for its share `rests` of the steps: its weights take no gradient, so that they get no step, no decay
-    and no momentum. With one_cycle the momentum (Adam's first beta) moves against the learning rate, as in torch's
-    OneCycleLR.
-
+    A group rests for its share `rests` of the steps: its weights take no gradient, so no step, decay or momentum.
+    With one_cycle the momentum (Adam's first beta) moves against the learning rate, as in torch's OneCycleLR.
     Plateau watches the training loss, since the last training before a test has no validation images: after more than
     `patience` epochs without a lower one, as torch's ReduceLROnPlateau counts, the rate is multiplied by `drop`.
     """
@@ -69,10 +67,9 @@ class Schedule:
     def __init__(self, optimizer: Optimizer, recipe: Recipe, *, steps: int) -> None:
         """`optimizer` is fresh, its learning rates are the peaks; `steps` are those of the whole training."""
         self._optimizer, self._recipe, self._steps = optimizer, recipe, steps
-        self._peaks: list[float] = [group["lr"] for group in optimizer.param_groups]
-        self._momenta = [
-            group["betas"][0] if "betas" in group else group["momentum"] for group in optimizer.param_groups
-        ]
+        groups = optimizer.param_groups
+        self._peaks: list[float] = [group["lr"] for group in groups]
+        self._momenta = [group["betas"][0] if "betas" in group else group["momentum"] for group in groups]
         self._step = 0
         self._lowest = math.inf  # training loss of an epoch
         self._waited = 0  # epochs since then
@@ -98,14 +95,12 @@ class Schedule:
             self._set()
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain numbers."""
         return {"step": self._step, "lowest": self._lowest, "waited": self._waited, "drops": self._drops}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from `state`; the optimiser's own is loaded before."""
-        self._step, self._lowest, self._waited, self._drops = (
-            state[name] for name in ("step", "lowest", "waited", "drops")
-        )
+        self._step, self._lowest = state["step"], state["lowest"]
+        self._waited, self._drops = state["waited"], state["drops"]
         self._set()
 
     def _set(self) -> None:

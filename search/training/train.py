@@ -44,8 +44,7 @@ class Training:
         torch.manual_seed(seed)  # dropout draws from the global generator only
         self.network, self.recipe, self.store = network, recipe, store
         self.epochs, self.precision = epochs, precision
-        self.augmentation = Augmentation(recipe)
-        self.prepared = self.augmentation.prepare(store.training, fill=store.mean, seed=seed)
+        self.augmentation = Augmentation(recipe, store.training, fill=store.mean, seed=seed)
         fit_to(network, store)
         self.optimizer = optimizer(network, recipe)
         self.batch_size = min(recipe.batch_size, len(store.training))  # images of a step
@@ -123,11 +122,14 @@ def train(training: Training) -> Iterator[EpochResult | None]:
 def _step(training: Training) -> None:
     store, total = training.store, training.steps * training.epochs
     if training.step_of_epoch == 0:
-        _begin_epoch(training)
+        order = torch.randperm(len(store.training), device=store.device, generator=training.generator)
+        training.order = order[: training.steps * training.batch_size]
+        training.loss.zero_()
+        training.correct.zero_()
+        training.seconds_before = training.seconds
     first = training.step_of_epoch * training.batch_size
     index = training.order[first : first + training.batch_size]
-    cut = training.augmentation.batch
-    pixels, targets = cut(training.prepared, index, epoch=training.epoch, generator=training.generator)
+    pixels, targets = training.augmentation.batch(index, epoch=training.epoch, generator=training.generator)
     images = normalise(pixels, store.mean, store.std)
     logits, loss = descend(training, images, targets)
     training.schedule.step()
@@ -164,15 +166,6 @@ def cross_entropy(logits: Tensor, targets: Targets, *, smoothing: float) -> Tens
     return torch.lerp(other, own, targets.share).mean()
 
 
-def _begin_epoch(training: Training) -> None:
-    count, device = len(training.store.training), training.store.device
-    order = torch.randperm(count, device=device, generator=training.generator)
-    training.order = order[: training.steps * training.batch_size]
-    training.loss.zero_()
-    training.correct.zero_()
-    training.seconds_before = training.seconds
-
-
 def _end_epoch(training: Training, *, start: float) -> EpochResult:
     """Evaluate, and count the epoch as finished; `start` is when this began."""
     _check_loss(training)
@@ -203,10 +196,7 @@ def _check_loss(training: Training) -> None:
 
 
 def fit_to(network: nn.Module, store: Store) -> None:
-    """Call `fit(images, mean=..., std=...)` of each module that has it: it adapts to the normalised training images.
-
-    `mean` and `std` [3] are what normalised them, in pixel values 0..255.
-    """
+    """Let each module that has `fit(images, mean=..., std=...)` adapt to the normalised training images."""
     images = normalise(store.training.pixels[:FITTED_IMAGES], store.mean, store.std)
     for module in network.modules():
         if callable(adapt := getattr(module, "fit", None)):
