@@ -29,18 +29,14 @@ def test_the_statistics_are_exact_and_of_the_training_part_alone(images: Images)
     assert kept.mean.dtype == kept.std.dtype == torch.float32
 
 
-def test_each_part_holds_the_images_of_its_indices(images: Images) -> None:
+def test_each_part_holds_the_images_of_its_indices_and_without_a_split_every_image_trains(images: Images) -> None:
     split = stratified(images.labels, validation=100, seed=1)
-    kept = store(images, split=split, device=CPU)
+    kept, whole = (store(images, split=each, device=CPU) for each in (split, None))
     assert torch.equal(kept.training.pixels, images.pixels[torch.from_numpy(split.training)])
     assert kept.validation is not None
     assert torch.equal(kept.validation.labels, images.labels[torch.from_numpy(split.validation)])
-
-
-def test_without_a_split_every_image_trains(images: Images) -> None:
-    kept = store(images, split=None, device=CPU)
-    assert kept.validation is None
-    assert torch.equal(kept.training.pixels, images.pixels)
+    assert whole.validation is None
+    assert torch.equal(whole.training.pixels, images.pixels)
 
 
 def test_a_first_look_takes_a_few_of_every_class(images: Images) -> None:
