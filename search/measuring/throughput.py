@@ -55,9 +55,8 @@ def compare(candidate: Candidate, *, store: Store, precision: Precision) -> Thro
     training, other = (endless(candidate, store=store, precision=precision) for _ in range(2))
     steps = training_step(training), _bare_step(other), _augmenting_step(training)
     real, bare, augmenting = in_turns(*steps, device=store.device)
-    evaluation = partial(
-        evaluate, training.network, store.validation or store.training, store=store, precision=precision
-    )
+    evaluated = store.validation or store.training
+    evaluation = partial(evaluate, training.network, evaluated, store=store, precision=precision)
     evaluations = [speed(lambda: evaluation().n, device=store.device, seconds=0) for _ in range(1 + EVALUATIONS)]
     return Throughput(
         images_per_second=real,
@@ -71,8 +70,8 @@ def compare(candidate: Candidate, *, store: Store, precision: Precision) -> Thro
 def in_turns(*steps: TimedStep, device: torch.device) -> tuple[float, ...]:
     """Images per second of each: the first one's median, times the median of a round's ratios to it.
 
-    Other work slows a noisy machine for seconds at a time, so only speeds of one round can be compared. Every second
-    round runs backwards, so that what runs before a step is not always the same.
+    Other work slows a machine for seconds at a time: only speeds of one round can be compared. Every second one runs
+    backwards, so that what runs before a step is not always the same.
     """
     order, start, rounds = range(len(steps)), time.perf_counter(), list[dict[int, float]]()
     while len(rounds) < WARMUP + FEWEST_ROUNDS or time.perf_counter() - start < IN_TURNS:

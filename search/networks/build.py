@@ -28,8 +28,7 @@ NETWORKS: dict[type[Architecture], Callable[..., nn.Module]] = {
 }
 """For each family of architectures, its network: `Network(architecture, classes=10)`."""
 
-WEIGHTS_FIELDS = ("backbone", "weights")
-"""The fields of an architecture that decide which weights its network starts from, where it has them."""
+WEIGHTS_FIELDS = ("backbone", "weights")  # of an architecture that has them: they decide which weights it starts from
 
 
 def build(architecture: Architecture, *, classes: int = 10, seed: int, device: torch.device | str = "cpu") -> nn.Module:

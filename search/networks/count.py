@@ -95,8 +95,10 @@ def _empty(*sizes: int) -> Tensor:
 
 
 def _convolution(
-    images: Tensor, filters: Tensor, _: Any, stride: list[int], padding: list[int], *__: Any
-) -> Tensor:  # of a network here none is dilated or transposed
+    images: Tensor, filters: Tensor, _: Any, stride: list[int], padding: list[int], dilation: list[int], *__: Any
+) -> Tensor | None:
+    if max(dilation) > 1:
+        return None
     geometry = zip(images.shape[2:], filters.shape[2:], stride, padding, strict=True)
     sides = ((side + 2 * pad - kernel) // step + 1 for side, kernel, step, pad in geometry)
     return _empty(images.shape[0], filters.shape[0], *sides)
@@ -118,7 +120,7 @@ def _mean(images: Tensor, axes: list[int], keep: bool = False) -> Tensor | None:
     return _empty(*images.shape[:2], *(1, 1) * keep)
 
 
-# What the shipped families call; a call that is not here, or whose shape is None, is left to torch.
+# What the shipped families call, none a transposed convolution; what is not here, or whose shape is None, torch finds.
 SHAPES: dict[Any, Callable[..., Any]] = {
     aten.convolution.default: _convolution,
     aten.native_batch_norm.default: _batch_norm,

@@ -13,8 +13,7 @@ from search.candidate import Transfer
 from search.networks.blocks import PIXELS
 from search.networks.weights import BACKBONES, NONE, load
 
-Statistics = tuple[tuple[float, ...], tuple[float, ...]]
-"""Mean and standard deviation of each channel, in pixel values 0..1."""
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]  # mean and spread of each channel, in pixel values 0..1
 
 
 class Preprocessing(nn.Module):
@@ -58,10 +57,10 @@ class TransferNetwork(nn.Module):
         self.backbone[: self.frozen].requires_grad_(False)
         self.norm = model.classifier[0] if architecture.backbone == "convnext_tiny" else nn.Identity()
         self.head, neurons = nn.Sequential(), BACKBONES[architecture.backbone].features
-        for hidden in architecture.hidden:
-            self.head.extend([nn.Dropout(architecture.dropout), nn.Linear(neurons, hidden), nn.ReLU()])
-            neurons = hidden
-        self.head.extend([nn.Dropout(architecture.dropout), nn.Linear(neurons, classes)])
+        for outputs in (*architecture.hidden, classes):
+            self.head.extend([nn.Dropout(architecture.dropout), nn.Linear(neurons, outputs), nn.ReLU()])
+            neurons = outputs
+        self.head.pop(-1)  # no activation follows the classifier
         self.train()
 
     def train(self, mode: bool = True) -> TransferNetwork:

@@ -49,13 +49,10 @@ def test_a_first_look_takes_a_few_of_every_class(images: Images) -> None:
     assert len(store(images, split=split, device=CPU, most=10_000).training) == 300
 
 
-def test_a_split_of_other_data_is_refused(images: Images) -> None:
+def test_a_split_of_other_data_and_a_channel_without_spread_are_refused(images: Images) -> None:
     split = stratified(synthetic.training(500).labels, validation=100, seed=1)
     with pytest.raises(DataError, match="the split is of 500 images, the data has 400"):
         store(images, split=split, device=CPU)
-
-
-def test_a_channel_without_spread_is_refused() -> None:
     black = Images(torch.zeros(10, 32, 32, 3, dtype=torch.uint8), torch.arange(10))
     with pytest.raises(DataError, match="every channel needs a mean and a spread"):
         store(black, split=None, device=CPU)

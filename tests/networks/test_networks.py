@@ -74,13 +74,8 @@ def test_the_stem_whitens_the_images_that_it_was_fitted_on(images: Tensor) -> No
     second_moment = rows @ rows.T / rows.shape[1]
     assert torch.allclose(second_moment, torch.eye(12, dtype=torch.float64), atol=0.01)
     assert torch.equal(answers[:, 12:], -answers[:, :12])
-
-
-def test_the_stem_stays_finite_where_images_have_no_spread() -> None:
-    stem = Whitening()
     stem.fit(torch.ones(4, 3, 32, 32))
-    assert torch.isfinite(stem.weight).all()
-    assert float(stem.weight.abs().max()) < 50
+    assert float(stem.weight.abs().max()) < 50, "images without a spread"
 
 
 def test_the_stem_and_the_scales_of_norms_are_frozen_and_nothing_else_is() -> None:

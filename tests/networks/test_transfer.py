@@ -77,7 +77,9 @@ def test_half_precision_is_trained_in_single_and_the_old_classifier_is_not_neede
     assert {weights.dtype for weights in network.parameters()} == {torch.float32}
 
 
-def test_weights_that_lack_or_exceed_the_backbone_are_refused_by_name(state: State, tmp_path: Path) -> None:
+def test_weights_that_lack_or_exceed_the_backbone_or_have_another_shape_are_refused_by_name(
+    state: State, tmp_path: Path
+) -> None:
     odd = {name: tensor for name, tensor in state.items() if not name.startswith("features.0.")}
     file = saved(odd | {"surplus.weight": torch.zeros(2)}, tmp_path / "odd.pth")
     with pytest.raises(WeightsError) as caught:
@@ -85,8 +87,6 @@ def test_weights_that_lack_or_exceed_the_backbone_are_refused_by_name(state: Sta
     assert f"{file} is not of {BACKBONE}: features.0.0.weight, features.0.1." in str(caught.value)
     assert "and 2 more missing; surplus.weight unexpected" in str(caught.value)
 
-
-def test_weights_of_another_shape_are_refused(state: State, tmp_path: Path) -> None:
     file = saved(state | {"features.0.0.weight": torch.zeros(1)}, tmp_path / "shape.pth")
     with pytest.raises(WeightsError, match=r"is not of mobilenet_v3_large: .*size mismatch for features\.0\.0\.weight"):
         build(transfer(weights=file), seed=0)
@@ -111,13 +111,10 @@ def test_what_is_no_file_of_weights_is_refused_and_never_run(
     assert not (tmp_path / "harmed").exists()
 
 
-def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
+def test_a_missing_file_or_one_of_something_else_is_said_with_the_ways_out(tmp_path: Path) -> None:
     file = saved({"epoch": 3}, tmp_path / "checkpoint.pt")  # type: ignore[dict-item]
     with pytest.raises(WeightsError, match="must hold one tensor by each name"):
         build(transfer(weights=file), seed=0)
-
-
-def test_a_missing_file_is_said_with_the_ways_out(tmp_path: Path) -> None:
     for ask in (lambda: fetch(BACKBONE, "gone.pth"), lambda: build(transfer(weights="gone.pth"), seed=0)):
         with pytest.raises(WeightsError, match=r"no file of weights gone\.pth.*weights: imagenet or weights: none"):
             ask()

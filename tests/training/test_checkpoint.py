@@ -80,7 +80,7 @@ SOME = (3, 9, 10)  # within an epoch, before and after an evaluation
         pytest.param(CNN, replace(HEAD_FIRST, schedule="cosine"), SOME, id="cosine, the head first"),
     ],
 )
-def test_left_after_a_step_and_taken_up_it_ends_bit_for_bit_the_same(
+def test_left_after_any_step_and_taken_up_it_ends_bit_for_bit_the_same(
     architecture: Architecture, recipe: Recipe, places: Iterable[int], small: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if recipe.head_first:
