@@ -33,7 +33,7 @@ class LoaderComparison:
 
 
 def measure(candidate: Candidate, *, store: Store, precision: Precision) -> LoaderComparison:
-    """The network in both loops, with flip and translate alone; the other one in float32, without schedule or average."""
+    """Both loops with flip and translate alone; the other one in float32, without a schedule or averaged weights."""
     candidate = replace(candidate, recipe=replace(candidate.recipe, flip="random"))
     product, other = (endless(candidate, store=store, precision=precision) for _ in range(2))
     here, there = in_turns(training_step(product), _loader_pass(other), device=store.device)
