@@ -23,7 +23,7 @@ from search.planning.catalogue import load
 from search.slots.machine import DeviceError, Machine, survey
 from search.training.compiling import Mode, obstacle
 from search.training.evaluate import evaluate
-from search.training.train import begin, train
+from search.training.train import Training, train
 from spaces import Space
 
 SPACES = ("fast", "cnn", "residual", "cell", "mlp", "transfer")  # one of each family
@@ -125,7 +125,7 @@ def reach(target: int, *, store: Store, machine: Machine) -> Reach:
     network = build(candidate.architecture, classes=len(store.training.classes), seed=0, device=store.device)
     alone = replace(store, validation=None)  # only the end is asked for: no epoch before it is evaluated
     recipe, epochs = candidate.recipe, known.epochs
-    for _ in train(begin(network, recipe=recipe, store=alone, epochs=epochs, seed=0, precision=precision)):
+    for _ in train(Training(network, recipe=recipe, store=alone, epochs=epochs, seed=0, precision=precision)):
         pass
     accuracy = evaluate(network, images, store=store, precision=precision).accuracy
     seconds = time.perf_counter() - start

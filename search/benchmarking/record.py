@@ -28,7 +28,7 @@ from search.networks.count import cost
 from search.planning.catalogue import load
 from search.training.precision import best_precision
 from search.training.result import EpochResult
-from search.training.train import DivergedError, begin, train
+from search.training.train import DivergedError, Training, train
 
 CANDIDATES = 50  # size of the pool
 IMAGES = 4000  # for training, equally many of each class
@@ -72,7 +72,7 @@ def train_one(task: Task, *, source: Source) -> Result:
     candidate, seed = from_values(candidate_of(number).values), 2 * number + schedule.endswith("B")
     network, epochs, precision = build(candidate.architecture, seed=seed), SCHEDULES[schedule], best_precision(CPU)
     recipe, data = candidate.recipe, _data(source)
-    training = begin(network, recipe=recipe, store=data, epochs=epochs, seed=seed, precision=precision)
+    training = Training(network, recipe=recipe, store=data, epochs=epochs, seed=seed, precision=precision)
     results: list[EpochResult] = []
     with suppress(DivergedError):
         for result in train(training):

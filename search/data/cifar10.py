@@ -8,14 +8,12 @@ import os
 import pickle
 import shutil
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -26,28 +24,18 @@ from search.data import DataError as DataError
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 FOLDER = "cifar-10-batches-py"
 ARCHIVE = "cifar-10-python.tar.gz"
-TRAINING = tuple(f"data_batch_{number}" for number in range(1, 6))
-TEST = ("test_batch",)
 
 _ELSEWHERE = "name a folder that holds CIFAR-10 by --data DIR or CIFAR_SEARCH_DATA"
 
 
-@dataclass(frozen=True)
-class PublishedFile:
-    """What is known of an official file."""
-
-    size: int  # bytes
-    md5: str
-
-
-# The MD5s are those of torchvision.datasets.CIFAR10 (a test compares them); the sizes are of files with these MD5s.
-OFFICIAL: dict[str, PublishedFile] = {
-    "data_batch_1": PublishedFile(31_035_704, "c99cafc152244af753f735de768cd75f"),
-    "data_batch_2": PublishedFile(31_035_320, "d4bba439e000b95fd0a9bffe97cbabec"),
-    "data_batch_3": PublishedFile(31_035_999, "54ebc095f3ab1f0389bbae665268c751"),
-    "data_batch_4": PublishedFile(31_035_696, "634d18415352ddfa80567beed471001a"),
-    "data_batch_5": PublishedFile(31_035_623, "482c414d41f54cd18b22e5b47cb7c3cb"),
-    "test_batch": PublishedFile(31_035_526, "40351d587109b95175f43aff81a1287e"),
+# The MD5 of each file, as torchvision.datasets.CIFAR10 has it (a test compares them).
+OFFICIAL = {
+    "data_batch_1": "c99cafc152244af753f735de768cd75f",
+    "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+    "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+    "data_batch_4": "634d18415352ddfa80567beed471001a",
+    "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+    "test_batch": "40351d587109b95175f43aff81a1287e",
 }
 
 
@@ -60,13 +48,14 @@ class Images:
     classes: tuple[str, ...] = CLASSES
 
     def __post_init__(self) -> None:
-        if self.pixels.dtype != torch.uint8 or self.pixels.shape[1:] != (32, 32, 3) or len(self.pixels) == 0:
-            found = f"{self.pixels.dtype} {list(self.pixels.shape)}"
-            raise DataError(f"images must be torch.uint8 [N, 32, 32, 3] with N > 0, not {found}")
-        if self.labels.dtype != torch.int64 or self.labels.shape != (len(self.pixels),):
-            found = f"{self.labels.dtype} {list(self.labels.shape)}"
-            raise DataError(f"labels must be torch.int64 [{len(self.pixels)}], one per image, not {found}")
-        low, high = int(self.labels.min()), int(self.labels.max())
+        pixels, labels = self.pixels, self.labels
+        if pixels.dtype != torch.uint8 or pixels.shape[1:] != (32, 32, 3) or len(pixels) == 0:
+            shape = list(pixels.shape)
+            raise DataError(f"images must be torch.uint8 [N, 32, 32, 3] with N > 0, not {pixels.dtype} {shape}")
+        if labels.dtype != torch.int64 or labels.shape != (len(pixels),):
+            shape = list(labels.shape)
+            raise DataError(f"labels must be torch.int64 [{len(pixels)}], one per image, not {labels.dtype} {shape}")
+        low, high = int(labels.min()), int(labels.max())
         if low < 0 or high >= len(self.classes):
             raise DataError(f"labels must lie in 0..{len(self.classes) - 1}, not in {low}..{high}")
 
@@ -89,7 +78,8 @@ def find(folder: Path | None, *, download: bool = True) -> Path:
     Raises DataError.
     """
     given = folder or os.environ.get("CIFAR_SEARCH_DATA")
-    root = Path(given).expanduser() if given else _cache()
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    root = Path(given).expanduser() if given else cache / "cifar-search"
     if given and not root.is_dir():
         source = "" if folder else "CIFAR_SEARCH_DATA: "
         raise DataError(f"{source}{root} is not a folder; make it, or {_ELSEWHERE}")
@@ -100,14 +90,14 @@ def find(folder: Path | None, *, download: bool = True) -> Path:
     return place
 
 
-def load_training(folder: Path, *, published: Mapping[str, PublishedFile] = OFFICIAL) -> Images:
+def load_training(folder: Path) -> Images:
     """The 50,000 training images; the test batch is not opened. Raises DataError."""
-    return _load(folder, TRAINING, published)
+    return _load(folder, [f"data_batch_{number}" for number in range(1, 6)])
 
 
-def load_test(folder: Path, *, published: Mapping[str, PublishedFile] = OFFICIAL) -> Images:
+def load_test(folder: Path) -> Images:
     """The 10,000 test images. Raises DataError."""
-    return _load(folder, TEST, published)
+    return _load(folder, ["test_batch"])
 
 
 def fingerprint(images: Images) -> str:
@@ -116,10 +106,6 @@ def fingerprint(images: Images) -> str:
     for part in (images.pixels, images.labels):
         digest.update(part.cpu().contiguous().numpy().data)
     return digest.hexdigest()
-
-
-def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cifar-search"
 
 
 def _batches(root: Path) -> Path:
@@ -150,43 +136,35 @@ def _complete(root: Path, place: Path, missing: Sequence[str], *, download: bool
             place.mkdir(exist_ok=True)
             with tarfile.open(archive if sound else fresh / ARCHIVE) as tar:
                 for batch in missing:  # the bytes of known names only: no path of the archive is ever followed
-                    with _member(tar, f"{FOLDER}/{batch}") as member, (fresh / batch).open("wb") as file:
+                    if (member := tar.extractfile(f"{FOLDER}/{batch}")) is None:
+                        raise tarfile.ReadError(f"the archive's {batch} is no file")
+                    with member, (fresh / batch).open("wb") as file:
                         shutil.copyfileobj(member, file)
                     (fresh / batch).replace(place / batch)
-    except (OSError, RuntimeError, http.client.HTTPException, tarfile.TarError) as error:
+    except (OSError, RuntimeError, KeyError, http.client.HTTPException, tarfile.TarError) as error:
         raise DataError(f"{problem}, and fetching or unpacking it failed ({error}); {by_hand}") from error
 
 
-def _member(tar: tarfile.TarFile, name: str) -> IO[bytes]:
-    member = tar.extractfile(name) if name in tar.getnames() else None
-    if member is None:
-        raise tarfile.ReadError(f"the archive holds no file {name}")
-    return member
+def _load(folder: Path, names: Sequence[str]) -> Images:
+    batches = [_read(_batches(folder) / name) for name in names]
+    planes = torch.cat([torch.from_numpy(batch[b"data"]) for batch in batches]).view(-1, 3, 32, 32)
+    labels = torch.cat([torch.tensor(batch[b"labels"]) for batch in batches])
+    return Images(planes.permute(0, 2, 3, 1).contiguous(), labels)
 
 
-def _load(folder: Path, names: Sequence[str], published: Mapping[str, PublishedFile]) -> Images:
-    place = _batches(folder)
-    batches = [_read(place / name, published[name]) for name in names]
-    planes = np.concatenate([pixels for pixels, _ in batches]).reshape(-1, 3, 32, 32)
-    labels = np.concatenate([labels for _, labels in batches])
-    return Images(torch.from_numpy(planes).permute(0, 2, 3, 1).contiguous(), torch.from_numpy(labels))
-
-
-def _read(path: Path, published: PublishedFile) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+def _read(path: Path) -> dict[bytes, Any]:
     """Pixels [n, 3072], plane by plane, and labels [n] of one batch, unpickled from the bytes whose MD5 was checked."""
-    again = "delete it and start again to fetch it anew"
     try:
         content = path.read_bytes()
     except FileNotFoundError:
         raise DataError(f"{path} is missing; start again to fetch it, or {_ELSEWHERE}") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}); make it readable, or {_ELSEWHERE}") from error
-    if len(content) != published.size:
-        raise DataError(
-            f"{path} is truncated or altered: it has {len(content):,} bytes and needs {published.size:,}; {again}"
-        )
     md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    if md5 != published.md5:
-        raise DataError(f"{path} is altered: its MD5 is {md5} and must be {published.md5}; {again}")
-    entry = pickle.loads(content, encoding="bytes")  # noqa: S301 - a pickle is code, so only published bytes get here
-    return entry[b"data"], np.asarray(entry[b"labels"], dtype=np.int64)
+    if md5 != OFFICIAL[path.name]:
+        raise DataError(
+            f"{path} is truncated or altered: the MD5 of its {len(content):,} bytes is {md5} and must be "
+            f"{OFFICIAL[path.name]}; delete it and start again to fetch it anew"
+        )
+    batch: dict[bytes, Any] = pickle.loads(content, encoding="bytes")  # noqa: S301 - published bytes only: it is code
+    return batch

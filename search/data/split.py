@@ -38,17 +38,11 @@ class Split:
                 raise DataError(f"the {part} part must be int64 [n] with n > 0, not {index.dtype} {list(index.shape)}")
             if (np.diff(index) < 0).any():
                 raise DataError(f"the {part} part must be sorted")
-        count = len(self)
-        named = np.concatenate([self.training, self.validation])
-        outside = named[(named < 0) | (named >= count)]
-        if len(outside):
-            raise DataError(f"a split of {count} images must name each of 0..{count - 1} once, not {outside[0]}")
-        times = np.bincount(named, minlength=count)
-        if (times != 1).any():
-            twice = int(times.argmax())
-            both = twice in self.training and twice in self.validation
-            place = "in both parts" if both else "twice in one part"
-            raise DataError(f"a split must name every image once; image {twice} is {place}")
+        named, times = np.unique(np.concatenate([self.training, self.validation]), return_counts=True)
+        wrong = named[(times > 1) | (named < 0) | (named >= len(self))]
+        if len(wrong):
+            rule = f"a split of {len(self)} images must name each of 0..{len(self) - 1} once"
+            raise DataError(f"{rule}, and {wrong[0]} is not one of them or is named twice")
 
     def __len__(self) -> int:
         return len(self.training) + len(self.validation)
@@ -56,15 +50,12 @@ class Split:
     @property
     def fingerprint(self) -> str:
         """SHA-256 of both index arrays, in hex."""
-        digest = hashlib.sha256(len(self.training).to_bytes(8, "little"))
-        for index in (self.training, self.validation):
-            digest.update(index.astype("<i8").tobytes())
-        return digest.hexdigest()
+        parts = (index.astype("<i8").tobytes() for index in (self.training, self.validation))
+        return hashlib.sha256(len(self.training).to_bytes(8, "little") + b"".join(parts)).hexdigest()
 
     def save(self, path: Path) -> None:
         """Write an npz file, whole or not at all."""
-        file = io.BytesIO()
-        np.savez(file, training=self.training, validation=self.validation, seed=np.int64(self.seed))
+        np.savez(file := io.BytesIO(), training=self.training, validation=self.validation, seed=np.int64(self.seed))
         write_whole(path, file.getvalue())
 
 
@@ -74,12 +65,10 @@ def load(path: Path) -> Split:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             return Split(file["training"], file["validation"], int(file["seed"]))
     except FileNotFoundError:
-        raise DataError(f"{path} is missing; restore it, or start a new study") from None
-    except DataError as error:
-        raise DataError(f"{path}: {error}; restore it, or start a new study") from None
-    except (OSError, ValueError, TypeError, KeyError, IndexError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise DataError(f"{path} is not a saved split ({reason}); restore it, or start a new study") from error
+        problem = "is missing"
+    except (DataError, OSError, ValueError, LookupError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        problem = f"is not a saved split ({type(error).__name__}: {error})"
+    raise DataError(f"{path} {problem}; restore it, or start a new study")
 
 
 def stratified(labels: Tensor, *, validation: int, seed: int) -> Split:

@@ -33,22 +33,14 @@ def store(images: Images, *, split: Split | None, device: torch.device, most: in
     """
     if split is not None and len(split) != len(images):
         raise DataError(f"the split is of {len(split)} images, the data has {len(images)}; use the data of the split")
-    training, validation = images, None
-    if split is not None:
-        training = images.take(torch.from_numpy(split.training))
-        validation = images.take(torch.from_numpy(split.validation))
+    indices = [torch.from_numpy(index) for index in (split.training, split.validation)] if split else []
+    parts = [images.take(index) for index in indices] or [images]
     if most is not None:
-        seed = 0 if split is None else split.seed
-        training = _first(training, most, seed)
-        validation = None if validation is None else _first(validation, most, seed)
-    mean, std = _statistics(training.pixels)
-    return Store(
-        training=training.to(device),
-        validation=None if validation is None else validation.to(device),
-        mean=mean.to(device),
-        std=std.to(device),
-        device=device,
-    )
+        seed = split.seed if split else 0
+        parts = [part.take(torch.from_numpy(balanced(part.labels, seed=seed)[:most])) for part in parts]
+    mean, std = (numbers.to(device) for numbers in _statistics(parts[0].pixels))
+    training, validation = parts[0].to(device), parts[1].to(device) if split else None
+    return Store(training=training, validation=validation, mean=mean, std=std, device=device)
 
 
 def normalise(pixels: Tensor, mean: Tensor, std: Tensor) -> Tensor:
@@ -60,13 +52,9 @@ def normalise(pixels: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     return flat.view(count, height, width, channels).permute(0, 3, 1, 2)
 
 
-def _first(images: Images, most: int, seed: int) -> Images:
-    return images.take(torch.from_numpy(balanced(images.labels, seed=seed)[:most]))
-
-
 def _statistics(pixels: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation [3] of uint8 pixels [N, H, W, 3], exact: from how often each value occurs."""
-    counts = torch.stack([torch.bincount(pixels[..., channel].flatten(), minlength=256) for channel in range(3)])
+    counts = torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in pixels.unbind(-1)])
     share = counts.double() / counts.sum(1, keepdim=True)
     value = torch.arange(256, dtype=torch.float64)
     mean = share @ value

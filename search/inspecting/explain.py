@@ -11,7 +11,6 @@ from search.candidate import Candidate, from_values
 from search.inspecting.request import ExplainRequest
 from search.inspecting.status import best_trial, read_status
 from search.inspecting.trace import Layer, trace
-from search.measuring.memory import training_bytes
 from search.networks.count import cost
 from search.planning.catalogue import load
 from search.planning.feasibility import examine
@@ -41,7 +40,7 @@ class Explanation(Subject):
     parameters: int  # frozen ones included
     flops: int  # of one image's forward pass
     memory_mb: float  # of all outputs of one batch together, in 10^6 bytes
-    training_mb: float  # that a training needs, see measuring.memory
+    training_mb: float  # that a training needs, see networks.count
 
     def as_json(self) -> dict[str, Any]:
         """What `explain --json` prints."""
@@ -61,7 +60,7 @@ def explain(request: ExplainRequest) -> Explanation:
         parameters=sum(layer.parameters for layer in layers),
         flops=sum(layer.flops for layer in layers),
         memory_mb=sum(layer.memory_mb for layer in layers),
-        training_mb=training_bytes(cost(architecture), recipe) / 1e6,
+        training_mb=cost(architecture).training_bytes(recipe) / 1e6,
     )
 
 

@@ -26,21 +26,16 @@ def measure(candidate: Candidate, *, store: Store, precision: Precision, mode: M
     """Compile the candidate's network, with nothing kept from before, and train it in turns with and without."""
     from torch._inductor.utils import fresh_cache  # takes a second, and is needed only here
 
-    plain, training = (endless(candidate, store=store, precision=precision) for _ in range(2))
-    plain_step, step = training_step(plain), training_step(training)
+    other, training = (endless(candidate, store=store, precision=precision) for _ in range(2))
+    plain_step, step = training_step(other), training_step(training)
     speed(plain_step, device=store.device)  # the first step of a process pays for more than compiling
     with fresh_cache():
         compiled(training.network, mode)
         first = speed(step, device=store.device, seconds=0)  # of a single step
-        without, with_it = in_turns(plain_step, step, device=store.device)
-    seconds = training.batch_size / first - training.batch_size / without
-    return Compilation(
-        mode=mode,
-        seconds=seconds,
-        images_per_second=with_it,
-        plain_images_per_second=without,
-        pays_after=pays_after(seconds, plain=without, compiled=with_it),
-    )
+        plain, fast = in_turns(plain_step, step, device=store.device)
+    seconds = training.batch_size / first - training.batch_size / plain
+    speeds = {"images_per_second": fast, "plain_images_per_second": plain}
+    return Compilation(mode=mode, seconds=seconds, pays_after=pays_after(seconds, plain=plain, compiled=fast), **speeds)
 
 
 def pays_after(seconds: float, *, plain: float, compiled: float) -> float | None:

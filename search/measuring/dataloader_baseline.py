@@ -33,19 +33,12 @@ class LoaderComparison:
 
 
 def measure(candidate: Candidate, *, store: Store, precision: Precision) -> LoaderComparison:
-    """The candidate's network in both loops; its recipe augments by nothing but flip and translate.
-
-    The other loop has float32, torch's default memory format, and neither a schedule nor averaged weights.
-    """
+    """Both loops with flip and translate alone; the other one in float32, without a schedule or averaged weights."""
     candidate = replace(candidate, recipe=replace(candidate.recipe, flip="random"))
     product, other = (endless(candidate, store=store, precision=precision) for _ in range(2))
     here, there = in_turns(training_step(product), _loader_pass(other), device=store.device)
-    return LoaderComparison(
-        network=candidate.architecture.title,
-        images_per_second=here,
-        dataloader_images_per_second=there,
-        ratio=here / there,
-    )
+    speeds = {"images_per_second": here, "dataloader_images_per_second": there, "ratio": here / there}
+    return LoaderComparison(network=candidate.architecture.title, **speeds)
 
 
 def _loader_pass(training: Training) -> TimedStep:
@@ -55,8 +48,8 @@ def _loader_pass(training: Training) -> TimedStep:
     store, recipe = training.store, training.recipe
     mean, std = ((numbers / 255).tolist() for numbers in (store.mean, store.std))
     crop = transforms.RandomCrop(32, padding=recipe.translate, padding_mode="reflect")
-    flip, standard = transforms.RandomHorizontalFlip(), transforms.Normalize(mean, std)
-    change = transforms.Compose([transforms.ToPILImage(), crop, flip, transforms.ToTensor(), standard])
+    around = [transforms.RandomHorizontalFlip(), transforms.ToTensor(), transforms.Normalize(mean, std)]
+    change = transforms.Compose([transforms.ToPILImage(), crop, *around])
     images = store.training.take(torch.cat(batches(training, most=BATCHES)))
     loader: DataLoader[Any] = DataLoader(
         list(zip(images.pixels.cpu().numpy(), images.labels.tolist(), strict=True)),  # type: ignore[arg-type]

@@ -22,8 +22,7 @@ def latency_ms(architecture: Architecture, *, store: Store, precision: Precision
     """Milliseconds from a normalised image on the slot's device to its logits there, batch of 1, its threads."""
     network = build(architecture, classes=len(store.training.classes), seed=0, device=store.device).eval()
     image = normalise(store.training.pixels[:1], store.mean, store.std)
-    start = time.perf_counter()
-    took: list[float] = []
+    start, took = time.perf_counter(), list[float]()
     with autocast(store.device, precision):
         while len(took) < WARMUP + ANSWERS and (len(took) < 2 or time.perf_counter() - start < SECONDS):
             began = time.perf_counter()

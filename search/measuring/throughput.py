@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import cycle
 from statistics import median
 
@@ -16,9 +17,8 @@ from search.data.augmentation import Targets
 from search.data.store import Store, normalise
 from search.networks.build import build
 from search.training.evaluate import evaluate
-from search.training.precision import Precision, autocast
-from search.training.step import cross_entropy, descend
-from search.training.train import Training, begin, train
+from search.training.precision import Precision
+from search.training.train import Training, descend, train
 
 MOMENT = 0.25  # seconds that one timing takes at least
 SECONDS = 2.0  # likewise, for a forecast
@@ -55,12 +55,9 @@ def compare(candidate: Candidate, *, store: Store, precision: Precision) -> Thro
     training, other = (endless(candidate, store=store, precision=precision) for _ in range(2))
     steps = training_step(training), _bare_step(other), _augmenting_step(training)
     real, bare, augmenting = in_turns(*steps, device=store.device)
-    images = store.validation or store.training
-
-    def evaluation() -> int:
-        return evaluate(training.network, images, store=store, precision=precision).n
-
-    evaluations = [speed(evaluation, device=store.device, seconds=0) for _ in range(1 + EVALUATIONS)]
+    evaluated = store.validation or store.training
+    evaluation = partial(evaluate, training.network, evaluated, store=store, precision=precision)
+    evaluations = [speed(lambda: evaluation().n, device=store.device, seconds=0) for _ in range(1 + EVALUATIONS)]
     return Throughput(
         images_per_second=real,
         bare_images_per_second=bare,
@@ -73,11 +70,10 @@ def compare(candidate: Candidate, *, store: Store, precision: Precision) -> Thro
 def in_turns(*steps: TimedStep, device: torch.device) -> tuple[float, ...]:
     """Images per second of each: the first one's median, times the median of a round's ratios to it.
 
-    Other work slows a noisy machine for seconds at a time, so only speeds of one round can be compared. Every second
-    round runs backwards, so that what runs before a step is not always the same.
+    Other work slows a machine for seconds at a time: only speeds of one round can be compared. Every second one runs
+    backwards, so that what runs before a step is not always the same.
     """
-    order, start = range(len(steps)), time.perf_counter()
-    rounds: list[dict[int, float]] = []
+    order, start, rounds = range(len(steps)), time.perf_counter(), list[dict[int, float]]()
     while len(rounds) < WARMUP + FEWEST_ROUNDS or time.perf_counter() - start < IN_TURNS:
         turns = order[::-1] if len(rounds) % 2 else order
         rounds.append({index: speed(steps[index], device=device) for index in turns})
@@ -98,10 +94,9 @@ def speed(step: TimedStep, *, device: torch.device, seconds: float = MOMENT) -> 
 
 def endless(candidate: Candidate, *, store: Store, precision: Precision) -> Training:
     """A training without validation and without end, in which a pretrained backbone is trained from the first step."""
-    recipe = replace(candidate.recipe, head_first=0.0)
+    recipe, alone = replace(candidate.recipe, head_first=0.0), replace(store, validation=None)
     network = build(candidate.architecture, classes=len(store.training.classes), seed=0, device=store.device)
-    alone = replace(store, validation=None)
-    return begin(network, recipe=recipe, store=alone, epochs=10**6, seed=0, precision=precision)
+    return Training(network, recipe=recipe, store=alone, epochs=10**6, seed=0, precision=precision)
 
 
 def training_step(training: Training) -> TimedStep:
@@ -117,28 +112,13 @@ def batches(training: Training, *, most: int | None = None) -> list[Tensor]:
 
 
 def _bare_step(training: Training) -> TimedStep:
-    store, recipe = training.store, training.recipe
+    store = training.store
     parts = [store.training.take(index) for index in batches(training, most=READY)]
     ready = cycle([(normalise(part.pixels, store.mean, store.std), Targets(part.labels)) for part in parts])
-
-    def step() -> int:
-        images, targets = next(ready)
-        with autocast(store.device, training.precision):
-            logits = training.network(images).float()
-        loss = cross_entropy(logits, targets, smoothing=recipe.label_smoothing)
-        descend(training.network, loss, optimizer=training.optimizer, recipe=recipe)
-        return len(images)
-
-    return step
+    return lambda: len(descend(training, *next(ready))[0])
 
 
 def _augmenting_step(training: Training) -> TimedStep:
     store, generator = training.store, torch.Generator(training.store.device).manual_seed(0)
-    shuffled = cycle(batches(training))
-
-    def step() -> int:
-        pixels, _ = training.augmentation.batch(training.prepared, next(shuffled), epoch=0, generator=generator)
-        normalise(pixels, store.mean, store.std)
-        return training.batch_size
-
-    return step
+    batch, shuffled = partial(training.augmentation.batch, epoch=0, generator=generator), cycle(batches(training))
+    return lambda: len(normalise(batch(next(shuffled))[0], store.mean, store.std))

@@ -16,6 +16,7 @@ from search.networks.fast import FastNetwork
 from search.networks.mlp import MlpNetwork
 from search.networks.residual import ResidualNetwork
 from search.networks.transfer import TransferNetwork
+from search.networks.weights import fetch
 
 NETWORKS: dict[type[Architecture], Callable[..., nn.Module]] = {
     Fast: FastNetwork,
@@ -26,6 +27,8 @@ NETWORKS: dict[type[Architecture], Callable[..., nn.Module]] = {
     Transfer: TransferNetwork,
 }
 """For each family of architectures, its network: `Network(architecture, classes=10)`."""
+
+WEIGHTS_FIELDS = ("backbone", "weights")  # of an architecture that has them: they decide which weights it starts from
 
 
 def build(architecture: Architecture, *, classes: int = 10, seed: int, device: torch.device | str = "cpu") -> nn.Module:
@@ -45,15 +48,8 @@ def build(architecture: Architecture, *, classes: int = 10, seed: int, device: t
 
 def fetch_weights(architecture: Architecture, *, download: bool = True) -> None:
     """Make sure that the weights which a network starts from are on this machine. Raises WeightsError."""
-    fetch = getattr(NETWORKS[type(architecture)], "fetch_weights", None)
-    if fetch:
-        fetch(architecture, download=download)
-
-
-def weights_fields(family: type[Architecture]) -> tuple[str, ...]:
-    """The fields of an architecture that decide which weights its network starts from."""
-    fields: tuple[str, ...] = getattr(NETWORKS[family], "weights_fields", ())
-    return fields
+    if isinstance(architecture, Transfer):
+        fetch(architecture.backbone, architecture.weights, download=download)
 
 
 class _Undrawn(TorchFunctionMode):
@@ -62,11 +58,8 @@ class _Undrawn(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func in DRAWING:
             return args[0] if args else kwargs["tensor"]
-        if func in FILLED:
-            return torch.empty(*args, **{**(kwargs or {}), "device": "meta"})
         return func(*args, **(kwargs or {}))
 
 
 DRAWING = {nn.init.kaiming_uniform_, nn.init.uniform_, nn.init.normal_, nn.init.constant_}
 DRAWING |= {Tensor.uniform_, Tensor.normal_, Tensor.fill_, Tensor.zero_}
-FILLED = {torch.ones, torch.zeros}

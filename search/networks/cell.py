@@ -7,12 +7,10 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from search.candidate import Cell
-from search.networks.blocks import CHANNELS, NetworkError
-from search.networks.convolution import Convolution
+from search.networks.blocks import CHANNELS, Convolution, NetworkError
 
-NODES = 4
 EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))  # the nodes that each edge joins, in the benchmark's order
-STAGES = 3  # the second and the third start with a block that halves the picture and doubles the channels
+WAYS = ((3,), (0, 4), (1, 5), (0, 2, 5))  # from the first node to the last, by the indices of their edges
 
 
 class CellBlock(nn.Module):
@@ -32,7 +30,7 @@ class CellBlock(nn.Module):
         for (start, end), operation in zip(self.ways, self.operations, strict=True):  # in order: ends never decrease
             answer = operation(nodes[start])
             nodes[end] = nodes[end] + answer if end in nodes else answer
-        return nodes[NODES - 1]
+        return nodes[3]
 
 
 class Reduction(nn.Module):
@@ -40,10 +38,8 @@ class Reduction(nn.Module):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.branch = nn.Sequential(
-            _activated_convolution(inputs, outputs, kernel=3, stride=2),
-            _activated_convolution(outputs, outputs, kernel=3),
-        )
+        halving = _activated_convolution(inputs, outputs, kernel=3, stride=2)
+        self.branch = nn.Sequential(halving, _activated_convolution(outputs, outputs, kernel=3))
         self.shortcut = nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(inputs, outputs, 1, bias=False))
 
     def forward(self, images: Tensor) -> Tensor:
@@ -63,7 +59,7 @@ class CellNetwork(nn.Module):
         channels = architecture.width
         self.stem = nn.Sequential(nn.Conv2d(CHANNELS, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels))
         self.cells = nn.Sequential()
-        for stage in range(STAGES):
+        for stage in range(3):
             if stage > 0:
                 self.cells.append(Reduction(channels, 2 * channels))
                 channels *= 2
@@ -78,38 +74,24 @@ class CellNetwork(nn.Module):
 
 
 def used(operations: Sequence[str]) -> list[tuple[int, int]]:
-    """The edges on a way from the first node to the last. Raises NetworkError where there is no way."""
-    open_edges = [edge for edge, operation in zip(EDGES, operations, strict=True) if operation != "none"]
-    reached, useful = {0}, {NODES - 1}
-    for start, end in open_edges:
-        if start in reached:
-            reached.add(end)
-    for start, end in reversed(open_edges):
-        if end in useful:
-            useful.add(start)
-    if 0 not in useful:
-        cut = [edge for edge in EDGES if edge[0] in reached and edge[1] not in reached]
-        *most, last = (f"{start}>{end} (edge.{EDGES.index((start, end)) + 1})" for start, end in cut)
+    """The edges on a way from the first node to the last. Raises NetworkError where every way is cut."""
+    kept = {index for way in WAYS if all(operations[i] != "none" for i in way) for index in way}
+    if not kept:
         raise NetworkError(
-            f"no way leads from node 0 of the cell to node 3: {', '.join(most)} and {last} are `none`; "
-            f"give one of them another operation"
+            "no way leads from node 0 of the cell to node 3: 0>3 (edge.4), 0>1>3 (edge.1, edge.5), 0>2>3 (edge.2, "
+            f"edge.6) and 0>1>2>3 (edge.1, edge.3, edge.6) each have a `none`, the edges are {', '.join(operations)}; "
+            "give the edges of one way other operations"
         )
-    return [(start, end) for start, end in open_edges if start in reached and end in useful]
+    return [EDGES[index] for index in sorted(kept)]
 
 
 def _operation(name: str, channels: int) -> nn.Module:
-    match name:
-        case "skip_connect":
-            return nn.Identity()
-        case "avg_pool_3x3":
-            return nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
-        case "nor_conv_1x1":
-            return _activated_convolution(channels, channels, kernel=1)
-        case "nor_conv_3x3":
-            return _activated_convolution(channels, channels, kernel=3)
-    raise AssertionError(name)
+    if name == "skip_connect":
+        return nn.Identity()
+    if name == "avg_pool_3x3":
+        return nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
+    return _activated_convolution(channels, channels, kernel={"nor_conv_1x1": 1, "nor_conv_3x3": 3}[name])
 
 
 def _activated_convolution(inputs: int, outputs: int, *, kernel: int, stride: int = 1) -> nn.Sequential:
-    convolution = Convolution(inputs, outputs, kernel, stride=stride)
-    return nn.Sequential(nn.ReLU(), convolution, nn.BatchNorm2d(outputs))
+    return nn.Sequential(nn.ReLU(), Convolution(inputs, outputs, kernel, stride=stride), nn.BatchNorm2d(outputs))

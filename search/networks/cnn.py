@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import nn
 
 from search.candidate import Cnn
 from search.networks.blocks import ACTIVATIONS, CHANNELS, PIXELS, linear_layers, output_side
 
 
-class CnnNetwork(nn.Module):
+class CnnNetwork(nn.Sequential):
     """Logits [N, classes] of normalised images [N, 3, 32, 32]."""
 
     def __init__(self, architecture: Cnn, *, classes: int) -> None:
         super().__init__()
         self.features = nn.Sequential()
-        side, channels = PIXELS, CHANNELS
-        stages = zip(
-            architecture.width,
-            architecture.depth,
-            architecture.kernel,
-            architecture.pool,
-            architecture.dropout,
-            strict=True,
-        )
+        side, channels, each = PIXELS, CHANNELS, architecture
+        stages = zip(each.width, each.depth, each.kernel, each.pool, each.dropout, strict=True)
         for number, (width, depth, kernel, pool, dropout) in enumerate(stages, start=1):
+            # a kernel that is padded to the same size is odd
+            padding = kernel // 2 if each.padding == "same" else 0 if each.padding == "valid" else each.padding
             for index in range(1, depth + 1):
-                padding = _padding(architecture, kernel)
                 layer = f"convolution {index} of stage {number}"
                 side = output_side(side, kernel=kernel, padding=padding, layer=layer)
                 self.features.append(nn.Conv2d(channels, width, kernel, padding=padding))  # biases as notebooks have
@@ -45,17 +39,3 @@ class CnnNetwork(nn.Module):
             dropout=architecture.hidden_dropout,
             classes=classes,
         )
-
-    def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.head(self.features(images))
-        return logits
-
-
-def _padding(architecture: Cnn, kernel: int) -> int:
-    match architecture.padding:
-        case "same":
-            return kernel // 2  # kernels are odd then
-        case "valid":
-            return 0
-        case pixels:
-            return pixels

@@ -11,15 +11,16 @@ import torch
 from torch import Tensor, UntypedStorage
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import conv_flop_count, flop_registry
+from torch.utils.flop_counter import flop_registry
 
-from search.candidate import Architecture
+from search.candidate import OPTIMIZERS, Architecture, Recipe
 from search.networks.blocks import CHANNELS, PIXELS
 from search.networks.build import build
 
 aten = torch.ops.aten
 
 IMAGES = 2  # counted at once: in training, batch norm refuses one image of one pixel
+FLOAT32 = 4  # bytes of a number: weights and gradients are kept in it
 REMEMBERED = 4096  # architectures; a search asks for the same one again when it is trained, confirmed and reported
 
 
@@ -31,9 +32,13 @@ class Cost:
     flops: int  # of one image's forward pass; a multiplication and its addition are two
     activations: int  # bytes that one image's forward pass keeps for the backward pass in float32, without parameters
 
-    def measures(self) -> dict[str, float]:
-        """By the names that a space file's constraints use."""
-        return {"parameters": self.parameters, "flops": self.flops}
+    def training_bytes(self, recipe: Recipe) -> int:
+        """Weights, gradients, the optimiser's moments, the averaged weights, and what a batch's forward pass keeps.
+
+        Not counted: what the device's libraries take. In half precision the activations need half of theirs.
+        """
+        copies = 2 + OPTIMIZERS[recipe.optimizer].moments + recipe.averaging
+        return FLOAT32 * copies * self.parameters + self.activations * recipe.batch_size
 
 
 @lru_cache(REMEMBERED)
@@ -80,11 +85,7 @@ class FlopCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         output = shape(*args) if shape else None
         if output is None:
             output = func(*args, **(kwargs or {}))
-        if func is aten.convolution.default:
-            self.flops += conv_flop_count(args[0].shape, args[1].shape, output.shape, transposed=args[6])
-        elif func is aten.addmm.default:
-            self.flops += 2 * args[1].numel() * output.shape[1]
-        elif formula := flop_registry.get(func.overloadpacket):
+        if formula := flop_registry.get(func.overloadpacket):
             self.flops += formula(*args, **(kwargs or {}), out_val=output)
         return output
 
@@ -94,31 +95,17 @@ def _empty(*sizes: int) -> Tensor:
 
 
 def _convolution(
-    images: Tensor,
-    filters: Tensor,
-    _: Any,
-    stride: list[int],
-    padding: list[int],
-    dilation: list[int],
-    transposed: bool,
-    *__: Any,
+    images: Tensor, filters: Tensor, _: Any, stride: list[int], padding: list[int], dilation: list[int], *__: Any
 ) -> Tensor | None:
-    if transposed or max(dilation) > 1:
+    if max(dilation) > 1:
         return None
-    sides = [
-        (side + 2 * pad - kernel) // step + 1
-        for side, kernel, step, pad in zip(images.shape[2:], filters.shape[2:], stride, padding, strict=True)
-    ]
+    geometry = zip(images.shape[2:], filters.shape[2:], stride, padding, strict=True)
+    sides = ((side + 2 * pad - kernel) // step + 1 for side, kernel, step, pad in geometry)
     return _empty(images.shape[0], filters.shape[0], *sides)
 
 
 def _batch_norm(images: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
     return _empty(*images.shape), _empty(images.shape[1]), _empty(images.shape[1])
-
-
-def _layer_norm(features: Tensor, shape: list[int], *_: Any) -> tuple[Tensor, Tensor, Tensor]:
-    positions = features.shape[: -len(shape)] + (1,) * len(shape)
-    return _empty(*features.shape), _empty(*positions), _empty(*positions)
 
 
 def _elementwise(one: Tensor, other: Any = None, *_: Any) -> Tensor | None:
@@ -133,21 +120,16 @@ def _mean(images: Tensor, axes: list[int], keep: bool = False) -> Tensor | None:
     return _empty(*images.shape[:2], *(1, 1) * keep)
 
 
-def _in_place(tensor: Tensor, *_: Any) -> Tensor:
-    return tensor
-
-
-# What the shipped families call; a call that is not here, or whose shape is None, is left to torch.
+# What the shipped families call, none a transposed convolution; what is not here, or whose shape is None, torch finds.
 SHAPES: dict[Any, Callable[..., Any]] = {
     aten.convolution.default: _convolution,
-    aten.addmm.default: lambda _, inputs, weights: _empty(inputs.shape[0], weights.shape[1]),
     aten.native_batch_norm.default: _batch_norm,
-    aten.native_layer_norm.default: _layer_norm,
-    aten.upsample_bilinear2d.default: lambda images, sides, *_: _empty(*images.shape[:2], *sides),
     aten.mean.dim: _mean,
+    aten.addmm.default: lambda _, inputs, weights: _empty(inputs.shape[0], weights.shape[1]),
+    aten.upsample_bilinear2d.default: lambda images, sides, *_: _empty(*images.shape[:2], *sides),
     **dict.fromkeys((aten.add.Tensor, aten.mul.Tensor, aten.div.Tensor, aten.div.Scalar), _elementwise),
     **dict.fromkeys((aten.relu.default, aten.gelu.default, aten.silu.default, aten.sigmoid.default), _elementwise),
     **dict.fromkeys((aten.hardswish.default, aten.hardsigmoid.default, aten.bernoulli.p), _elementwise),
-    **dict.fromkeys((aten.relu_.default, aten.silu_.default, aten.hardswish_.default, aten.add_.Tensor), _in_place),
-    **dict.fromkeys((aten.div_.Scalar, aten.div_.Tensor, aten.bernoulli_.float), _in_place),
+    **dict.fromkeys((aten.relu_.default, aten.silu_.default, aten.hardswish_.default), lambda given: given),
+    **dict.fromkeys((aten.add_.Tensor, aten.div_.Scalar, aten.bernoulli_.float), lambda given, *_: given),
 }

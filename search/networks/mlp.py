@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import nn
 
 from search.candidate import Mlp
 from search.networks.blocks import CHANNELS, PIXELS, linear_layers
 
 
-class MlpNetwork(nn.Module):
+class MlpNetwork(nn.Sequential):
     """Logits [N, classes] of normalised images [N, 3, 32, 32]."""
 
     def __init__(self, architecture: Mlp, *, classes: int) -> None:
@@ -21,7 +21,3 @@ class MlpNetwork(nn.Module):
             dropout=(architecture.dropout,) * architecture.hidden_layers,
             classes=classes,
         )
-
-    def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.layers(images)
-        return logits

@@ -6,18 +6,14 @@ import torch
 from torch import Tensor, nn
 
 from search.candidate import Residual
-from search.networks.blocks import ACTIVATIONS, CHANNELS
-from search.networks.convolution import Convolution
+from search.networks.blocks import ACTIVATIONS, CHANNELS, Convolution
 
 SQUEEZE = 16  # times fewer numbers than channels between squeeze and excitation (arXiv 1709.01507, section 6.1)
 LEAST_SQUEEZED = 4  # a sixteenth of 16 channels would be one number for all images
 
 
 class StochasticDepth(nn.Module):
-    """Drop the whole branch of an image with probability `share`, in training only (arXiv 1603.09382).
-
-    A branch that is kept is divided by the probability to be kept, so that evaluation needs no factor.
-    """
+    """Drop the whole branch of an image with probability `share`, in training only (arXiv 1603.09382)."""
 
     def __init__(self, share: float) -> None:
         super().__init__()
@@ -27,7 +23,7 @@ class StochasticDepth(nn.Module):
         if not self.training or self.share == 0:
             return branch
         kept = torch.empty(len(branch), 1, 1, 1, dtype=branch.dtype, device=branch.device).bernoulli_(1 - self.share)
-        return branch * kept / (1 - self.share)
+        return branch * kept / (1 - self.share)  # so that evaluation needs no factor
 
 
 class SqueezeExcite(nn.Module):
@@ -36,9 +32,8 @@ class SqueezeExcite(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         squeezed = max(LEAST_SQUEEZED, channels // SQUEEZE)
-        self.weigh = nn.Sequential(
-            nn.Linear(channels, squeezed), nn.ReLU(), nn.Linear(squeezed, channels), nn.Sigmoid()
-        )
+        first, second = nn.Linear(channels, squeezed), nn.Linear(squeezed, channels)
+        self.weigh = nn.Sequential(first, nn.ReLU(), second, nn.Sigmoid())
 
     def forward(self, features: Tensor) -> Tensor:
         weights: Tensor = self.weigh(features.mean(dim=(2, 3)))
@@ -52,29 +47,26 @@ class Block(nn.Module):
         super().__init__()
         activation = ACTIVATIONS[architecture.activation]
         first, second = _convolution(inputs, outputs, stride=stride), _convolution(outputs, outputs)
-        dropout = nn.Dropout(architecture.dropout)
+        branch = [first, nn.BatchNorm2d(outputs), activation(), nn.Dropout(architecture.dropout), second]
         changes = stride > 1 or inputs != outputs
         self.before, self.shortcut, self.after = nn.Sequential(), nn.Sequential(), nn.Sequential()
         self.shared = architecture.pre_activation and changes  # the shortcut too starts from the activated input
         if changes and architecture.shortcut == 1:
-            # every second pixel, then a plain 1x1 convolution: the backward pass of one with a stride corrupts memory
-            # on a CPU where channels are few and last (torch 2.15)
+            # every second pixel, then a 1x1 convolution: one with a stride corrupts memory in its backward pass on a
+            # CPU where channels are few and last (torch 2.15)
             self.shortcut.extend([nn.AvgPool2d(1, stride), _convolution(inputs, outputs, kernel=1)])
         elif changes:
             self.shortcut.append(_convolution(inputs, outputs, kernel=3, stride=stride))
         if architecture.pre_activation:
             self.before.extend([nn.BatchNorm2d(inputs), activation()])
-            self.branch = nn.Sequential(first, nn.BatchNorm2d(outputs), activation(), dropout, second)
         else:
             if changes:
                 self.shortcut.append(nn.BatchNorm2d(outputs))
-            self.branch = nn.Sequential(
-                first, nn.BatchNorm2d(outputs), activation(), dropout, second, nn.BatchNorm2d(outputs)
-            )
+            branch.append(nn.BatchNorm2d(outputs))
             self.after.append(activation())
         if architecture.squeeze_excite:
-            self.branch.append(SqueezeExcite(outputs))
-        self.branch.append(StochasticDepth(dropped))
+            branch.append(SqueezeExcite(outputs))
+        self.branch = nn.Sequential(*branch, StochasticDepth(dropped))
 
     def forward(self, images: Tensor) -> Tensor:
         activated = self.before(images)
@@ -88,18 +80,16 @@ class ResidualNetwork(nn.Module):
 
     def __init__(self, architecture: Residual, *, classes: int) -> None:
         super().__init__()
-        activation = ACTIVATIONS[architecture.activation]
-        self.stem = nn.Sequential(_convolution(CHANNELS, architecture.stem))
+        activation, channels = ACTIVATIONS[architecture.activation], architecture.stem
+        self.stem = nn.Sequential(_convolution(CHANNELS, channels))
         self.blocks, self.last = nn.Sequential(), nn.Sequential()
         if not architecture.pre_activation:
-            self.stem.extend([nn.BatchNorm2d(architecture.stem), activation()])
-        channels = architecture.stem
+            self.stem.extend([nn.BatchNorm2d(channels), activation()])
         for number, (width, depth) in enumerate(zip(architecture.width, architecture.depth, strict=True), start=1):
             for index in range(depth):
                 stride = 2 if number > 1 and index == 0 else 1
                 dropped = architecture.stochastic_depth * (len(self.blocks) + 1) / sum(architecture.depth)
-                block = Block(channels, width, stride=stride, dropped=dropped, architecture=architecture)
-                self.blocks.append(block)
+                self.blocks.append(Block(channels, width, stride=stride, dropped=dropped, architecture=architecture))
                 channels = width
         if architecture.pre_activation:
             self.last.extend([nn.BatchNorm2d(channels), activation()])

@@ -11,19 +11,9 @@ from torch.nn import functional as F
 
 from search.candidate import Transfer
 from search.networks.blocks import PIXELS
-from search.networks.weights import NONE, fetch, give
+from search.networks.weights import BACKBONES, NONE, load
 
-FEATURES = {  # channels that a backbone hands to its head
-    "vgg16": 512,
-    "resnet18": 512,
-    "resnet50": 2048,
-    "efficientnet_b0": 1280,
-    "convnext_tiny": 768,
-    "mobilenet_v3_large": 960,
-}
-
-Statistics = tuple[tuple[float, ...], tuple[float, ...]]
-"""Mean and standard deviation of each channel, in pixel values 0..1."""
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]  # mean and spread of each channel, in pixel values 0..1
 
 
 class Preprocessing(nn.Module):
@@ -32,7 +22,7 @@ class Preprocessing(nn.Module):
     scale: Tensor
     shift: Tensor
 
-    def __init__(self, *, known: Statistics | None, size: int) -> None:
+    def __init__(self, known: Statistics | None, *, size: int) -> None:
         """`known`: of the images that the backbone was trained on; None keeps the data set's normalisation."""
         super().__init__()
         self.known, self.size = known, size
@@ -58,23 +48,19 @@ class Preprocessing(nn.Module):
 class TransferNetwork(nn.Module):
     """Logits [N, classes] of normalised images [N, 3, 32, 32]; the backbone's first blocks may be frozen."""
 
-    weights_fields = ("backbone", "weights")
-
     def __init__(self, architecture: Transfer, *, classes: int) -> None:
         super().__init__()
         model, known = _model(architecture.backbone, architecture.weights)
-        self.prepare = Preprocessing(known=known, size=architecture.input_size)
+        self.prepare = Preprocessing(known, size=architecture.input_size)
         self.backbone = nn.Sequential(*_blocks(architecture.backbone, model))
         self.frozen = round(architecture.frozen * len(self.backbone))
-        for weights in self.backbone[: self.frozen].parameters():
-            weights.requires_grad_(False)
+        self.backbone[: self.frozen].requires_grad_(False)
         self.norm = model.classifier[0] if architecture.backbone == "convnext_tiny" else nn.Identity()
-        self.head = nn.Sequential()
-        neurons = FEATURES[architecture.backbone]
-        for hidden in architecture.hidden:
-            self.head.extend([nn.Dropout(architecture.dropout), nn.Linear(neurons, hidden), nn.ReLU()])
-            neurons = hidden
-        self.head.extend([nn.Dropout(architecture.dropout), nn.Linear(neurons, classes)])
+        self.head, neurons = nn.Sequential(), BACKBONES[architecture.backbone].features
+        for outputs in (*architecture.hidden, classes):
+            self.head.extend([nn.Dropout(architecture.dropout), nn.Linear(neurons, outputs), nn.ReLU()])
+            neurons = outputs
+        self.head.pop(-1)  # no activation follows the classifier
         self.train()
 
     def train(self, mode: bool = True) -> TransferNetwork:
@@ -82,11 +68,6 @@ class TransferNetwork(nn.Module):
         super().train(mode)
         self.backbone[: self.frozen].eval()
         return self
-
-    @staticmethod
-    def fetch_weights(architecture: Transfer, *, download: bool) -> None:
-        """Make sure that the backbone's weights are on this machine. Raises WeightsError."""
-        fetch(architecture.backbone, architecture.weights, download=download)
 
     def backbone_parameters(self) -> list[nn.Parameter]:
         """The parameters that were trained elsewhere, frozen ones included."""
@@ -108,7 +89,7 @@ def _model(backbone: str, weights: str) -> tuple[Any, Statistics | None]:
     with torch.device("meta"):  # to draw weights that are replaced would take seconds
         model = get_model(backbone, weights=None)
     if built_on.type != "meta":
-        give(model, backbone=backbone, weights=weights)
+        load(model, backbone=backbone, weights=weights)
     preset = get_model_weights(backbone).DEFAULT.transforms()
     return model, (tuple(preset.mean), tuple(preset.std))
 

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Sequence
 from http.client import HTTPException
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError
@@ -17,13 +18,21 @@ from search.networks.blocks import NetworkError
 
 NONE, IMAGENET = "none", "imagenet"  # every other `weights` is a file
 
-CLASSIFIERS = {  # what the keys of the old classifier start with
-    "vgg16": "classifier.",
-    "resnet18": "fc.",
-    "resnet50": "fc.",
-    "efficientnet_b0": "classifier.",
-    "convnext_tiny": "classifier.2.",  # its first part is a norm, which the new head needs too
-    "mobilenet_v3_large": "classifier.",
+
+class Backbone(NamedTuple):
+    """What must be known of a network of torchvision to give it a new head."""
+
+    features: int  # channels that it hands to its head
+    classifier: str  # what the keys of its old head start with
+
+
+BACKBONES = {
+    "vgg16": Backbone(512, "classifier."),
+    "resnet18": Backbone(512, "fc."),
+    "resnet50": Backbone(2048, "fc."),
+    "efficientnet_b0": Backbone(1280, "classifier."),
+    "convnext_tiny": Backbone(768, "classifier.2."),  # its first part is a norm, which the new head needs too
+    "mobilenet_v3_large": Backbone(960, "classifier."),
 }
 
 TIMEOUT = 20.0  # seconds without a byte until a download is given up
@@ -39,9 +48,11 @@ class WeightsError(NetworkError):
 def fetch(backbone: str, weights: str, *, download: bool = True) -> None:
     """Make sure that a backbone's weights are on this machine; `imagenet` is downloaded once. Raises WeightsError."""
     if weights == IMAGENET:
-        if not download and not kept(backbone).is_file():
-            raise WeightsError(f"its weights are not at {kept(backbone)}; the first run of the space downloads them")
-        _download(backbone)
+        file, url = imagenet(backbone)
+        if not file.is_file():
+            if not download:
+                raise WeightsError(f"its weights are not at {file}; the first run of the space downloads them")
+            _download(backbone, file, url)
     elif weights != NONE and not Path(weights).is_file():
         raise WeightsError(
             f"there is no file of weights {weights}; name a file with the state of torchvision's {backbone}, "
@@ -49,40 +60,37 @@ def fetch(backbone: str, weights: str, *, download: bool = True) -> None:
         )
 
 
-def give(model: nn.Module, *, backbone: str, weights: str) -> None:
-    """Put trained weights into torchvision's model of the backbone, all but the old classifier. Raises WeightsError.
-
-    The model may be on the meta device: the tensors of the file become its own.
-    """
+def load(model: nn.Module, *, backbone: str, weights: str) -> None:
+    """Make trained weights those of torchvision's model, all but the old classifier's. Raises WeightsError."""
     fetch(backbone, weights)
-    file = kept(backbone) if weights == IMAGENET else Path(weights)
-    old = CLASSIFIERS[backbone]
-    state = {name: _single(tensor) for name, tensor in _read(file).items() if not name.startswith(old)}
+    file = imagenet(backbone)[0] if weights == IMAGENET else Path(weights)
+    old, state = BACKBONES[backbone].classifier, _read(file)
+    for name, tensor in list(state.items()):
+        if name.startswith(old):
+            del state[name]
+        elif tensor.is_floating_point():
+            state[name] = tensor.float()  # some files hold half precision
     try:
-        missing, unexpected = model.load_state_dict(state, strict=False, assign=True)
+        missing, unexpected = model.load_state_dict(state, strict=False, assign=True)  # it may be on the meta device
     except RuntimeError as error:  # torch's word for tensors of another shape
         raise WeightsError(f"{file} is not of {backbone}: {_short(error)}") from error
     missing = [name for name in missing if not name.startswith(old)]
-    found = [f"{_names(missing)} missing"] * bool(missing) + [f"{_names(unexpected)} unexpected"] * bool(unexpected)
-    if found:
-        raise WeightsError(f"{file} is not of {backbone}: {'; '.join(found)}")
+    if missing or unexpected:
+        problems = [
+            f"{_names(keys)} {what}" for what, keys in (("missing", missing), ("unexpected", unexpected)) if keys
+        ]
+        raise WeightsError(f"{file} is not of {backbone}: {'; '.join(problems)}")
 
 
-def kept(backbone: str) -> Path:
-    """Where torchvision keeps its default weights of a backbone."""
-    return Path(torch.hub.get_dir()) / "checkpoints" / _url(backbone).rpartition("/")[2]
-
-
-def _url(backbone: str) -> str:
+def imagenet(backbone: str) -> tuple[Path, str]:
+    """Where torchvision keeps its default weights of a backbone, and the address that they are from."""
     from torchvision.models import get_model_weights  # seconds, and only where it is needed
 
-    return str(get_model_weights(backbone).DEFAULT.url)
+    url = str(get_model_weights(backbone).DEFAULT.url)
+    return Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2], url
 
 
-def _download(backbone: str) -> None:
-    file, url = kept(backbone), _url(backbone)
-    if file.is_file():
-        return
+def _download(backbone: str, file: Path, url: str) -> None:
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT)  # torch.hub passes none of its own
     try:
@@ -111,10 +119,6 @@ def _read(file: Path) -> dict[str, Tensor]:
     if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
         raise WeightsError(f"{file} must hold one tensor by each name, as torchvision's state_dict() has them")
     return state
-
-
-def _single(tensor: Tensor) -> Tensor:
-    return tensor.float() if tensor.is_floating_point() else tensor  # some files hold half precision
 
 
 def _short(error: Exception) -> str:

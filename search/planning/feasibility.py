@@ -8,7 +8,6 @@ from itertools import product
 from typing import Any
 
 from search.candidate import FAMILIES, Candidate, CandidateError, Value, from_values
-from search.measuring.memory import training_bytes
 from search.networks import build
 from search.networks.blocks import NetworkError
 from search.networks.count import Cost, cost
@@ -20,7 +19,7 @@ def fetch_weights(space: Space) -> None:
     """Fetch the weights of every network that may be drawn, before a study begins. Raises WeightsError."""
     family: Any = FAMILIES[space.family]  # the fields of each family differ
     kinds: dict[str, Any] = {parameter.name: parameter.kind for parameter in space.parameters}
-    names = [name for name in build.weights_fields(family) if f"architecture.{name}" in kinds]
+    names = [name for name in build.WEIGHTS_FIELDS if f"architecture.{name}" in kinds]
     drawn = [kinds[f"architecture.{name}"] for name in names]
     for options in product(*((kind.value,) if isinstance(kind, Fixed) else kind.options for kind in drawn)):
         build.fetch_weights(family(**dict(zip(names, options, strict=True))))
@@ -44,7 +43,8 @@ def examine(space: Space, values: Mapping[str, Value]) -> Feasibility:
         counted = cost(candidate.architecture)
     except (CandidateError, NetworkError) as error:
         return Feasibility(candidate=None, cost=None, problem=str(error))
-    numbers = {**counted.measures(), "memory_mb": training_bytes(counted, candidate.recipe) / 1e6}
+    memory_mb = counted.training_bytes(candidate.recipe) / 1e6
+    numbers = {"parameters": counted.parameters, "flops": counted.flops, "memory_mb": memory_mb}
     violations = space.violations(numbers)
     over = [f"{name} {numbers[name]:,.0f}" for name, violation in violations.items() if violation > 0]
     problem = f"over the limit of the space: {', '.join(over)}" if over else ""

@@ -28,7 +28,7 @@ from search.slots.checkpoint_store import CheckpointStore
 from search.slots.job import Began, Event, Failed, Finished, Job, Leaving, Left, Outcome, Run, Setting, Speed, Unsaved
 from search.training.checkpoint import CheckpointError, pack, unpack
 from search.training.compiling import compiled
-from search.training.train import DivergedError, Training, begin, train
+from search.training.train import DivergedError, Training, train
 
 SHARE = 0.02  # of the time in training that may go into checkpoints
 LEAST_COST = 0.02  # seconds of the smallest checkpoint on a slow disk: until one is measured
@@ -132,7 +132,7 @@ def _take_up(
         network = build(job.candidate.architecture, classes=classes, seed=job.seed, device=data.device)
         network = compiled(network, setting.compile)
         recipe = job.candidate.recipe
-        return begin(network, recipe=recipe, store=data, epochs=epochs, seed=job.seed, precision=setting.precision)
+        return Training(network, recipe=recipe, store=data, epochs=epochs, seed=job.seed, precision=setting.precision)
 
     if shelf is None:
         return fresh(), ()

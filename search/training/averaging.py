@@ -14,7 +14,6 @@ class Averaging:
     """The average of a network's weights and norm statistics; each update also moves the network onto the average."""
 
     def __init__(self, network: nn.Module, *, steps: int) -> None:
-        """`steps` of the whole training."""
         self._highest_decay = 1 - FORGOTTEN * min(1.0, STEPS / steps)
         self._current = [tensor for tensor in network.state_dict().values() if tensor.is_floating_point()]
         self.average = [tensor.clone() for tensor in self._current]

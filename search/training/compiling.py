@@ -13,8 +13,6 @@ from torch import nn
 
 Mode = Literal["default", "reduce-overhead"]  # the latter replays CUDA graphs: for small networks on a fast GPU
 
-LEAVE_OUT = "or leave --compile out"
-
 
 def compiled(network: nn.Module, mode: Mode | None) -> nn.Module:
     """The network itself, compiled in its first step, for every shape of a batch anew; None changes nothing.
@@ -32,14 +30,16 @@ def obstacle(mode: Mode, *, device: torch.device) -> str | None:
     """Why no network can be compiled in this mode for this device, with the next step; None if it can."""
     cuda = device.type == "cuda"
     if mode == "reduce-overhead" and not cuda:
-        return f"reduce-overhead works by CUDA graphs, and this is a CPU; take --compile default, {LEAVE_OUT}"
+        return "reduce-overhead works by CUDA graphs, and this is a CPU; take --compile default, or leave --compile out"
     # Triton, which makes the code for a GPU, compiles its launchers in C; for a CPU torch makes C++.
     variable, names = ("CC", ("gcc", "clang", "cc")) if cuda else ("CXX", ("g++",))
     names = (os.environ[variable],) if os.environ.get(variable) else names
     if not any(shutil.which(name) for name in names):
-        known = " or ".join(names)
-        return f"torch compiles with {known}, which is not here; install it (Debian: the package g++), {LEAVE_OUT}"
+        compiler = " or ".join(names)
+        return f"torch compiles with {compiler}, which is not here; install it (Debian: g++), or leave --compile out"
     header = Path(sysconfig.get_path("include"), "Python.h")
     if not header.is_file():
-        return f"torch compiles with {header}, which is not here; install it (Debian: python3-dev), {LEAVE_OUT}"
+        return (
+            f"torch compiles with {header}, which is not here; install it (Debian: python3-dev), or leave --compile out"
+        )
     return None

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from search.data.cifar10 import Images
-from search.data.geometry import SIDE
+from search.data.pixels import SIDE, reflect
 from search.data.store import Store, normalise
 from search.training.precision import Precision, autocast
 
@@ -21,18 +21,14 @@ BATCH = 500  # images: small enough for a CPU's cache, large enough to keep a GP
 class View:
     """A shift and a flip of an image, and the weight of the logits for it."""
 
-    shift: int  # pixels along both axes: below 0 the image moves up and left; what it uncovers is reflected
+    shift: int  # pixels along both axes: below 0 the image moves up and left, its edges reflected
     mirrored: bool
     weight: float
 
 
 PLAIN = (View(0, False, 1.0),)
 # The multi-crop evaluation of arXiv 2404.00498: plain and mirrored count alike, the centre twice as much as a shift.
-SIX_VIEWS = tuple(
-    View(shift, mirrored, weight)
-    for shift, weight in ((0, 1 / 4), (-1, 1 / 8), (1, 1 / 8))
-    for mirrored in (False, True)
-)
+SIX_VIEWS = tuple(View(shift, mirrored, (2 - abs(shift)) / 8) for shift in (0, -1, 1) for mirrored in (False, True))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,35 +54,32 @@ def logits(
     precision: Precision,
     views: Sequence[View] = PLAIN,
 ) -> Tensor:
-    """Float32 [N, classes] on the images' device; `mean` and `std` [3] are those of the network's training images.
+    """Float32 [N, classes] on the images' device, of several views the weighted sum; one is in memory at a time.
 
-    With several views it is the weighted sum of their logits; one view of one batch is in memory at a time.
+    `mean` and `std` [3] are those of the network's training images.
     """
     was_training = network.training
     network.eval()
+    answers = []
     with autocast(mean.device, precision):
-        answers = [
-            torch.stack([view.weight * network(normalise(_seen(pixels, view), mean, std)).float() for view in views])
-            for pixels in torch.split(images.pixels, BATCH)
-        ]
+        for pixels in torch.split(images.pixels, BATCH):
+            seen = (normalise(_seen(pixels, view), mean, std) for view in views)
+            of_views = [view.weight * network(each).float() for view, each in zip(views, seen, strict=True)]
+            answers.append(torch.stack(of_views).sum(0))
     network.train(was_training)
-    return torch.cat([of_views.sum(0) for of_views in answers])
+    return torch.cat(answers)
 
 
 def evaluate(network: nn.Module, images: Images, *, store: Store, precision: Precision) -> Evaluation:
     """Accuracy and loss on these images."""
     answers = logits(network, images, mean=store.mean, std=store.std, precision=precision)
-    return Evaluation(
-        correct=int((answers.argmax(1) == images.labels).sum()),
-        n=len(images),
-        loss=float(F.cross_entropy(answers.double(), images.labels)),
-    )
+    correct, loss = (answers.argmax(1) == images.labels).sum(), F.cross_entropy(answers.double(), images.labels)
+    return Evaluation(correct=int(correct), n=len(images), loss=float(loss))
 
 
 def _seen(pixels: Tensor, view: View) -> Tensor:
     """Pixels [B, 32, 32, 3] as this view shows them."""
     if view.shift:
-        place = (torch.arange(SIDE, device=pixels.device) - view.shift).abs()  # -1 is 1
-        place = (SIDE - 1) - (SIDE - 1 - place).abs()  # 32 is 30
+        place = reflect(torch.arange(SIDE, device=pixels.device) - view.shift)
         pixels = pixels.index_select(1, place).index_select(2, place)
     return pixels.flip(2) if view.mirrored else pixels

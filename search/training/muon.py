@@ -56,9 +56,8 @@ class Muon(Optimizer):
 
     def _turn(self, filters: list[Tensor], directions: list[Tensor], *, rate: float) -> None:
         norms = [self.state[each]["norm"] for each in filters]
-        for each, norm, now, direction in zip(
-            filters, norms, torch._foreach_norm(filters), orthogonal_filters(directions), strict=True
-        ):
+        turned = zip(filters, norms, torch._foreach_norm(filters), orthogonal_filters(directions), strict=True)
+        for each, norm, now, direction in turned:
             each.mul_(norm / now.clamp(min=SMALLEST))
             each.sub_(direction * (norm * (rate / len(each) ** 0.5)))
 
@@ -72,7 +71,7 @@ def orthogonal_filters(filters: Sequence[Tensor]) -> list[Tensor]:
 
 
 def orthogonal(matrices: Sequence[Tensor]) -> list[Tensor]:
-    """Float32, each of [rows, columns]: the singular vectors of the given one, its singular values drawn to about 1.
+    """Each of [rows, columns] in float32 with its singular values drawn to about 1, its singular vectors kept.
 
     The rounds of Newton-Schulz on X come to a polynomial of XX', found on that small square alone, times X.
     """

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import pkgutil
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 
 from search.candidate import OPTIMIZERS, Recipe
-from search.networks.protocols import backbone_parameters
 
 UNIT_BATCH = 1024  # images: the batch to which a decoupled learning rate and weight decay refer (arXiv 2404.00498)
 SECOND_BETA = 0.99  # of Adam: share of the mean squared gradient that a step keeps
@@ -62,21 +62,19 @@ def optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
     backbone learns at `backbone_scale`. Both decay as strongly as the rest. A group's `rests` is for the schedule.
     """
     kind = OPTIMIZERS[recipe.optimizer]
-    backbone = {id(weights) for weights in backbone_parameters(network)}
+    backbone = {id(weights) for weights in getattr(network, "backbone_parameters", list)()}
     groups: dict[tuple[bool, bool, bool], list[nn.Parameter]] = {}
     for module in network.modules():
         lone_bias = isinstance(module, nn.BatchNorm2d) and not module.weight.requires_grad
+        # where each filter sees one channel only, they make no matrix worth turning
+        filters = module.weight if kind.only_filters and isinstance(module, nn.Conv2d) and module.groups == 1 else None
         for weights in module.parameters(recurse=False):
             if weights.requires_grad:
-                filters = kind.only_filters and weights is _filters(module)
-                groups.setdefault((id(weights) in backbone, not filters, lone_bias), []).append(weights)
+                groups.setdefault((id(weights) in backbone, weights is not filters, lone_bias), []).append(weights)
     second_beta = SECOND_BETA if recipe.decoupled else TORCH_SECOND_BETA
-    made: Optimizer = pkgutil.resolve_name(kind.factory)(
-        [_group(groups[key], key, recipe) for key in sorted(groups)],
-        lr=learning_rate(recipe),
-        **kind.arguments(recipe.momentum, second_beta),
-    )
-    return made
+    make: Callable[..., Optimizer] = pkgutil.resolve_name(kind.factory)
+    parts = [_group(groups[key], key, recipe) for key in sorted(groups)]
+    return make(parts, lr=learning_rate(recipe), **kind.arguments(recipe.momentum, second_beta))
 
 
 def _group(weights: list[nn.Parameter], key: tuple[bool, bool, bool], recipe: Recipe) -> dict[str, Any]:
@@ -92,19 +90,10 @@ def _group(weights: list[nn.Parameter], key: tuple[bool, bool, bool], recipe: Re
     return group | {"lr": rate * scale, "weight_decay": weight_decay(recipe) / scale}
 
 
-def _filters(module: nn.Module) -> Tensor | None:
-    """A convolution's weights, but not where each filter sees one channel only: those make no matrix worth turning."""
-    return module.weight if isinstance(module, nn.Conv2d) and module.groups == 1 else None
-
-
-def matrices(network: nn.Module) -> list[Tensor]:
-    """The trainable weights that connect neurons: of convolutions and linear layers, without biases and norms."""
-    layers = (module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear))
-    return [layer.weight for layer in layers if layer.weight.requires_grad]
-
-
 @torch.no_grad()
-def add_l1(weights: list[Tensor], strength: float) -> None:
-    """Add the slope of strength times the sum of |w| to the gradients of these weights, all of which have one."""
-    gradients = [each.grad for each in weights if each.grad is not None]
+def add_l1(network: nn.Module, strength: float) -> None:
+    """Add the slope of strength times the sum of |w| to the gradients of all weights but biases and norms."""
+    layers = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    weights = [layer.weight for layer in layers if layer.weight.grad is not None]
+    gradients = [layer.weight.grad for layer in layers if layer.weight.grad is not None]
     torch._foreach_add_(gradients, torch._foreach_sign(weights), alpha=strength)

@@ -18,10 +18,8 @@ def best_precision(device: torch.device) -> Precision:
     """
     if device.type == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-    if device.type == "cpu":
-        able = torch.cpu.get_capabilities()
-        return "bfloat16" if able.get("avx512_bf16") or able.get("amx_bf16") else "float32"
-    return "float32"
+    able = torch.cpu.get_capabilities() if device.type == "cpu" else {}
+    return "bfloat16" if able.get("avx512_bf16") or able.get("amx_bf16") else "float32"
 
 
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:

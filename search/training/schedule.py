@@ -15,9 +15,15 @@ CYCLE_START = 1 / 25  # likewise, of one_cycle; its three numbers are those of t
 CYCLE_END = CYCLE_START * 1e-4  # share of the peak at which one_cycle ends
 CYCLE_MOMENTUM = 0.1  # by so much the momentum of one_cycle is lower at the peak of the learning rate
 
+
+def _wave(share: float) -> float:
+    """Half a wave of a cosine, from 0 to 1."""
+    return (1 - math.cos(math.pi * share)) / 2
+
+
 FALLS: dict[str, Callable[[float], float]] = {
     "linear": lambda left: left,  # to zero: every trial is a complete, annealed schedule
-    "cosine": lambda left: _wave(left),
+    "cosine": _wave,
     "one_cycle": lambda left: CYCLE_END + (1 - CYCLE_END) * _wave(left),
     "plateau": lambda _: 1.0,
     "constant": lambda _: 1.0,
@@ -28,11 +34,11 @@ FALLS: dict[str, Callable[[float], float]] = {
 def shape(recipe: Recipe, *, step: int, steps: int) -> float:
     """Share of the peak after `step` of `steps` steps, without the drops of plateau; above 0 in the last step."""
     rise = _rise(recipe, steps)
-    if step < rise and recipe.schedule == "one_cycle":
+    if step >= rise:
+        return FALLS[recipe.schedule](_left(step, steps, rise))
+    if recipe.schedule == "one_cycle":
         return CYCLE_START + (1 - CYCLE_START) * _wave(step / rise)
-    if step < rise:
-        return START + (1 - START) * step / rise
-    return FALLS[recipe.schedule](_left(step, steps, rise))
+    return START + (1 - START) * step / rise
 
 
 def dip(recipe: Recipe, *, step: int, steps: int) -> float:
@@ -49,27 +55,21 @@ def _left(step: int, steps: int, rise: float) -> float:
     return (steps - step) / max(1.0, steps - rise)
 
 
-def _wave(share: float) -> float:
-    """Half a wave of a cosine, from 0 to 1."""
-    return (1 - math.cos(math.pi * share)) / 2
-
-
 class Schedule:
     """Sets each group's learning rate to the one it was made with, times the shape of the recipe.
 
-    A group rests for its share `rests` of the steps: its weights take no gradient, so that they get no step, no decay
-    and no momentum. With one_cycle the momentum (Adam's first beta) moves against the learning rate, as torch's
-    OneCycleLR has it: a group's own at both ends, lower by CYCLE_MOMENTUM at the peak.
-
+    A group rests for its share `rests` of the steps: its weights take no gradient, so no step, decay or momentum.
+    With one_cycle the momentum (Adam's first beta) moves against the learning rate, as in torch's OneCycleLR.
     Plateau watches the training loss, since the last training before a test has no validation images: after more than
     `patience` epochs without a lower one, as torch's ReduceLROnPlateau counts, the rate is multiplied by `drop`.
     """
 
     def __init__(self, optimizer: Optimizer, recipe: Recipe, *, steps: int) -> None:
-        """Of `steps` steps in all; `optimizer` is fresh, its learning rates are the peaks."""
+        """`optimizer` is fresh, its learning rates are the peaks; `steps` are those of the whole training."""
         self._optimizer, self._recipe, self._steps = optimizer, recipe, steps
-        self._peaks: list[float] = [group["lr"] for group in optimizer.param_groups]
-        self._momenta = [_momentum(group) for group in optimizer.param_groups]
+        groups = optimizer.param_groups
+        self._peaks: list[float] = [group["lr"] for group in groups]
+        self._momenta = [group["betas"][0] if "betas" in group else group["momentum"] for group in groups]
         self._step = 0
         self._lowest = math.inf  # training loss of an epoch
         self._waited = 0  # epochs since then
@@ -91,12 +91,10 @@ class Schedule:
         self._waited = 0 if train_loss < self._lowest else self._waited + 1
         self._lowest = min(self._lowest, train_loss)
         if self._recipe.schedule == "plateau" and self._waited > self._recipe.patience:
-            self._waited = 0
-            self._drops += 1
+            self._waited, self._drops = 0, self._drops + 1
             self._set()
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain numbers."""
         return {"step": self._step, "lowest": self._lowest, "waited": self._waited, "drops": self._drops}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -114,15 +112,5 @@ class Schedule:
             for weights in group["params"]:
                 weights.requires_grad_(not rests)
             if recipe.schedule == "one_cycle":
-                _set_momentum(group, max(0.0, momentum - dip(recipe, step=step, steps=steps)))
-
-
-def _momentum(group: dict[str, Any]) -> float:
-    return float(group["betas"][0] if "betas" in group else group["momentum"])
-
-
-def _set_momentum(group: dict[str, Any], momentum: float) -> None:
-    if "betas" in group:
-        group["betas"] = (momentum, group["betas"][1])
-    else:
-        group["momentum"] = momentum
+                lower = max(0.0, momentum - dip(recipe, step=step, steps=steps))
+                group |= {"betas": (lower, group["betas"][1])} if "betas" in group else {"momentum": lower}

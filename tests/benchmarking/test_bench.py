@@ -68,7 +68,7 @@ def test_a_training_to_a_target_says_whether_it_was_met(monkeypatch: pytest.Monk
 def test_a_space_whose_weights_are_not_there_is_a_row_that_says_so(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("search.networks.weights.kept", lambda _: tmp_path / "gone.pth")
+    monkeypatch.setattr("search.networks.weights.imagenet", lambda _: (tmp_path / "gone.pth", ""))
     result = benchmark.bench(("transfer",), data="synthetic", device="cpu")
     assert result.spaces[0].throughput is None
     assert "transfer: not measured, its weights are not at" in shown(result)

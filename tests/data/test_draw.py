@@ -21,14 +21,11 @@ def test_mixing_weights_follow_the_beta_distribution(shape: float) -> None:
         assert float((drawn <= point).float().mean()) == pytest.approx(beta.cdf(point, shape, shape), abs=0.014)  # 4 sd
 
 
-def test_a_reach_of_nothing_is_the_centre_and_leaves_the_generator_alone() -> None:
+def test_numbers_around_a_centre_fill_its_reach_and_a_reach_of_nothing_leaves_the_generator_alone() -> None:
     numbers = draw(5)
     before = numbers.generator.get_state()
     assert torch.equal(numbers.around(1, 0, 2), torch.ones(2, 5))
     assert torch.equal(numbers.generator.get_state(), before)
-
-
-def test_numbers_around_a_centre_fill_its_reach() -> None:
     drawn = draw(1000).around(1, 0.5)
     assert 0.5 <= drawn.min() < 0.51
     assert 1.49 < drawn.max() <= 1.5

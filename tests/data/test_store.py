@@ -29,18 +29,14 @@ def test_the_statistics_are_exact_and_of_the_training_part_alone(images: Images)
     assert kept.mean.dtype == kept.std.dtype == torch.float32
 
 
-def test_each_part_holds_the_images_of_its_indices(images: Images) -> None:
+def test_each_part_holds_the_images_of_its_indices_and_without_a_split_every_image_trains(images: Images) -> None:
     split = stratified(images.labels, validation=100, seed=1)
-    kept = store(images, split=split, device=CPU)
+    kept, whole = (store(images, split=each, device=CPU) for each in (split, None))
     assert torch.equal(kept.training.pixels, images.pixels[torch.from_numpy(split.training)])
     assert kept.validation is not None
     assert torch.equal(kept.validation.labels, images.labels[torch.from_numpy(split.validation)])
-
-
-def test_without_a_split_every_image_trains(images: Images) -> None:
-    kept = store(images, split=None, device=CPU)
-    assert kept.validation is None
-    assert torch.equal(kept.training.pixels, images.pixels)
+    assert whole.validation is None
+    assert torch.equal(whole.training.pixels, images.pixels)
 
 
 def test_a_first_look_takes_a_few_of_every_class(images: Images) -> None:
@@ -53,13 +49,10 @@ def test_a_first_look_takes_a_few_of_every_class(images: Images) -> None:
     assert len(store(images, split=split, device=CPU, most=10_000).training) == 300
 
 
-def test_a_split_of_other_data_is_refused(images: Images) -> None:
+def test_a_split_of_other_data_and_a_channel_without_spread_are_refused(images: Images) -> None:
     split = stratified(synthetic.training(500).labels, validation=100, seed=1)
     with pytest.raises(DataError, match="the split is of 500 images, the data has 400"):
         store(images, split=split, device=CPU)
-
-
-def test_a_channel_without_spread_is_refused() -> None:
     black = Images(torch.zeros(10, 32, 32, 3, dtype=torch.uint8), torch.arange(10))
     with pytest.raises(DataError, match="every channel needs a mean and a spread"):
         store(black, split=None, device=CPU)

@@ -14,7 +14,7 @@ from search.data.store import store
 from search.networks.build import build
 from search.planning.catalogue import load
 from search.training.precision import best_precision
-from search.training.train import begin, train
+from search.training.train import Training, train
 
 pytestmark = [
     pytest.mark.realdata,
@@ -43,7 +43,7 @@ def test_one_epoch_of_each_family_beats_30_percent(family: str) -> None:
     data = store(images(), split=parts, device=cpu)
     network = build(candidate.architecture, seed=0)
 
-    training = begin(network, recipe=candidate.recipe, store=data, epochs=1, seed=0, precision=best_precision(cpu))
+    training = Training(network, recipe=candidate.recipe, store=data, epochs=1, seed=0, precision=best_precision(cpu))
     (result,) = filter(None, train(training))
 
     print(f"{family}: {result.validation_accuracy}, {result.seconds:.0f} s")
@@ -60,7 +60,7 @@ def test_seconds_of_training_beat_40_percent() -> None:
     )
     network = build(candidate.architecture, seed=0)
 
-    training = begin(network, recipe=candidate.recipe, store=data, epochs=3, seed=0, precision=best_precision(cpu))
+    training = Training(network, recipe=candidate.recipe, store=data, epochs=3, seed=0, precision=best_precision(cpu))
     *_, last = filter(None, train(training))
 
     assert len(data.training) == 10_000

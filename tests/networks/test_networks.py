@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import pytest
 import torch
@@ -12,18 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from search.candidate import Architecture, CandidateError, Cnn, Fast, from_values
-from search.data import synthetic
-from search.data.store import normalise, store
+from search.data.store import Store
 from search.networks.blocks import FrozenScaleNorm, NetworkError, PartialIdentity, Whitening, output_side
 from search.networks.build import build
 from search.networks.count import cost
-from search.networks.protocols import fit
-
-
-@pytest.fixture(scope="module")
-def images() -> Tensor:
-    kept = store(synthetic.training(200), split=None, device=torch.device("cpu"))
-    return normalise(kept.training.pixels, kept.mean, kept.std)
+from search.training.train import fit_to
 
 
 def weights_of(network: nn.Module) -> dict[str, Tensor]:
@@ -38,39 +30,29 @@ def equal(one: dict[str, Tensor], two: dict[str, Tensor]) -> bool:
 @pytest.mark.parametrize("classes", [10, 3])
 def test_one_row_of_logits_for_each_image(architecture: Architecture, classes: int, images: Tensor) -> None:
     network = build(architecture, classes=classes, seed=0).eval()
+    before = weights_of(network)
     logits = network(images[:7])
     assert logits.shape == (7, classes)
     assert torch.isfinite(logits).all()
     assert torch.allclose(network(images[2:3]), logits[2:3], atol=1e-5), "an image's answer depends on its neighbours"
+    assert torch.equal(network(images[:7]), logits)
+    assert equal(weights_of(network), before), "evaluation changes the network"
 
 
 @each_network
-def test_training_starts_near_the_loss_of_a_guess(architecture: Architecture, images: Tensor) -> None:
-    network = build(architecture, seed=1)
-    fit(network, images=images, mean=torch.full((3,), 120.0), std=torch.full((3,), 60.0))
-    loss = F.cross_entropy(network(images), synthetic.training(200).labels)
+def test_training_starts_at_the_loss_of_a_guess_and_gradients_reach_every_trainable_weight_and_no_other(
+    architecture: Architecture, images: Tensor, data: Store
+) -> None:
+    network = build(architecture, seed=0)
+    fit_to(network, data)
+    loss = F.cross_entropy(network(images), data.training.labels)
     assert loss.item() == pytest.approx(math.log(10), abs=0.3)
-
-
-@each_network
-def test_gradients_reach_every_trainable_weight_and_no_other(architecture: Architecture, images: Tensor) -> None:
-    network = build(architecture, seed=0).train()
-    fit(network, images=images, mean=torch.full((3,), 120.0), std=torch.full((3,), 60.0))
-    F.cross_entropy(network(images[:50]), synthetic.training(200).labels[:50]).backward()
+    loss.backward()
     assert any(weights.requires_grad for weights in network.parameters())
     for name, weights in network.named_parameters():
         assert (weights.grad is not None) == weights.requires_grad, name
         if weights.grad is not None:
             assert bool(weights.grad.abs().max() > 0), name
-
-
-@each_network
-def test_evaluation_is_repeatable_and_leaves_the_network_alone(architecture: Architecture, images: Tensor) -> None:
-    network = build(architecture, seed=0).eval()
-    before = weights_of(network)
-    with torch.no_grad():
-        assert torch.equal(network(images[:5]), network(images[:5]))
-    assert equal(weights_of(network), before)
 
 
 @each_network
@@ -92,13 +74,8 @@ def test_the_stem_whitens_the_images_that_it_was_fitted_on(images: Tensor) -> No
     second_moment = rows @ rows.T / rows.shape[1]
     assert torch.allclose(second_moment, torch.eye(12, dtype=torch.float64), atol=0.01)
     assert torch.equal(answers[:, 12:], -answers[:, :12])
-
-
-def test_the_stem_stays_finite_where_images_have_no_spread() -> None:
-    stem = Whitening()
     stem.fit(torch.ones(4, 3, 32, 32))
-    assert torch.isfinite(stem.weight).all()
-    assert float(stem.weight.abs().max()) < 50
+    assert float(stem.weight.abs().max()) < 50, "images without a spread"
 
 
 def test_the_stem_and_the_scales_of_norms_are_frozen_and_nothing_else_is() -> None:
@@ -122,34 +99,20 @@ def test_a_partial_identity_passes_its_input_on(inputs: int, outputs: int, kerne
     assert bool((layer.weight[shared:] != 0).all()), "the other filters start at random"
 
 
-def test_a_stem_that_does_not_whiten_has_the_same_shape_is_trained_and_is_not_fitted(images: Tensor) -> None:
-    whitening, plain = (
-        build(from_values({"architecture.family": "fast", "architecture.whitening": on}).architecture, seed=0)
-        for on in (True, False)
-    )
+def test_a_stem_that_does_not_whiten_has_the_same_shape_is_trained_and_is_not_fitted(data: Store) -> None:
+    whitening, plain = (build(Fast(whitening=on), seed=0) for on in (True, False))
     before, shapes = weights_of(plain), [part.shape for part in whitening.state_dict().values()]
     assert [part.shape for part in before.values()] == shapes
     for network in (whitening, plain):
-        fit(network, images=images, mean=torch.full((3,), 120.0), std=torch.full((3,), 60.0))
+        fit_to(network, data)
     assert equal(before, weights_of(plain))
     stems = [network.get_submodule("stem").get_parameter("weight") for network in (whitening, plain)]
     assert [stem.requires_grad for stem in stems] == [False, True]
-    assert stems[1].std().item() == pytest.approx(1 / math.sqrt(3 * 12), rel=0.1), (
-        "torch's default: uniform, 1/sqrt(inputs)"
-    )
-
-
-def test_a_trained_stem_keeps_the_image_and_its_own_output_for_the_backward_pass() -> None:
-    frozen, trained = (cost(replace(PROXY, whitening=on)) for on in (True, False))
-    assert trained.activations - frozen.activations == 4 * (3 * 32 * 32 + 24 * 31 * 31)
-    assert (trained.parameters, trained.flops) == (frozen.parameters, frozen.flops)
+    assert stems[1].std().item() == pytest.approx(1 / math.sqrt(3 * 12), rel=0.1)  # torch's: uniform, 1/sqrt(inputs)
 
 
 def test_without_partial_identity_every_filter_starts_at_random() -> None:
-    identity, plain = (
-        build(from_values({"architecture.family": "fast", "architecture.partial_identity": on}).architecture, seed=0)
-        for on in (True, False)
-    )
+    identity, plain = (build(Fast(partial_identity=on), seed=0) for on in (True, False))
     for name, layer in plain.get_submodule("stages").named_modules():
         if isinstance(layer, nn.Conv2d):
             assert bool((layer.weight != 0).all()), name

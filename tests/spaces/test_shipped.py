@@ -19,7 +19,7 @@ from search.data.store import store
 from search.networks.build import build
 from search.planning.catalogue import load
 from search.planning.feasibility import Feasibility, examine
-from search.training.train import begin, train
+from search.training.train import Training, train
 from spaces.loader import shipped_spaces
 
 FILES = sorted(Path(str(spaces.__file__)).parent.glob("*.yaml"))
@@ -81,7 +81,7 @@ def test_a_draw_trains_two_steps_and_stays_finite(name: str) -> None:
     if isinstance(architecture, Transfer):  # no download, and the smallest pictures
         architecture = replace(architecture, backbone="mobilenet_v3_large", weights="none", input_size=32)
     network = build(architecture, seed=0)
-    training = begin(network, recipe=candidate.recipe, store=few, epochs=2, seed=0, precision="float32")
+    training = Training(network, recipe=candidate.recipe, store=few, epochs=2, seed=0, precision="float32")
     results = [result for result in train(training) if result]
     numbers = [loss for result in results for loss in (result.train_loss, result.validation_loss)]
     assert all(loss is not None and math.isfinite(loss) for loss in numbers)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import pickle
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -20,24 +20,18 @@ from search.data import synthetic
 from search.data.split import stratified
 from search.data.store import Store, store
 from search.networks.build import build
+from search.networks.cnn import CnnNetwork
 from search.training.checkpoint import CheckpointError, pack, unpack
 from search.training.precision import Precision
 from search.training.result import EpochResult
-from search.training.train import Training, begin, train
+from search.training.train import Training, train
 
 CNN: Architecture = Cnn(stages=2, width=(4, 8), pool=3, hidden_layers=0, dropout=0.1)
 FAST: Architecture = Fast(stages=2, width=(4, 8), depth=(1, 1), kernel=(3, 3), dropout=0.1)
 RECIPE = Recipe(batch_size=20, mixup=0.4, cutout=4)  # four steps an epoch; alternating flip, translation, averaging
 EVERYTHING = replace(RECIPE, flip="random", cutmix=1.0, rotation=10.0, brightness=0.1)
+HEAD_FIRST = replace(RECIPE, head_first=0.5, backbone_scale=0.1)
 EPOCHS = 3
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +43,7 @@ def small() -> Store:
 
 def begun(architecture: Architecture, recipe: Recipe, data: Store, precision: Precision = "float32") -> Training:
     network = build(architecture, seed=1)
-    return begin(network, recipe=recipe, store=data, epochs=EPOCHS, seed=1, precision=precision)
+    return Training(network, recipe=recipe, store=data, epochs=EPOCHS, seed=1, precision=precision)
 
 
 def taken_up(payload: bytes, architecture: Architecture, recipe: Recipe, data: Store) -> Training:
@@ -58,10 +52,6 @@ def taken_up(payload: bytes, architecture: Architecture, recipe: Recipe, data: S
     torch.rand(random.randrange(9))
     training.load(unpack(payload, identity="it"))
     return training
-
-
-def backbone_of_a_cnn(network: nn.Module) -> list[nn.Parameter]:
-    return list(network.get_submodule("features").parameters())
 
 
 def timeless(results: list[EpochResult | None]) -> list[EpochResult]:
@@ -73,53 +63,35 @@ def same_bits(one: nn.Module, two: nn.Module) -> bool:
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
+EVERYWHERE = range(1, EPOCHS * (4 + 1) + 1)  # four steps and an evaluation in each epoch
+SOME = (3, 9, 10)  # within an epoch, before and after an evaluation
+
+
 @pytest.mark.parametrize(
-    ("architecture", "recipe"),
+    ("architecture", "recipe", "places"),
     [
-        (FAST, RECIPE),
-        (CNN, replace(RECIPE, optimizer="adamw")),
-        (FAST, replace(EVERYTHING, optimizer="adamw", averaging=False)),
+        pytest.param(FAST, RECIPE, EVERYWHERE, id="sgd"),
+        pytest.param(CNN, replace(RECIPE, optimizer="adamw"), EVERYWHERE, id="adamw"),
+        pytest.param(FAST, replace(EVERYTHING, averaging=False), EVERYWHERE, id="every augmentation"),
+        pytest.param(FAST, replace(RECIPE, optimizer="muon", schedule="one_cycle"), SOME, id="muon, one cycle"),
+        pytest.param(CNN, replace(RECIPE, optimizer="rmsprop", l1=1e-4, clip=0.5), SOME, id="rmsprop, l1, clipping"),
+        pytest.param(CNN, replace(RECIPE, schedule="plateau", patience=0), SOME, id="plateau"),
+        pytest.param(CNN, replace(HEAD_FIRST, optimizer="adam", schedule="one_cycle"), SOME, id="adam, the head first"),
+        pytest.param(CNN, replace(HEAD_FIRST, schedule="cosine"), SOME, id="cosine, the head first"),
     ],
-    ids=["fast, sgd, averaging", "cnn, adamw, averaging", "fast, adamw, every augmentation"],
 )
 def test_left_after_any_step_and_taken_up_it_ends_bit_for_bit_the_same(
-    architecture: Architecture, recipe: Recipe, small: Store
-) -> None:
-    ends_the_same(architecture, recipe, small, places=range(1, EPOCHS * (4 + 1) + 1))
-
-
-@pytest.mark.parametrize(
-    ("architecture", "recipe"),
-    [
-        (FAST, replace(RECIPE, optimizer="muon", schedule="one_cycle")),
-        (CNN, replace(RECIPE, optimizer="rmsprop", schedule="plateau", patience=0, l1=1e-4, clip=0.5)),
-        (CNN, replace(RECIPE, optimizer="adam", schedule="one_cycle", head_first=0.4, backbone_scale=0.1)),
-        (CNN, replace(RECIPE, schedule="cosine", head_first=0.6)),
-    ],
-    ids=[
-        "muon, one cycle",
-        "rmsprop, plateau, l1, clipping",
-        "adam, one cycle, the head first",
-        "the head first",
-    ],
-)
-def test_every_optimiser_and_schedule_goes_on_bit_for_bit(
-    architecture: Architecture, recipe: Recipe, small: Store, monkeypatch: pytest.MonkeyPatch
+    architecture: Architecture, recipe: Recipe, places: Iterable[int], small: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if recipe.head_first:
-        monkeypatch.setattr("search.training.optimizer.backbone_parameters", backbone_of_a_cnn)
-    ends_the_same(architecture, recipe, small, places=(3, 9, 10))  # within an epoch, before and after an evaluation
-
-
-def ends_the_same(architecture: Architecture, recipe: Recipe, data: Store, *, places: Iterable[int]) -> None:
-    """Left at each of these places, of four steps and an evaluation in each epoch."""
-    whole = begun(architecture, recipe, data)
+        monkeypatch.setattr(CnnNetwork, "backbone_parameters", lambda cnn: cnn.features.parameters(), raising=False)
+    whole = begun(architecture, recipe, small)
     results = list(train(whole))
-    assert len(results) == EPOCHS * (4 + 1), "after each step and each evaluation it can be left"
-    left = begun(architecture, recipe, data)
+    assert len(results) == len(EVERYWHERE), "after each step and each evaluation it can be left"
+    left = begun(architecture, recipe, small)
     payloads = [pack(left.state(), identity="it") for _ in train(left)]
     for place in places:
-        training = taken_up(payloads[place - 1], architecture, recipe, data)
+        training = taken_up(payloads[place - 1], architecture, recipe, small)
         rest = list(train(training))
         assert timeless(rest) == timeless(results[place:]), f"left at {place}"
         assert same_bits(training.network, whole.network), f"left at {place}"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import io
 from collections.abc import Callable
 
 import pytest
@@ -31,10 +29,7 @@ def test_orthogonal_matrices_have_the_directions_of_the_given_ones() -> None:
         strong = sizes > 0.2 * sizes[0]
         assert bool(((values > 0.4) & (values < 1.4))[strong].all())
         assert torch.allclose(enlarged, found, atol=1e-4), "the size does not matter"
-
-
-def test_nothing_to_turn_is_no_division_by_zero() -> None:
-    assert torch.equal(orthogonal([torch.zeros(3, 4)])[0], torch.zeros(3, 4))
+    assert torch.equal(orthogonal([torch.zeros(3, 4)])[0], torch.zeros(3, 4)), "no division by zero"
 
 
 def test_filters_are_turned_one_by_one_whatever_their_layout_in_memory() -> None:
@@ -94,29 +89,3 @@ def test_what_has_no_gradient_stays_and_builds_up_no_momentum() -> None:
     optimise.step()
     assert all(map(torch.equal, before, (resting, filters)))
     assert not optimise.state
-
-
-def test_its_state_is_plain_data_from_which_it_goes_on_bit_for_bit() -> None:
-    def made() -> tuple[nn.Sequential, Muon]:
-        network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(16, 2))
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        filters, *others = network.parameters()
-        groups = [{"params": [filters], "filters": True}, {"params": others}]
-        return network, Muon(groups, lr=0.1, momentum=0.6)
-
-    def go(network: nn.Module, optimise: Muon, seed: int) -> None:
-        optimise.zero_grad()
-        network(drawn(2, 3, 4, 4, seed=seed)).square().sum().backward()
-        optimise.step()
-
-    (whole, first), (left, second) = made(), made()
-    go(whole, first, 0)
-    buffer = io.BytesIO()
-    torch.save(first.state_dict(), buffer)
-    buffer.seek(0)
-    left.load_state_dict(copy.deepcopy(whole.state_dict()))
-    second.load_state_dict(torch.load(buffer, weights_only=True))
-    for seed in (1, 2):
-        go(whole, first, seed)
-        go(left, second, seed)
-    assert all(map(torch.equal, whole.parameters(), left.parameters()))

@@ -56,17 +56,10 @@ def test_the_rate_rises_from_a_fifth_to_its_peak_and_falls_to_exactly_zero() -> 
     assert biases == pytest.approx(found)
 
 
-def test_without_warm_up_the_first_step_is_the_largest() -> None:
-    recipe = Recipe(warmup=0.0)
-    assert shares(recipe, 4) == pytest.approx([1, 0.75, 0.5, 0.25, 0])
-
-
 def test_cosine_falls_slowly_at_both_ends() -> None:
     found = shares(Recipe(schedule="cosine", warmup=0.2), 50)
     assert found[:11] == pytest.approx(shares(Recipe(warmup=0.2), 50)[:11]), "its rise is that of linear"
-    assert [found[place] for place in (10, 20, 30, 40, 50)] == pytest.approx(
-        [1, (2 + math.sqrt(2)) / 4, 0.5, (2 - math.sqrt(2)) / 4, 0]
-    )
+    assert found[10::10] == pytest.approx([1, (2 + math.sqrt(2)) / 4, 0.5, (2 - math.sqrt(2)) / 4, 0])
 
 
 def test_one_cycle_is_torchs_own() -> None:
@@ -107,7 +100,8 @@ def test_the_momentum_of_one_cycle_dips_where_the_rate_peaks(name: Any) -> None:
     assert momentum() == 0.06
 
 
-def test_constant_and_plateau_stay_at_the_peak_after_their_rise() -> None:
+def test_without_warm_up_the_first_step_is_the_largest_and_constant_and_plateau_stay_at_their_peak() -> None:
+    assert shares(Recipe(warmup=0.0), 4) == pytest.approx([1, 0.75, 0.5, 0.25, 0])
     for name in ("constant", "plateau"):
         assert shares(Recipe(schedule=name, warmup=0.5), 8) == pytest.approx([0.2, 0.4, 0.6, 0.8, 1, 1, 1, 1, 1])
 
@@ -126,14 +120,14 @@ def test_a_plateau_drops_the_rate_after_more_than_its_patience_without_a_lower_t
     assert biases == pytest.approx(0.125)
 
 
-@pytest.mark.parametrize("name", ["linear", "cosine", "one_cycle", "constant"])
-def test_only_a_plateau_looks_at_the_loss(name: Any) -> None:
-    recipe = Recipe(schedule=name, patience=0)
-    scheduler = Schedule(small(recipe), recipe, steps=10)
-    before = scheduler.learning_rate
-    for _ in range(5):
-        scheduler.end_epoch(1.0)
-    assert scheduler.learning_rate == before
+def test_only_a_plateau_looks_at_the_loss() -> None:
+    for name in set(SCHEDULES) - {"plateau"}:
+        recipe = Recipe(schedule=name, patience=0)
+        scheduler = Schedule(small(recipe), recipe, steps=10)
+        before = scheduler.learning_rate
+        for _ in range(5):
+            scheduler.end_epoch(1.0)
+        assert scheduler.learning_rate == before
 
 
 STEPS, WARMUPS = st.integers(1, 60), st.floats(0, 1, exclude_max=True)
@@ -150,29 +144,6 @@ def test_every_shape_is_one_hill_within_its_bounds_that_ends_where_it_should(
     assert found[-1] == pytest.approx(END[name])
     rises = [later > earlier for earlier, later in pairwise(found)]
     assert rises == sorted(rises, reverse=True), "it falls and rises again"
-
-
-@settings(deadline=None, max_examples=50)
-@given(
-    st.sampled_from(SCHEDULES),
-    WARMUPS,
-    st.integers(0, 3),
-    st.floats(0.01, 0.99),
-    st.lists(st.floats(0, 10), min_size=1, max_size=12),
-)
-def test_whatever_the_losses_a_rate_is_neither_negative_nor_above_the_peak(
-    name: Any, warmup: float, patience: int, drop: float, losses: list[float]
-) -> None:
-    recipe = Recipe(schedule=name, warmup=warmup, patience=patience, drop=drop)
-    scheduler = Schedule(small(recipe), recipe, steps=2 * len(losses))
-    for loss in losses:
-        for _ in range(2):
-            assert 0 < scheduler.learning_rate <= learning_rate(recipe) * (1 + 1e-9)
-            scheduler.step()
-        scheduler.end_epoch(loss)
-    drops = END[name] if name != "plateau" else scheduler.learning_rate / learning_rate(recipe)
-    assert scheduler.learning_rate == pytest.approx(drops * learning_rate(recipe))
-    assert drops >= 0
 
 
 def test_a_resting_group_takes_no_gradient_until_its_share_of_the_steps_is_over() -> None:
@@ -202,9 +173,7 @@ def test_a_schedule_goes_on_from_plain_data(name: Any) -> None:
     second.load_state_dict(json.loads(json.dumps(first.state_dict())))
     for _ in range(3):
         for one, two in zip(whole.param_groups, left.param_groups, strict=True):
-            assert {key: value for key, value in one.items() if key != "params"} == {
-                key: value for key, value in two.items() if key != "params"
-            }
+            assert one | {"params": []} == two | {"params": []}
         first.step()
         second.step()
     first.end_epoch(9.0)

@@ -1,4 +1,4 @@
-"""Recoloured pictures: equal to torchvision's of one picture at a time."""
+"""Turned, resized, sheared and recoloured pictures: equal to torchvision's of one picture at a time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,33 @@ import torch
 import torchvision.transforms.functional as V
 
 from search.data import synthetic
-from search.data.colour import recolour, turn_hue
+from search.data.pixels import matrices, recolour, turn_hue, warp
+
+BILINEAR = V.InterpolationMode.BILINEAR
+
+
+def test_geometry_is_that_of_torchvision() -> None:
+    pixels, generator = synthetic.training(40).pixels, torch.Generator().manual_seed(0)
+    unit = 2 * torch.rand(4, 40, generator=generator) - 1
+    degrees, scale, shear = 180 * unit[0], 1 + 0.5 * unit[1], 40 * unit[2:]
+    changed = warp(pixels, matrices(degrees, scale=scale, shear=shear))
+    shares = []
+    for i, image in enumerate(pixels):
+        # torchvision turns clockwise
+        how = (-float(degrees[i]), [0, 0], float(scale[i]), shear[:, i].tolist(), BILINEAR)
+        theirs = V.affine(image.permute(2, 0, 1).float(), *how).permute(1, 2, 0)
+        whole = V.affine(torch.ones(1, 32, 32), *how)[0] > 0.9999  # beyond the edge theirs is black, ours reflected
+        assert torch.allclose(changed[i][whole], theirs[whole], atol=0.1)
+        shares.append(float(whole.float().mean()))
+    assert sum(shares) / len(shares) > 0.5
+
+
+def test_what_lies_beyond_an_edge_is_the_reflection() -> None:
+    pixels = synthetic.training(10).pixels
+    smaller = warp(pixels, matrices(torch.zeros(10), scale=torch.full((10,), 0.5), shear=torch.zeros(2, 10)))
+    half = smaller[:, 8:24, 8:24]  # the whole picture
+    assert torch.allclose(smaller[:, 8:24, :8], half[:, :, :8].flip(2), atol=0.1)
+    assert torch.allclose(smaller[:, 24:, 8:24], half[:, 8:].flip(1), atol=0.1)
 
 
 def test_brightness_contrast_and_saturation_are_those_of_torchvision_in_this_order() -> None:

@@ -1,4 +1,4 @@
-"""The convolution that finds the gradient of its weights by products: torch's numbers, whatever the shapes."""
+"""Blocks: the convolution that finds the gradient of its weights by products has torch's numbers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from search.networks.convolution import FEWEST_CHANNELS, LARGEST_SIDE, Convolution, weight_gradient
+from search.networks.blocks import FEWEST_CHANNELS, LARGEST_SIDE, Convolution, weight_gradient
 
 
 def drawn(*shape: int, seed: int = 0) -> Tensor:
