@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
-from tiny import MANIFEST, SHA256, Start, ask, check, database, done, finish, run, starter, suggest
+from tiny import MANIFEST, SHA256, Start, ask, check, done, finish, run, suggest
 
 from search.planning.catalogue import load
 from search.searching.warm_start import values_in
@@ -20,16 +19,6 @@ from studies.history import History, read_history
 from studies.warm_start import Carried, Carry, carried_from, check_alike
 
 SEED_ONE = replace(MANIFEST, seed=1)
-
-
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    return database(tmp_path)
-
-
-@pytest.fixture
-def start(url: str) -> Start:
-    return starter(url)
 
 
 @pytest.fixture
