@@ -1,4 +1,4 @@
-"""Real trainings that are cut off, by Ctrl-C or by a kill, and the same command again: nothing is lost or done twice."""
+"""Real trainings that are cut off, by Ctrl-C or a kill, and the same command again: nothing is lost or done twice."""
 
 from __future__ import annotations
 
