@@ -11,7 +11,7 @@ from pathlib import Path
 
 import optuna
 import pytest
-from tiny import MANIFEST, SHA256, ask, finish, fork, run, starter
+from tiny import MANIFEST, SHA256, ask, fork, run, starter
 
 from studies import StudyError
 from studies.history import History, find_history, latest_study, read_history
@@ -24,8 +24,11 @@ def test_every_state_is_read_back(url: str, tmp_path: Path) -> None:
     manifest = replace(MANIFEST, epochs=2)
     with starter(url)(manifest=manifest, provenance={"host": "here"}) as study:
         study.enqueue([("known", {"rate": 0.25})])
-        for number, accuracy in enumerate((0.5, 0.9, 0.9, 0.7)):
-            finish(study, ask(study), accuracy=accuracy, parameters=1000 + number)
+        for accuracy in (0.5, 0.9, 0.9, 0.7):
+            number = ask(study).number
+            study.report(number, epoch=1, accuracy=accuracy - 0.1)
+            study.report(number, epoch=2, accuracy=accuracy)
+            study.complete(number, checkpoint=SHA256, parameters=1000 + number)
         number = ask(study).number
         study.report(number, epoch=1, accuracy=0.3)
         study.prune(number)
@@ -44,7 +47,7 @@ def test_every_state_is_read_back(url: str, tmp_path: Path) -> None:
     first = history.trials[0]
     assert (first.baseline, first.values["rate"], first.values["fixed"]) == ("known", 0.25, "relu")
     assert (first.attributes, first.checkpoint, first.attempts) == ({"parameters": 1000}, SHA256, 1)
-    assert first.epochs == ((1, 0.5), (2, 0.5))
+    assert first.epochs == ((1, 0.4), (2, 0.5))
     assert first.started
     assert first.seconds
     assert abs((datetime.now(UTC) - first.started).total_seconds()) < 60
