@@ -36,10 +36,11 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
 
 @pytest.fixture(scope="session")
 def _server() -> Iterator[Postgres]:
-    if programs() is None:
+    found = programs()
+    if found is None:
         pytest.skip("needs PostgreSQL's server programs (Debian: the package postgresql)")
-    with server() as found:
-        yield found
+    with server(found) as running:
+        yield running
 
 
 @pytest.fixture

@@ -155,17 +155,14 @@ def test_a_crash_while_a_loss_is_counted(place: Place, tmp_path: Path) -> None:
 
 @pytest.mark.fault("laptop sleep, SIGSTOP and SIGCONT", then="silence while we slept counts against nobody")
 def test_a_pause_of_everything_counts_against_nobody(place: Place) -> None:
-    first = place.start(STUB_PATIENCE="3", STUB_ABSENCE="1", STUB_PACE="0.3")
+    first = place.start(trials=2, STUB_PATIENCE="3", STUB_ABSENCE="1", STUB_PACE="0.3")
     first.until("trial 1 starts")
     time.sleep(0.6)  # in its first epoch, before it is known how long one takes
-    everything = first.left()
-    for pid in everything:
-        os.kill(pid, signal.SIGSTOP)
+    os.killpg(first.pid, signal.SIGSTOP)
     time.sleep(4)
-    for pid in everything:
-        os.kill(pid, signal.SIGCONT)
+    os.killpg(first.pid, signal.SIGCONT)
 
-    assert all(trial.losses == () for trial in place.completed(first).trials)
+    assert all(trial.losses == () for trial in place.completed(first, trials=2).trials)
 
 
 @pytest.mark.fault("1 to 16 slots", then="exactly --trials finished")
@@ -176,10 +173,10 @@ def test_exactly_so_many_trials(place: Place, slots: int) -> None:
 
 @pytest.mark.fault("two searches on one SQLite study", then="exit 4, the second is told the process of the first")
 def test_a_second_search_is_refused(place: Place, tmp_path: Path) -> None:
-    first = place.start(STUB_PACE="0.3")
+    first = place.start(trials=2, STUB_PACE="0.4")
     first.until("trial 0 starts")
     elsewhere = Place.at(tmp_path / "elsewhere", warm=place.warm, storage=place.url)  # another folder of runs
     for second in (place.start(), elsewhere.start()):
         assert gone(second) == 4
         assert f"process {first.pid} already works on study 'smoke'" in second.output
-    place.completed(first)
+    place.completed(first, trials=2)

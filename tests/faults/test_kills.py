@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from places import Place
 from postgres import Postgres
-from starts import Start, Zygote, wait_for
+from starts import Zygote, session, wait_for
 
 TRIALS = 12
 KILLS = int(os.environ.get("CIFAR_SEARCH_KILLS", "200"))
@@ -44,10 +44,10 @@ def one_start(place: Place, chance: random.Random, tally: Counter[str], kills: i
     start = place.start(trials=TRIALS, STUB_PACE="0.02")
     while tally["kills"] < kills:
         if chance.random() < 0.7:  # else it may be killed while it starts
-            wait_for(lambda: start.slots() or ended(start), what=lambda: "its slots")
+            wait_for(lambda: start.slots() or not session(start.pid), what=lambda: "its slots")
         time.sleep(chance.uniform(0.0, 1.0))
         victim = chance.choice([start.pid, *start.slots()])
-        if ended(start):
+        if not session(start.pid):
             break
         with suppress(ProcessLookupError):
             os.kill(victim, signal.SIGKILL)
@@ -59,10 +59,6 @@ def one_start(place: Place, chance: random.Random, tally: Counter[str], kills: i
     wait_for(lambda: not start.left(), what=lambda: f"{start.left()} to end", seconds=10)
     assert code in (0, -signal.SIGKILL), start.output[-3000:]
     return code == 0
-
-
-def ended(start: Start) -> bool:
-    return Path(f"/proc/{start.pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
 
 
 @pytest.mark.parametrize("kills", [8, pytest.param(KILLS, marks=[pytest.mark.slow, pytest.mark.timeout(7200)])])

@@ -40,11 +40,11 @@ def restart_under_load(place: Place, postgres: Postgres, *, restarts: int) -> No
     trials = 12 * restarts
     start = place.start(trials=trials, slots=4, STUB_PACE="0.05")
     start.until("trial 0 epoch 1/3")
-    for _ in range(restarts):
+    for index in range(restarts):
+        time.sleep(2.5 * (index > 0))
         postgres.stop()
         time.sleep(1.5)
         postgres.start()
-        time.sleep(2.5)
 
     assert all(trial.attempts == 1 for trial in place.completed(start, trials=trials).trials)
     assert "the trainings wait for it" in start.output

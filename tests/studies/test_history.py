@@ -98,7 +98,7 @@ def test_reads_while_another_process_writes(url: str) -> None:
     while os.waitpid(pid, os.WNOHANG) == (0, 0):
         seen.append(read_history("tiny", storage=url))
     seen.append(read_history("tiny", storage=url))
-    assert len(seen[-1].trials) == 20
+    assert len(seen[-1].trials) == 10
     lengths = [len(history.trials) for history in seen]
     assert lengths == sorted(lengths)
     assert all(
@@ -110,5 +110,5 @@ def test_reads_while_another_process_writes(url: str) -> None:
 
 
 def _write(url: str) -> None:
-    with starter(url)(trials=20) as study:
+    with starter(url)(trials=10) as study:
         run(study)
