@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import traceback
@@ -130,17 +129,3 @@ def python(code: str, *arguments: str, **options: Any) -> subprocess.Popen[str]:
     path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
     environment = {**os.environ, "PYTHONPATH": path}
     return subprocess.Popen([sys.executable, "-c", code, *arguments], env=environment, text=True, **options)
-
-
-def kill_at(point: str, *, times: int = 1) -> None:
-    """This process ends by SIGKILL when it comes to a named point of a study for the so manieth time."""
-    left = times
-
-    def hook(event: str, _arguments: tuple[object, ...]) -> None:
-        nonlocal left
-        if event == f"cifar_search.study.{point}":
-            left -= 1
-            if not left:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    sys.addaudithook(hook)
