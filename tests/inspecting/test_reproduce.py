@@ -43,7 +43,7 @@ from studies.history import History, TrialRecord, read_history
 def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of runs with three trials that were really trained."""
     folder = tmp_path_factory.mktemp("runs")
-    request = Search(trials=3, space="smoke", data="synthetic", folder=folder, pruner="none", slots=1, device="cpu")
+    request = Search(trials=3, space="smoke", data="synthetic", folder=folder, pruner="none", slots=2, device="cpu")
     list(run(replace(request, epochs=2)))
     return folder
 

@@ -38,13 +38,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with starter(url)(trials=1) as study:
         finish(study, ask(study), accuracy=0.75, parameters=1234)
         study.show_best(study.history().trials[0])
-        publish(
-            "tiny",
-            storage=url,
-            runs=folder,
-            note="**Best: trial 0**",
-            files=[*folder.glob("*.png"), *folder.glob("*.md")],
-        )
+        files = [folder / "losses.png", folder / "report.md"]
+        publish("tiny", storage=url, runs=folder, note="**Best: trial 0**", files=files)
     return folder
 
 
