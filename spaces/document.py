@@ -7,31 +7,20 @@ import re
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
-from ruamel.yaml import YAML
+from ruamel.yaml import YAML, events
 from ruamel.yaml.error import YAMLError
-from ruamel.yaml.events import (
-    AliasEvent,
-    MappingEndEvent,
-    MappingStartEvent,
-    NodeEvent,
-    ScalarEvent,
-    SequenceEndEvent,
-    SequenceStartEvent,
-)
 from ruamel.yaml.nodes import ScalarNode
 
 from search.sentences import Value
 from spaces.parameter import LARGEST_INTEGER
 from spaces.space import Problem, SpaceError
 
-Place = tuple[str | int, ...]
-"""The keys and list positions that lead to an entry."""
+Place = tuple[str | int, ...]  # the keys and list positions that lead to an entry
 
 MOST_BYTES = 200_000  # a shipped file has at most 6,000; the parser takes up to 1.5 seconds for a million
 MOST_DEPTH = 50
 MOST_NODES = 5_000  # a shipped space has some 200
 MOST_PROBLEMS = 200
-TOO_LARGE = f"is larger than {MOST_BYTES} bytes: that is no space file"
 
 _UNPRINTABLE = re.compile(  # all but the printable characters of YAML (yaml.org/spec/1.2.2, section 5.1)
     "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
@@ -40,19 +29,18 @@ _RESOLVER = YAML(typ="safe", pure=True).resolver
 
 
 class Document:
-    """One text, read once: `data` is mappings with text keys, lists and values, or None for what is reported already.
+    """`data` is mappings with text keys, lists and values; None stands for what is reported already.
 
     What is no YAML at all, or too large, raises SpaceError at once; every other problem waits for `finish`.
     """
 
-    def __init__(self, text: str, *, file: str) -> None:
+    def __init__(self, content: bytes, *, file: str) -> None:
         self.file = file
         self.problems: list[Problem] = []
         self._lines: dict[Place, int] = {}
         self._refused: set[Place] = set()
-        self._nodes = 0
-        self._last_line = len(text.splitlines())  # the parser marks what is missing at the end one line beyond it
-        self.data = self._read(text)
+        self._last_line = len(content.splitlines())  # the parser marks what is missing at the end one line beyond it
+        self.data = self._read(content)
 
     def at(self, place: Place) -> Any:
         """The entry at a place, None where there is none."""
@@ -90,20 +78,24 @@ class Document:
     def _stop(self, line: int, rule: str, value: object = None, hint: str = "") -> NoReturn:
         raise SpaceError([*self.problems, Problem(self.file, min(line, self._last_line), rule, value, hint)])
 
-    def _read(self, text: str) -> dict[str, Any]:
-        if len(text.encode(errors="replace")) > MOST_BYTES:
-            self._stop(0, TOO_LARGE)
+    def _read(self, content: bytes) -> dict[str, Any]:
+        if len(content) > MOST_BYTES:
+            self._stop(0, f"is larger than {MOST_BYTES} bytes: that is no space file")
+        try:
+            text = content.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            line = content.count(b"\n", 0, error.start) + 1
+            self._stop(line, "a space file must be UTF-8 text", hint="save it as UTF-8")
         if odd := _UNPRINTABLE.search(text):
             self._stop(text.count("\n", 0, odd.start()) + 1, "there must be no control characters", odd.group())
         self._events: Iterator[Any] = YAML(typ="safe", pure=True).parse(text)
         data = None
         try:
             for event in self._events:
-                line = event.start_mark.line + 1
-                if isinstance(event, NodeEvent) and self._lines:
-                    self._stop(line, "a space file is one document, and here starts another")
-                elif isinstance(event, NodeEvent):
-                    data = self._node(event, (), line)
+                if isinstance(event, events.NodeEvent) and self._lines:
+                    self._stop(_line(event), "a space file is one document, and here starts another")
+                elif isinstance(event, events.NodeEvent):
+                    data = self._node(event, (), _line(event))
         except (YAMLError, ValueError, OverflowError) as error:  # the last two for escapes such as "\\UFFFFFFFF"
             mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
             line = mark.line + 1 if mark else 0
@@ -118,18 +110,25 @@ class Document:
 
     def _node(self, event: Any, place: Place, line: int) -> Any:
         self._lines.setdefault(place, line)
-        self._nodes += 1
-        if len(place) > MOST_DEPTH or self._nodes > MOST_NODES:
+        if len(place) > MOST_DEPTH or len(self._lines) > MOST_NODES:
             self._stop(line, f"a space file has at most {MOST_DEPTH} levels and {MOST_NODES} entries")
         plain = self._plain(event)
         value: Any = None
-        if isinstance(event, MappingStartEvent):
-            value = self._mapping(place)
-        elif isinstance(event, SequenceStartEvent):
+        if isinstance(event, events.MappingStartEvent):
+            value = {}
+            while not isinstance(name := next(self._events), events.MappingEndEvent):
+                self._plain(name)
+                if not isinstance(name, events.ScalarEvent):
+                    self._stop(_line(name), f"a name in {dotted(place)} must be plain text")
+                at = (*place, name.value)
+                if name.value in value:
+                    self._add(_line(name), f"{dotted(at)} is there twice, first on line {self._lines[at]}")
+                value.setdefault(name.value, self._node(next(self._events), at, _line(name)))
+        elif isinstance(event, events.SequenceStartEvent):
             value = []
-            while not isinstance(below := next(self._events), SequenceEndEvent):
-                value.append(self._node(below, (*place, len(value)), below.start_mark.line + 1))
-        elif isinstance(event, ScalarEvent):
+            while not isinstance(below := next(self._events), events.SequenceEndEvent):
+                value.append(self._node(below, (*place, len(value)), _line(below)))
+        elif isinstance(event, events.ScalarEvent):
             try:
                 value = scalar(event.value) if event.implicit[0] else event.value
             except ValueError as error:
@@ -139,30 +138,20 @@ class Document:
             return None
         return value
 
-    def _mapping(self, place: Place) -> dict[str, Any]:
-        entries: dict[str, Any] = {}
-        while not isinstance(event := next(self._events), MappingEndEvent):
-            line = event.start_mark.line + 1
-            self._plain(event)
-            if not isinstance(event, ScalarEvent):
-                self._stop(line, f"a name in {dotted(place)} must be plain text")
-            key, at = event.value, (*place, event.value)
-            if key in entries:
-                self._add(line, f"{dotted(at)} is there twice, first on line {self._lines[at]}")
-            value = self._node(next(self._events), at, line)
-            entries.setdefault(key, value)
-        return entries
-
     def _plain(self, event: Any) -> bool:
         """Report an anchor, an alias or a tag; whether the value can be used without it."""
-        line = event.start_mark.line + 1
+        line = _line(event)
         if event.anchor is not None:
             self._add(line, "anchors and aliases (&name, *name) are not allowed", hint="write the value out")
-        if isinstance(event, AliasEvent):
+        if isinstance(event, events.AliasEvent):
             return False
         if event.tag is not None:
             self._add(line, "tags are not allowed", event.tag, hint="write the value without")
         return event.tag is None
+
+
+def _line(event: Any) -> int:
+    return int(event.start_mark.line) + 1
 
 
 def scalar(text: str) -> Value:
@@ -175,15 +164,13 @@ def scalar(text: str) -> Value:
     if tag == "int":
         if re.match(r"[-+]?0[0-9]", text):
             raise ValueError(f"is ambiguous: some read {text[:20]} as octal; write it without the leading zero")
-        whole = int(text, 0) if len(text) <= 20 else LARGEST_INTEGER + 1
-        if abs(whole) > LARGEST_INTEGER:
+        if len(text) > 20 or abs(int(text, 0)) > LARGEST_INTEGER:
             raise ValueError(f"is an integer beyond 2^53: {text[:20]}")
-        return whole
+        return int(text, 0)
     if tag == "float":
-        real = float(text) if text[-1] in ".0123456789" else math.inf  # else .inf or .nan
-        if not math.isfinite(real):
+        if text[-1] not in ".0123456789" or not math.isfinite(float(text)):  # the former for .inf and .nan
             raise ValueError(f"must be a finite number, not {text[:20]}")
-        return real
+        return float(text)
     return str(text)
 
 

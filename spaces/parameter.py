@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from random import Random
@@ -14,9 +14,6 @@ from search.sentences import Value as Value
 
 MOST_STEPS = 1_000_000  # in one range; also keeps the decimal remainder far from its 28 digits
 LARGEST_INTEGER = 2**53  # Optuna keeps integers as floats, which are exact up to here
-
-Fault = tuple[str, str, object]
-"""The field at fault, the rule it breaks, the actual value."""
 
 
 class SuggestingTrial(Protocol):
@@ -30,9 +27,9 @@ class SuggestingTrial(Protocol):
 
 
 class KindError(ValueError):
-    """A range or a list of options that cannot be; `faults` has every broken rule."""
+    """A range or a list of options that cannot be: every field at fault, the rule it breaks, the actual value."""
 
-    def __init__(self, faults: Iterable[Fault]) -> None:
+    def __init__(self, faults: Iterable[tuple[str, str, object]]) -> None:
         self.faults = tuple(faults)
         super().__init__("; ".join(f"{rule}, not {value!r}" for _, rule, value in self.faults))
 
@@ -61,18 +58,9 @@ class RandomTrial:
         return self.rng.choice(choices)
 
 
-class _Kind:
-    def suggest(self, name: str, trial: SuggestingTrial) -> Value:
-        raise NotImplementedError
-
-    def sample(self, rng: Random) -> Value:
-        """A value drawn at random, without a study."""
-        return self.suggest("", RandomTrial(rng))
-
-
 @dataclass(frozen=True)
-class Float(_Kind):
-    """A real number between two bounds, both included; evenly, by logarithm, or in steps."""
+class _Range:
+    """What Float and Integer have in common: both bounds are included; values lie evenly, by logarithm, or in steps."""
 
     low: float
     high: float
@@ -80,10 +68,39 @@ class Float(_Kind):
     step: float | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "low", float(self.low))
-        object.__setattr__(self, "high", float(self.high))
-        object.__setattr__(self, "step", None if self.step is None else float(self.step))
-        _refuse(_range_faults(self.low, self.high, log=self.log, step=self.step))
+        low, high, step = self.low, self.high, None if self.step == type(self).step else self.step
+        proper = low < high and math.isfinite(high - low)
+        step_rule = ""
+        if step is None:
+            pass
+        elif self.log:
+            step_rule = "a log range takes no step"
+        elif not step > 0:
+            step_rule = "step must be above 0"
+        elif proper and (high - low) / step > MOST_STEPS:
+            step_rule = f"step must cut {low} .. {high} into at most {MOST_STEPS} parts"
+        elif proper and (Decimal(str(high)) - Decimal(str(low))) % Decimal(str(step)):
+            step_rule = f"step must divide {low} .. {high}, or its upper end would never be tried"
+        bounds_rule = "" if proper else "must be [low, high] with low < high (a single value is written plainly)"
+        log_rule = "a log range needs low > 0" if self.log and not low > 0 else ""
+        rules = (("bounds", bounds_rule, [low, high]), ("log", log_rule, low), ("step", step_rule, step))
+        if faults := [fault for fault in rules if fault[1]]:
+            raise KindError(faults)
+
+    def describe(self) -> str:
+        """`0.001 .. 0.1, log` or `16 .. 64, step 16`."""
+        form = ", log" if self.log else "" if self.step == type(self).step else f", step {self.step}"
+        return f"{self.low} .. {self.high}{form}"
+
+
+@dataclass(frozen=True)
+class Float(_Range):
+    """A real number between two bounds."""
+
+    def __post_init__(self) -> None:
+        for name, number in (("low", self.low), ("high", self.high), ("step", self.step)):
+            object.__setattr__(self, name, None if number is None else float(number))
+        super().__post_init__()
 
     def suggest(self, name: str, trial: SuggestingTrial) -> float:
         return trial.suggest_float(name, self.low, self.high, step=self.step, log=self.log)
@@ -95,26 +112,14 @@ class Float(_Kind):
         steps = (value - self.low) / self.step if self.step is not None else 0.0
         return abs(steps - round(steps)) < 1e-8  # Optuna's own tolerance
 
-    def describe(self) -> str:
-        """`0.001 .. 0.1, log`."""
-        return _range_text(self.low, self.high, log=self.log, step=self.step)
-
 
 @dataclass(frozen=True)
-class Integer(_Kind):
-    """A whole number between two bounds, both included; evenly, by logarithm, or in steps."""
+class Integer(_Range):
+    """A whole number between two bounds."""
 
     low: int
     high: int
-    log: bool = False
     step: int = 1
-
-    def __post_init__(self) -> None:
-        for given in (self.low, self.high, self.step):
-            if type(given) is not int or abs(given) > LARGEST_INTEGER:
-                raise KindError([("bounds", "must be integers of at most 2^53", given)])
-        step = None if self.log and self.step == 1 else self.step
-        _refuse(_range_faults(self.low, self.high, log=self.log, step=step))
 
     def suggest(self, name: str, trial: SuggestingTrial) -> int:
         return trial.suggest_int(name, self.low, self.high, step=self.step, log=self.log)
@@ -123,20 +128,21 @@ class Integer(_Kind):
         """Whether the study could suggest this value; 4.0 and true are no integers."""
         return type(value) is int and self.low <= value <= self.high and (value - self.low) % self.step == 0
 
-    def describe(self) -> str:
-        """`16 .. 64, step 16`."""
-        return _range_text(self.low, self.high, log=self.log, step=None if self.step == 1 else self.step)
-
 
 @dataclass(frozen=True)
-class _Options(_Kind):
+class _Options:
     """What Choice and Ordered have in common."""
 
     options: tuple[Value, ...]
 
     def __post_init__(self) -> None:
-        least = 2 if isinstance(self, Ordered) else 1
-        object.__setattr__(self, "options", _checked_options(self.options, least=least))
+        if not self.options:
+            raise KindError([("options", "must have at least one option", [])])
+        if isinstance(self, Ordered) and len(self.options) < 2:
+            rule = "must have at least 2 options (a single value is written plainly)"
+            raise KindError([("options", rule, [*self.options])])
+        if len(set(self.options)) < len(self.options):  # by ==, as Optuna compares them: true is 1 there
+            raise KindError([("options", "options must differ, and true equals 1, 4.0 equals 4", [*self.options])])
 
     def contains(self, value: Value) -> bool:
         """Whether this is one of the options; true is not 1."""
@@ -168,7 +174,7 @@ class Ordered(_Options):
 
 
 @dataclass(frozen=True)
-class Fixed(_Kind):
+class Fixed:
     """A value that does not vary; the study never hears of it."""
 
     value: Value
@@ -187,9 +193,7 @@ class Fixed(_Kind):
 
 Kind = Float | Integer | Choice | Ordered | Fixed
 
-KINDS: dict[str, type[Float] | type[Integer] | type[Choice] | type[Ordered] | type[Fixed]] = {
-    kind.__name__.lower(): kind for kind in (Float, Integer, Choice, Ordered, Fixed)
-}
+KINDS: dict[str, Any] = {kind.__name__.lower(): kind for kind in (Float, Integer, Choice, Ordered, Fixed)}
 
 
 @dataclass(frozen=True)
@@ -199,10 +203,6 @@ class Parameter:
     name: str
     kind: Kind
     when: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if self.name in self.when or not all(self.when.values()):
-            raise ValueError(f"{self.name}: a condition needs another parameter and a value, not {self.when}")
 
     def active(self, values: Mapping[str, Value]) -> bool:
         """Whether the parameter is there, given the values of those before it."""
@@ -228,40 +228,3 @@ def shown(value: Value) -> str:
 def condition_text(when: Mapping[str, Iterable[Value]]) -> str:
     """`when architecture.stages is 3 or 4`."""
     return "when " + " and ".join(f"{name} is {' or '.join(map(shown, options))}" for name, options in when.items())
-
-
-def _checked_options(given: Iterable[Value], *, least: int) -> tuple[Value, ...]:
-    options = tuple(given)
-    if len(options) < least:
-        some = "one option" if least == 1 else f"{least} options (a single value is written plainly)"
-        raise KindError([("options", f"must have at least {some}", list(options))])
-    if len(set(options)) < len(options):  # by ==, as Optuna compares them: true is 1 there
-        raise KindError([("options", "options must differ, and true equals 1, 4.0 equals 4", list(options))])
-    return options
-
-
-def _range_text(low: float, high: float, *, log: bool, step: float | None) -> str:
-    return f"{low} .. {high}" + (", log" if log else "" if step is None else f", step {step}")
-
-
-def _refuse(faults: Iterator[Fault]) -> None:
-    if found := list(faults):
-        raise KindError(found)
-
-
-def _range_faults(low: float, high: float, *, log: bool, step: float | None) -> Iterator[Fault]:
-    proper = low < high and math.isfinite(high - low)
-    if not proper:
-        yield "bounds", "must be [low, high] with low < high (a single value is written plainly)", [low, high]
-    if log and not low > 0:
-        yield "log", "a log range needs low > 0", low
-    if step is None:
-        return
-    if log:
-        yield "step", "a log range takes no step", step
-    elif not step > 0:
-        yield "step", "step must be above 0", step
-    elif proper and (high - low) / step > MOST_STEPS:
-        yield "step", f"step must cut {low} .. {high} into at most {MOST_STEPS} parts", step
-    elif proper and (Decimal(str(high)) - Decimal(str(low))) % Decimal(str(step)):
-        yield "step", f"step must divide {low} .. {high}, or its upper end would never be tried", step

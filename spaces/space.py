@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from random import Random
 from typing import Any
 
@@ -51,18 +51,6 @@ class TrainingLength:
 
 
 @dataclass(frozen=True)
-class Constraint:
-    """The largest allowed value of a measure that is known before training."""
-
-    measure: str
-    maximum: float
-
-    def __post_init__(self) -> None:
-        if not self.maximum > 0:
-            raise ValueError(f"{self.measure}: the maximum must be above 0, not {self.maximum}")
-
-
-@dataclass(frozen=True)
 class Baseline:
     """A named draw from the space that is tried first; complete, the fixed values included."""
 
@@ -72,7 +60,7 @@ class Baseline:
 
 @dataclass(frozen=True)
 class Space:
-    """What may vary. `architecture.family` is among the parameters, as a fixed value."""
+    """What may vary. `architecture.family` is the first parameter, a fixed value."""
 
     name: str
     source: str  # where the text came from
@@ -80,7 +68,7 @@ class Space:
     family: str
     length: TrainingLength | None
     parameters: tuple[Parameter, ...]  # a condition names only parameters before its own
-    constraints: tuple[Constraint, ...] = ()
+    limits: Mapping[str, float] = field(default_factory=dict)  # the largest allowed value, by measure
     baselines: tuple[Baseline, ...] = ()
 
     def __post_init__(self) -> None:
@@ -89,6 +77,11 @@ class Space:
             if parameter.name in before or not before.issuperset(parameter.when):
                 raise ValueError(f"{parameter.name} is there twice or depends on a parameter that comes later")
             before.add(parameter.name)
+
+    @property
+    def varying(self) -> list[Parameter]:
+        """The parameters that are not fixed."""
+        return [parameter for parameter in self.parameters if not isinstance(parameter.kind, Fixed)]
 
     @property
     def has_conditions(self) -> bool:
@@ -109,23 +102,18 @@ class Space:
 
     def complete(self, values: Mapping[str, Value]) -> dict[str, Value]:
         """The values as a study would suggest them: fixed ones are added, inactive parameters are left out."""
+        given = {each.name: each.kind.value for each in self.parameters if isinstance(each.kind, Fixed)} | dict(values)
         completed: dict[str, Value] = {}
         for parameter in self.parameters:
-            if parameter.active(completed):
-                if parameter.name in values:
-                    completed[parameter.name] = values[parameter.name]
-                elif isinstance(parameter.kind, Fixed):
-                    completed[parameter.name] = parameter.kind.value
+            if parameter.name in given and parameter.active(completed):
+                completed[parameter.name] = given[parameter.name]
         return completed
 
     def stored(self, values: Mapping[str, Value]) -> dict[str, Value]:
         """What a study keeps of these values: the position of an ordered option, nothing of what is fixed."""
-        stored: dict[str, Value] = {}
-        for parameter in self.parameters:
-            name, kind = parameter.name, parameter.kind
-            if name in values and not isinstance(kind, Fixed):
-                stored[name] = kind.position(values[name]) if isinstance(kind, Ordered) else values[name]
-        return stored
+        stored = {each.name: values[each.name] for each in self.varying if each.name in values}
+        kinds = {each.name: each.kind for each in self.varying if isinstance(each.kind, Ordered)}
+        return stored | {name: kind.position(stored[name]) for name, kind in kinds.items() if name in stored}
 
     def check(self, values: Mapping[str, Value]) -> list[str]:
         """One sentence for each value that is outside the space; empty if a study could suggest these values."""
@@ -141,24 +129,14 @@ class Space:
                 sentences.append(f"{name} must be {parameter.kind.describe()}, not {values[name]!r}")
         return sentences
 
-    @property
-    def limits(self) -> dict[str, float]:
-        """The largest allowed value, by measure."""
-        return {limit.measure: limit.maximum for limit in self.constraints}
-
     def violations(self, measures: Mapping[str, float]) -> dict[str, float]:
-        """By measure, how far it is over its maximum: value / maximum - 1, so 0 and below is feasible.
-
-        Limits of what is not measured yet are left out.
-        """
+        """For each measured limit, value / maximum - 1: 0 and below is feasible."""
         return {name: measures[name] / maximum - 1 for name, maximum in self.limits.items() if name in measures}
 
     def canonical(self) -> dict[str, Any]:
         """Plain data for JSON that says everything a study must keep equal; equal spaces give equal data."""
-        return {
-            "parameters": {parameter.name: _entry(parameter) for parameter in self.parameters},
-            "constraints": self.limits,
-        }
+        parameters = {parameter.name: _entry(parameter) for parameter in self.parameters}
+        return {"parameters": parameters, "constraints": dict(self.limits)}
 
     @property
     def fingerprint(self) -> str:
@@ -174,10 +152,8 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         before, after = old[part], new[part]
         for name in dict.fromkeys((*before, *after)):
             label = name if part == "parameters" else f"constraints.{name}"
-            if name not in after:
-                lines.append(f"{label}: only in the old space")
-            elif name not in before:
-                lines.append(f"{label}: only in the new space")
+            if name not in before or name not in after:
+                lines.append(f"{label}: only in the {'old' if name in before else 'new'} space")
             elif before[name] != after[name]:
                 lines.append(f"{label}: {text(before[name])} -> {text(after[name])}")
     return lines

@@ -9,21 +9,21 @@ from textwrap import wrap
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.nodes import ScalarNode
 from ruamel.yaml.representer import RoundTripRepresenter
 
-from search.sentences import Value
-from spaces.parameter import Fixed, Float, Integer, Parameter
-from spaces.space import Space
+from spaces.parameter import Fixed, Parameter
+from spaces.space import Baseline, Space
 
 WIDTH = 112  # columns
 
 
 class _Representer(RoundTripRepresenter):
     def represent_str(self, text: str) -> ScalarNode:
-        """In double quotes, which escape it, where the text has line ends or characters that cannot be printed."""
-        return self.represent_scalar("tag:yaml.org,2002:str", text, style=None if text.isprintable() else '"')
+        """In double quotes where plain text is unsafe: unprintable characters, or a first one such as ? or -."""
+        plain = text.isprintable() and text[:1].isalnum()
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style=None if plain else '"')
 
 
 _Representer.add_representer(str, _Representer.represent_str)
@@ -38,19 +38,15 @@ def space_text(space: Space, *, head: Iterable[str] = (), comments: Mapping[str,
     if space.length:
         file["length"] = _flow(asdict(space.length))
     for parameter in space.parameters[1:]:  # the first one is the family
-        _insert(file, parameter.name, _entry(parameter), level=0, comment=comments.get(parameter.name, ""))
-    if space.constraints:
-        file["constraints"] = CommentedMap({name: _flow({"max": maximum}) for name, maximum in space.limits.items()})
+        part, name = parameter.name.split(".", 1)
+        entries = file.setdefault(part, CommentedMap())
+        entries[name] = _entry(parameter)
+        if comment := comments.get(parameter.name):
+            entries.yaml_set_comment_before_after_key(name, before="\n".join(_wrapped(comment)), indent=2)
+    if space.limits:
+        file["constraints"] = {name: _flow({"max": maximum}) for name, maximum in space.limits.items()}
     if space.baselines:
-        file["baselines"] = CommentedMap()
-    varying = [parameter.name for parameter in space.parameters if not isinstance(parameter.kind, Fixed)]
-    for baseline in space.baselines:
-        file["baselines"][baseline.name] = values = CommentedMap()
-        for name in (name for name in varying if name in baseline.values):
-            _insert(values, name, baseline.values[name], level=2)
-        for group in values.values():
-            if isinstance(group, CommentedMap) and len(str(group)) <= WIDTH:
-                group.fa.set_flow_style()
+        file["baselines"] = {baseline.name: _baseline(space, baseline) for baseline in space.baselines}
     for part in [*file][3 if space.length else 2 :]:
         file.yaml_set_comment_before_after_key(part, before="\n")
     writer = YAML()
@@ -58,21 +54,17 @@ def space_text(space: Space, *, head: Iterable[str] = (), comments: Mapping[str,
     writer.width = WIDTH
     text = StringIO()
     writer.dump(file, text)
-    return "".join(f"# {line}\n" for each in head for line in _comment(each)) + text.getvalue()
+    return "".join(f"# {line}\n" for each in head for line in _wrapped(each)) + text.getvalue()
 
 
-def _insert(tree: CommentedMap, name: str, value: Any, *, level: int, comment: str = "") -> None:
-    """Add a value below the parts of its name; below a mapping only while it is the last: their order counts."""
-    part, _, rest = name.partition(".")
-    key = int(part) if part.isdecimal() and part == str(int(part)) else part
-    if rest and (key not in tree or key == next(reversed(tree))):
-        _insert(tree.setdefault(key, CommentedMap()), rest, value, level=level + 1, comment=comment)
-        return
-    key = name if rest else key
-    tree[key] = value
-    if comment:
-        lines = "\n".join(_comment(comment, level=level))
-        tree.yaml_set_comment_before_after_key(key, before=lines, indent=2 * level)
+def _baseline(space: Space, baseline: Baseline) -> dict[str, CommentedMap]:
+    parts: dict[str, CommentedMap] = {}
+    for part, name in (each.name.split(".", 1) for each in space.varying if each.name in baseline.values):
+        parts.setdefault(part, CommentedMap())[name] = baseline.values[f"{part}.{name}"]
+    for values in parts.values():
+        if len(str(values)) <= WIDTH:
+            values.fa.set_flow_style()
+    return parts
 
 
 def _entry(parameter: Parameter) -> Any:
@@ -81,26 +73,22 @@ def _entry(parameter: Parameter) -> Any:
     if isinstance(kind, Fixed):
         assert not parameter.when, f"{parameter.name}: a space file knows no condition of a fixed value"
         return kind.value
-    name = type(kind).__name__.lower()
-    if isinstance(kind, Float | Integer):
-        entry = {name: _flow((kind.low, kind.high)), "log": kind.log, "step": kind.step}
-        usual = {"log": False, "step": 1 if isinstance(kind, Integer) else None}
-        entry = {key: value for key, value in entry.items() if key not in usual or value != usual[key]}
-    else:
-        entry = {name: _flow(kind.options)}
+    fields = asdict(kind)
+    values = fields.pop("options") if "options" in fields else [fields.pop("low"), fields.pop("high")]
+    entry = {type(kind).__name__.lower(): values}
+    entry |= {name: value for name, value in fields.items() if value != getattr(type(kind), name)}
     if parameter.when:
-        when = {name: options[0] if len(options) == 1 else _flow(options) for name, options in parameter.when.items()}
-        entry["when"] = _flow(when)
+        entry["when"] = {name: [*some] if len(some) > 1 else some[0] for name, some in parameter.when.items()}
     return _flow(entry)
 
 
-def _flow(content: dict[str, Any] | tuple[Value, ...]) -> CommentedMap | CommentedSeq:
-    """A mapping or a list that is written on one line."""
-    node = CommentedMap(content) if isinstance(content, dict) else CommentedSeq(content)
+def _flow(entries: Mapping[str, Any]) -> CommentedMap:
+    """A mapping that is written on one line."""
+    node = CommentedMap(entries)
     node.fa.set_flow_style()
     return node
 
 
-def _comment(text: str, *, level: int = 0) -> list[str]:
-    printable = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
-    return wrap(printable, WIDTH - 2 * level, break_long_words=False)
+def _wrapped(comment: str) -> list[str]:
+    printable = "".join(letter if letter.isprintable() else " " for letter in comment)
+    return wrap(" ".join(printable.split()), WIDTH, break_long_words=False)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from search.planning.catalogue import families
-from spaces import Space
+from random import Random
+
+from search.planning.catalogue import MEASURES, families
+from spaces import Problem, Space, SpaceError
 from spaces.loader import parse_space
 
 FAMILIES = families()
-MEASURES = ("flops", "parameters")
 
 GOOD = """\
 description: A small space.
@@ -35,4 +36,21 @@ baselines:
 
 
 def parse(text: str) -> Space:
-    return parse_space(text, name="t", source="t.yaml", families=FAMILIES, measures=MEASURES)
+    content = text.encode(errors="surrogatepass")
+    return parse_space(content, name="t", source="t.yaml", families=FAMILIES, measures=MEASURES)
+
+
+def loads_or_explains(text: str) -> bool:
+    """Whether it loads, as a space that can be drawn from; if not, every problem has a line and can be printed."""
+    problems: tuple[Problem, ...] = ()
+    try:
+        space = parse(text)
+    except SpaceError as error:
+        problems = error.problems
+        assert problems
+    else:
+        assert space.check(space.sample(Random(0))) == []
+        assert not any(space.check(baseline.values) for baseline in space.baselines)
+        assert len(space.fingerprint) == 64
+    assert all(0 <= problem.line <= len(text.splitlines()) and str(problem).isprintable() for problem in problems)
+    return not problems

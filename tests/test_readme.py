@@ -6,9 +6,9 @@ import json
 import re
 from pathlib import Path
 
-from search.planning.catalogue import MEASURES, families
+from space_texts import parse
+
 from search.planning.feasibility import examine
-from spaces.loader import parse_space
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -17,7 +17,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 def test_the_example_space_loads_and_its_baseline_may_be_trained() -> None:
     (example,) = re.findall(r"```yaml\n(.*?)```", README, flags=re.DOTALL)
 
-    space = parse_space(example, name="mine", source="README.md", families=families(), measures=MEASURES)
+    space = parse(example)
 
     assert not examine(space, space.baselines[0].values).problem
 

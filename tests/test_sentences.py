@@ -41,13 +41,10 @@ def test_no_check_of_a_field_leaves_the_words_to_pydantic(value: Any) -> None:
     assert not any("Input" in complaint for complaint in said)
 
 
-def test_a_hint_lists_few_names_and_only_the_nearest_of_many() -> None:
+def test_a_hint_lists_few_names_and_only_the_nearest_of_many_of_equal_ones_the_first() -> None:
     assert nearest("fsat", ["fast", "cnn"]) == "nearest: fast; known: fast, cnn"
     many = [f"name{number}" for number in range(30)]
     assert nearest("name77", many) == "nearest: name7"
     assert nearest("zzz", many).endswith("name11, ...")
-
-
-def test_of_equally_near_names_the_first_is_shown() -> None:
     known = [f"architecture.width.{number}" for number in range(1, 9)]
     assert nearest("architecture.widht", known).startswith("nearest: architecture.width.1;")

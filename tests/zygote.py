@@ -19,7 +19,7 @@ import stub
 import search.cli
 import search.console.watch
 from search.data import synthetic
-from search.planning import catalogue, feasibility, trial_length
+from search.planning import catalogue, feasibility, forecast
 from search.searching import dispatcher, supervisor
 from search.slots import slot_state
 from studies.storage import opened
@@ -30,7 +30,7 @@ def main() -> None:
     feasibility.examine(smoke, smoke.sample(Random(0)))  # the first time takes seconds
     with TemporaryDirectory() as folder, opened(f"sqlite:///{folder}/studies.db"):
         pass  # Optuna, SQLAlchemy and Alembic load most of themselves at the first use
-    trial_length.MEAN_DRAWS = 4  # for a forecast that is of no use here
+    forecast.MEAN_DRAWS = 4  # for a forecast that is of no use here
     images = synthetic.training()
     synthetic.training = lambda: images
     for line in sys.stdin:

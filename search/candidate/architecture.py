@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
@@ -10,14 +10,10 @@ from pydantic.dataclasses import dataclass
 from search.candidate.fields import MOST_STAGES, STRICT, Activation, Depth, Each, Kernel, Pool, Share, Width, cut
 
 Operation = Literal["none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"]
-SHORT: dict[Operation, str] = {
-    "none": "0", "skip_connect": "skip", "nor_conv_1x1": "1x1", "nor_conv_3x3": "3x3", "avg_pool_3x3": "pool",
-}  # fmt: skip
+SHORT = dict(zip(get_args(Operation), ("0", "skip", "1x1", "3x3", "pool"), strict=True))
 Backbone = Literal["vgg16", "resnet18", "resnet50", "efficientnet_b0", "convnext_tiny", "mobilenet_v3_large"]
 
-
-FAMILIES: dict[str, type[Architecture]] = {}
-"""Every architecture of this module by its family, in their order."""
+FAMILIES: dict[str, type[Architecture]] = {}  # every architecture of this module, in their order
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -43,7 +39,6 @@ class Fast(Architecture):
     """
 
     family: ClassVar[str] = "fast"
-
     stages: Annotated[int, Field(ge=1, le=4)] = 3  # 31 -> 15 -> 7 -> 3 -> 1 pixels: a fifth would have none left
     width: Each[Width] = (32, 64, 64)  # channels of each stage
     depth: Each[Depth] = (2,) * MOST_STAGES  # convolutions of each stage, the pooled one included
@@ -63,7 +58,6 @@ class Cnn(Architecture):
     """The plain family of hand-made notebooks, LeNet to VGG: convolution and pooling stages, then linear layers."""
 
     family: ClassVar[str] = "cnn"
-
     stages: Annotated[int, Field(ge=1, le=MOST_STAGES)] = 3
     width: Each[Width] = (32, 64, 128)  # channels of each stage
     depth: Each[Depth] = (1,) * MOST_STAGES  # convolutions before each pooling
@@ -94,7 +88,6 @@ class Residual(Architecture):
     """
 
     family: ClassVar[str] = "residual"
-
     stages: Annotated[int, Field(ge=1, le=4)] = 3
     stem: Width = 16  # channels
     width: Each[Width] = (16, 32, 64)  # channels of each stage
@@ -120,7 +113,6 @@ class Cell(Architecture):
     """
 
     family: ClassVar[str] = "cell"
-
     edge: Each[Operation] = ("nor_conv_3x3",) * 6
     width: Width = 16  # channels of the first stage
     cells: Annotated[int, Field(ge=1, le=20)] = 5  # of each stage; the benchmark's networks have 5
@@ -138,7 +130,6 @@ class Mlp(Architecture):
     """Linear layers over the pixels: the floor that convolution must beat."""
 
     family: ClassVar[str] = "mlp"
-
     hidden_layers: Annotated[int, Field(ge=0, le=MOST_STAGES)] = 2
     hidden: Each[Width] = (1024, 512)  # neurons of each
     batch_norm: bool = False
@@ -158,7 +149,6 @@ class Transfer(Architecture):
     """A backbone of torchvision with weights that were trained elsewhere, and a new head."""
 
     family: ClassVar[str] = "transfer"
-
     backbone: Backbone = "resnet18"
     weights: Annotated[str, Field(min_length=1)] = "imagenet"  # torchvision's default ones, none, or a file of a state
     input_size: Annotated[int, Field(ge=32, le=384)] = 64  # pixels; the images are enlarged to it

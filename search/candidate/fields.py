@@ -7,9 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BeforeValidator, ConfigDict, Field
 
 T = TypeVar("T")
-
 STRICT = ConfigDict(extra="forbid", strict=True)
-
 MOST_STAGES = 8  # a field with an entry for each stage may be named up to `width.8` in a space file
 
 Activation = Literal["relu", "gelu", "silu"]

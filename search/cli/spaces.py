@@ -23,7 +23,7 @@ def spaces(context: typer.Context) -> None:
     if context.invoked_subcommand is None:
         from search.console.spaces import spaces_table
         from search.planning.catalogue import load
-        from spaces import shipped_spaces
+        from spaces.loader import shipped_spaces
 
         console().print(spaces_table([load(name) for name in shipped_spaces()]))
 
@@ -50,7 +50,7 @@ def spaces_check(
 
     checked = check(load(space), draws=draws)
     show(checked, checked_text, as_json=as_json, soft_wrap=True)
-    if checked.errors:
+    if any(finding.level == "error" for finding in checked.findings):
         raise typer.Exit(SPACE_EXIT)
 
 
@@ -86,9 +86,9 @@ def baseline(request: BaselineRequest, *, as_json: AsJson = False) -> None:
     """Train a published recipe under our protocol, test it once: reported against reproduced."""
     if not request.name:
         from search.console.spaces import baselines_table
-        from search.planning.catalogue import baselines
+        from spaces.baselines import load_baselines
 
-        console().print(baselines_table(baselines()))
+        console().print(baselines_table(load_baselines().values()))
         return
     from search.console.baseline import follow
     from search.deciding.baseline import reproduce_baseline

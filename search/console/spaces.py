@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from rich.console import Group, RenderableType
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -17,19 +17,13 @@ from spaces.parameter import Fixed, condition_text, shown
 if TYPE_CHECKING:
     from search.inspecting.check import Checked  # torch, for which a list need not wait
 
-STYLES = {"error": "red", "warning": "yellow"}
 
-
-def spaces_table(spaces: Sequence[Space]) -> Table:
+def spaces_table(spaces: Iterable[Space]) -> Table:
     """One line for each."""
-    table = _table("name", "family")
-    table.add_column("vary", justify="right")
-    table.add_column("trial", justify="right")
-    table.add_column("")
+    table = _table("name", "family", ">vary", ">trial", "")
     for space in spaces:
-        varying = sum(not isinstance(parameter.kind, Fixed) for parameter in space.parameters)
         length = f"{space.length.trial} epochs" if space.length else "-"
-        table.add_row(space.name, space.family, str(varying), length, Text(space.description))
+        table.add_row(space.name, space.family, str(len(space.varying)), length, Text(space.description))
     return table
 
 
@@ -41,7 +35,7 @@ def space_text(space: Space) -> Group:
         kind, when = parameter.kind, condition_text(parameter.when) if parameter.when else ""
         style = "dim" if isinstance(kind, Fixed) else ""
         parameters.add_row(parameter.name, type(kind).__name__.lower(), Text(kind.describe()), Text(when), style=style)
-    return Group(head, Text(), parameters, Text(), *_length_and_limits(space), *_baselines(space))
+    return Group(head, Text(), parameters, Text(), *_length_limits_baselines(space))
 
 
 def checked_text(checked: Checked) -> Group:
@@ -52,20 +46,18 @@ def checked_text(checked: Checked) -> Group:
 
 
 def _table(*columns: str) -> Table:
+    """A table with these headers; `>` aligns a column to the right."""
     table = Table(box=None, padding=(0, 2))
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column.lstrip(">"), overflow="fold", justify="right" if column[:1] == ">" else "left")
     return table
 
 
-def _length_and_limits(space: Space) -> Iterator[RenderableType]:
+def _length_limits_baselines(space: Space) -> Iterator[Text]:
     if space.length:
         yield Text(f"length: {space.length.trial} epochs of a trial, {space.length.retrain} of a final training")
     for measure, maximum in space.limits.items():
         yield Text(f"limit: {measure} at most {maximum:,.12g}")
-
-
-def _baselines(space: Space) -> Iterator[RenderableType]:
     for baseline in space.baselines:
         values = {name: baseline.values[name] for name in space.stored(baseline.values)}
         texts = (f"{name} {plain(each) if isinstance(each, float) else shown(each)}" for name, each in values.items())
@@ -80,12 +72,10 @@ def _reasons(checked: Checked) -> Iterator[Text]:
 
 
 def _sizes(checked: Checked) -> Table:
-    table = _table("network")
-    for column in ("smallest", "median", "largest", "limit"):
-        table.add_column(column, justify="right")
+    table = _table("network", ">smallest", ">median", ">largest", ">limit")
     for measure, size in checked.sizes.items():
         limit = "-" if size.maximum is None else f"{size.maximum:,.12g}"
-        table.add_row(measure, *(f"{number:,.0f}" for number in (size.smallest, size.median, size.largest)), limit)
+        table.add_row(measure, f"{size.smallest:,.0f}", f"{size.median:,.0f}", f"{size.largest:,.0f}", limit)
     return table
 
 
@@ -100,17 +90,16 @@ def _groups(checked: Checked) -> Iterator[Text]:
 
 def _findings(checked: Checked) -> Iterator[Text]:
     for finding in checked.findings:
-        yield Text(f"{finding.level}: {finding.message}", STYLES[finding.level])
+        yield Text(f"{finding.level}: {finding.message}", "red" if finding.level == "error" else "yellow")
     if not checked.findings:
         yield Text("no findings", "green")
 
 
-def baselines_table(known: Mapping[str, PublishedRecipe]) -> Table:
+def baselines_table(recipes: Iterable[PublishedRecipe]) -> Table:
     """What can be trained again."""
-    table = _table("name", "reported", "epochs", "what")
+    table = _table("name", ">reported", ">epochs", "what")
     table.title, table.title_justify = "published recipes: cifar-search baseline NAME", "left"
-    table.columns[1].justify = table.columns[2].justify = "right"
-    for published in known.values():
+    for published in recipes:
         what = Text.assemble(published.title, "\n", (published.source, "dim"))
         table.add_row(published.name, percent(published.reported / 100), str(published.epochs), what)
     return table

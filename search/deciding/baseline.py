@@ -20,7 +20,6 @@ from search.deciding.trainings import saved_weights, seed_from, train
 from search.files import write_whole
 from search.networks.build import fetch_weights
 from search.networks.count import Cost, cost
-from search.planning.catalogue import families
 from search.planning.forecast import SMALLEST_SHARE, work
 from search.searching.provenance import circumstances
 from search.slots.job import Failed, Finished, Job, patience
@@ -114,7 +113,7 @@ BaselineStep = BaselinePlanned | EpochResult | BaselineReproduction
 
 def reproduce_baseline(request: BaselineRequest) -> Iterator[BaselineStep]:
     """Train it, test it once, and keep the result. Raises SpaceError, WeightsError, DataError, SlotError."""
-    published = find_baseline(request.name, families=families())
+    published = find_baseline(request.name)
     candidate = from_values(published.values)
     size = cost(candidate.architecture)
     fetch_weights(candidate.architecture)

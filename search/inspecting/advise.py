@@ -14,7 +14,7 @@ from search.inspecting.boundaries import FEWEST, BoundaryTest, crowded_ends, wid
 from search.inspecting.status import best_trial, read_status
 from search.searching.study_folder import StudyFolder
 from spaces.parameter import KINDS, Choice, Fixed, Kind, Parameter
-from spaces.space import Baseline, Constraint, Space, TrainingLength
+from spaces.space import Baseline, Space, TrainingLength
 from spaces.writer import space_text
 from studies import StudyError
 from studies.history import History, TrialRecord
@@ -77,7 +77,7 @@ def studied_space(history: History) -> Space:
     length = TrainingLength(*map(int, start.get("length", f"{manifest.epochs} {manifest.retrain_epochs}").split()))
     source, description = f"study {history.study}", start.get("description", f"What study {history.study} searched")
     family = manifest.space["parameters"]["architecture.family"]["value"]
-    limits = tuple(Constraint(*limit) for limit in manifest.space["constraints"].items())
+    limits = manifest.space["constraints"]
     return Space(manifest.space_name, source, description, family, length, tuple(parameters), limits)
 
 

@@ -1,10 +1,11 @@
-"""What this program can read, without torch: spaces and published recipes of its families, limited by its measures."""
+"""What this program can read, without torch: spaces of its families, limited by its measures."""
 
 from __future__ import annotations
 
-from search.candidate import FAMILIES, Check, checks
-from spaces import Space, load_space
-from spaces.baselines import PublishedRecipe, load_baselines
+from search.candidate import FAMILIES, checks
+from search.sentences import Check
+from spaces import Space
+from spaces.loader import load_space
 
 LATENCY = "latency_ms"  # of one image, measured on a slot before a training; the others are counted before that
 MEASURES = ("parameters", "flops", "memory_mb", LATENCY)
@@ -12,15 +13,10 @@ MEASURES = ("parameters", "flops", "memory_mb", LATENCY)
 
 
 def families() -> dict[str, dict[str, Check]]:
-    """For each family the names that its spaces and baselines may use, with the check of their values."""
+    """For each family the names that its spaces may use, with the check of their values."""
     return {family: checks(family) for family in FAMILIES}
 
 
 def load(name: str) -> Space:
     """A space by the name of a shipped one or by its file. Raises SpaceError."""
     return load_space(name, families=families(), measures=MEASURES)
-
-
-def baselines() -> dict[str, PublishedRecipe]:
-    """The published recipes, by name. Raises SpaceError."""
-    return load_baselines(families=families())

@@ -11,9 +11,9 @@ from search.data import split as splits
 from search.data.cifar10 import fingerprint
 from search.data.sources import Source, find_source
 from search.errors import UsageError
-from search.planning.catalogue import MEASURES, families, load
+from search.planning.catalogue import MEASURES, load
 from search.planning.feasibility import fetch_weights
-from search.planning.trial_length import EPOCHS, RETRAIN
+from search.planning.forecast import EPOCHS, RETRAIN
 from search.searching.progress import Opened
 from search.searching.provenance import PACKAGES, provenance
 from search.searching.request import Search
@@ -96,7 +96,7 @@ class Setup:
         return [(name, self.space.stored(values)) for name, values in named]
 
     def _published(self, name: str) -> Mapping[str, Value]:
-        published = find_baseline(name, families=families())
+        published = find_baseline(name)
         values, problems = placed(from_values(published.values), space=self.space)
         if problems:
             raise StudyError(

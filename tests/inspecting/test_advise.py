@@ -88,7 +88,7 @@ def test_where_the_best_crowd_the_range_is_widened_and_the_file_says_why(advice:
 
 def test_the_next_space_keeps_the_rest_and_begins_with_the_best_trial(advice: Advice, folder: Path) -> None:
     wider, smoke = load(advice.file), load("smoke")
-    assert (wider.description, wider.length, wider.constraints) == (smoke.description, smoke.length, smoke.constraints)
+    assert (wider.description, wider.length, wider.limits) == (smoke.description, smoke.length, smoke.limits)
     (baseline,), (trial,) = wider.baselines, best(folder, 1)
     assert (baseline.name, baseline.values) == (f"smoke-{trial.number}", trial.values)
     assert from_values(wider.sample(Random(0)))

@@ -10,7 +10,7 @@ from scipy.stats import binom
 
 from search.candidate import field_bounds
 from search.inspecting.boundaries import Side, crowded_ends, widened
-from spaces.parameter import Choice, Fixed, Float, Integer, Kind, Ordered, Parameter
+from spaces.parameter import Choice, Fixed, Float, Integer, Kind, Ordered, Parameter, RandomTrial
 from spaces.space import Space
 
 KINDS: dict[str, Kind] = {
@@ -33,7 +33,9 @@ def space(**kinds: Kind) -> Space:
 @pytest.mark.parametrize("name", KINDS)
 def test_random_draws_do_not_crowd(name: str) -> None:
     rng = Random(0)
-    assert crowded_ends(space(**KINDS), [{name: KINDS[name].sample(rng)} for _ in range(4000)]) == ()
+    assert (
+        crowded_ends(space(**KINDS), [{name: KINDS[name].suggest(name, RandomTrial(rng))} for _ in range(4000)]) == ()
+    )
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,14 @@ from spaces import SpaceError
 from spaces.document import MOST_BYTES, Document, scalar
 
 
+def document(text: str) -> Document:
+    return Document(text.encode(errors="surrogatepass"), file="x.yaml")
+
+
 def problem(text: str) -> str:
     """The only problem of a text."""
     with pytest.raises(SpaceError) as caught:
-        Document(text, file="x.yaml").finish()
+        document(text).finish()
     (found,) = caught.value.problems
     return str(found)
 
@@ -29,7 +33,8 @@ WRONG = [
     ("a: 1\n b: 2", "x.yaml:2: is not YAML", ""),
     ("a: b: c", "x.yaml:1: is not YAML", ""),
     ("a: b\n\0", "x.yaml:2: ", "control characters, not '\\x00'"),
-    ("a: \ud800", "x.yaml:1: ", "control characters"),
+    ("a: \ud800", "x.yaml:1: ", "must be UTF-8 text, save it as UTF-8"),
+    ("a: 1\nb: \udcff\n", "x.yaml:2: ", "must be UTF-8 text"),
     ("a: \x1b[31m", "x.yaml:1: ", "control characters"),
     ("a: 1\n---\nb: 2\n", "x.yaml:3: ", "one document"),
     ("a: 1\nb: 2\na: 3", "x.yaml:3: a is there twice, first on line 1", ""),
@@ -74,26 +79,25 @@ def test_a_text_that_is_no_plain_document_is_one_problem(text: str, start: str, 
 def test_a_large_text_takes_under_a_second(text: str) -> None:
     started = time.process_time()
     with contextlib.suppress(SpaceError):
-        Document(text, file="x.yaml")
+        document(text)
     assert time.process_time() - started < 1
 
 
-def test_a_document_knows_the_line_of_every_entry() -> None:
-    document = Document("a: 1\nb:\n  c: [1,\n      on]\n", file="x.yaml")
-    assert document.data == {"a": 1, "b": {"c": [1, "on"]}}
-    places = [(), ("a",), ("b",), ("b", "c"), ("b", "c", 1), ("b", "no", "such")]
-    for place in places:
-        document.add(place, "wrong")
-    assert [found.line for found in document.problems] == [1, 1, 2, 3, 4, 2]
+def test_a_problem_is_at_the_line_of_its_entry() -> None:
+    read = document("a: 1\nb:\n  c: [1,\n      on]\n")
+    assert read.data == {"a": 1, "b": {"c": [1, "on"]}}
+    for place in [(), ("a",), ("b",), ("b", "c"), ("b", "c", 1), ("b", "no", "such")]:
+        read.add(place, "wrong")
+    assert [found.line for found in read.problems] == [1, 1, 2, 3, 4, 2]
 
 
 def test_nothing_more_is_said_about_a_refused_value() -> None:
-    document = Document("a: [1, !!int 2]\nb: 1", file="x.yaml")
-    assert document.data == {"a": [1, None], "b": 1}
-    document.add(("a", 1), "again")
-    assert len(document.problems) == 1
-    document.add(("a", 0), "another")
-    assert len(document.problems) == 2
+    read = document("a: [1, !!int 2]\nb: 1")
+    assert read.data == {"a": [1, None], "b": 1}
+    read.add(("a", 1), "again")
+    assert len(read.problems) == 1
+    read.add(("a", 0), "another")
+    assert len(read.problems) == 2
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spaces.parameter import Choice, Fixed, Float, Integer, Kind, KindError, Ordered, Parameter, same, shown
+from spaces.parameter import (
+    Choice,
+    Fixed,
+    Float,
+    Integer,
+    Kind,
+    KindError,
+    Ordered,
+    Parameter,
+    RandomTrial,
+    Value,
+    shown,
+)
 
-bounds = st.floats(-1e6, 1e6)
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+
+def drawn(kind: Kind, rng: Random) -> Value:
+    return kind.suggest("any", RandomTrial(rng))
 
 
 @st.composite
@@ -38,12 +54,11 @@ def kinds(draw: st.DrawFn) -> Kind:
 
 @given(kinds(), st.randoms(use_true_random=False))
 def test_what_is_sampled_is_contained(kind: Kind, rng: Random) -> None:
-    assert all(kind.contains(kind.sample(rng)) for _ in range(20))
+    assert all(kind.contains(drawn(kind, rng)) for _ in range(20))
 
 
 @given(st.lists(kinds(), min_size=1, max_size=5), st.integers(0, 1000))
 def test_what_optuna_suggests_is_contained(several: list[Kind], seed: int) -> None:
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
     trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed)).ask()
     for number, kind in enumerate(several):
         value = kind.suggest(str(number), trial)
@@ -52,7 +67,6 @@ def test_what_optuna_suggests_is_contained(several: list[Kind], seed: int) -> No
 
 
 def test_the_sampler_sees_ordered_options_as_positions_and_values_hold_the_option() -> None:
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
     trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask({})
     kind = Ordered(("none", "skip_connect", "avg_pool_3x3"))
     value = kind.suggest("edge", trial)
@@ -63,17 +77,15 @@ def test_the_sampler_sees_ordered_options_as_positions_and_values_hold_the_optio
 def test_a_range_reaches_both_ends() -> None:
     rng = Random(0)
     for kind in (Integer(1, 3), Integer(1, 3, log=True), Integer(1, 5, step=2)):
-        drawn = {kind.sample(rng) for _ in range(300)}
-        assert {kind.low, kind.high} <= drawn
-    assert {Ordered((16, 32, 64)).sample(rng) for _ in range(100)} == {16, 32, 64}
-    assert {Float(0.8, 0.9, step=0.05).sample(rng) for _ in range(100)} == {0.8, 0.85, 0.9}
+        assert {kind.low, kind.high} <= {drawn(kind, rng) for _ in range(300)}
+    assert {drawn(Ordered((16, 32, 64)), rng) for _ in range(100)} == {16, 32, 64}
+    assert {drawn(Float(0.8, 0.9, step=0.05), rng) for _ in range(100)} == {0.8, 0.85, 0.9}
 
 
 @pytest.mark.parametrize(
     ("make", "field", "words"),
     [
         (lambda: Float(1, 0), "bounds", "low < high"),
-        (lambda: Float(1, 1), "bounds", "low < high"),
         (lambda: Float(float("nan"), 1), "bounds", "low < high"),
         (lambda: Float(-1e308, 1e308), "bounds", "low < high"),
         (lambda: Float(0, 1, log=True), "log", "needs low > 0"),
@@ -87,15 +99,10 @@ def test_a_range_reaches_both_ends() -> None:
         (lambda: Integer(0, 2, log=True), "log", "needs low > 0"),
         (lambda: Integer(1, 8, step=2), "step", "must divide 1 .. 8"),
         (lambda: Integer(1, 9, step=2, log=True), "step", "takes no step"),
-        (lambda: Integer(True, 9), "bounds", "integers"),
-        (lambda: Integer(1, 2**60), "bounds", "2^53"),
         (lambda: Choice(()), "options", "at least one"),
         (lambda: Choice(("a", "a")), "options", "must differ"),
         (lambda: Choice((True, 1)), "options", "true equals 1"),
-        (lambda: Ordered(()), "options", "at least 2 options"),
         (lambda: Ordered((16,)), "options", "a single value is written plainly"),
-        (lambda: Ordered((16, 32, 16)), "options", "must differ"),
-        (lambda: Ordered((0, False)), "options", "true equals 1"),
     ],
 )
 def test_an_impossible_kind_says_why(make: object, field: str, words: str) -> None:
@@ -111,21 +118,23 @@ def test_every_fault_of_a_range_is_named() -> None:
     assert [fault[0] for fault in caught.value.faults] == ["bounds", "log", "step"]
 
 
-def test_truth_text_and_numbers_are_not_confused() -> None:
-    assert not Integer(0, 4).contains(True)
-    assert not Integer(0, 4).contains(4.0)
-    assert not Float(0, 4).contains(True)
-    assert not Float(0, 4).contains("1")
-    assert Float(0, 4).contains(4)
-    assert not Choice((1, 2)).contains(True)
-    assert not Choice((True, False)).contains(1)
-    assert not Choice(("1",)).contains(1)
-    assert not Ordered((1, 2)).contains(True)
-    assert not Ordered((16, 32)).contains(0)
-    assert not Ordered((16, 32)).contains(16.0)
-    assert Ordered((0.0, 0.5)).contains(0)
-    assert same(4.0, 4)
-    assert not same(4, 4.0)
+@pytest.mark.parametrize(
+    ("kind", "contained", "others"),
+    [
+        (Integer(0, 4), (0, 4), (True, 4.0, "1", 5)),
+        (Float(0, 4), (0, 4.0), (True, "1", -0.1)),
+        (Choice((1, 2)), (1,), (True, 1.0)),
+        (Choice((True, False)), (True,), (1, 0)),
+        (Choice(("1",)), ("1",), (1,)),
+        (Ordered((16, 32)), (16,), (0, 16.0, True)),
+        (Ordered((0.0, 0.5)), (0, 0.5), (False,)),
+    ],
+)
+def test_truth_text_and_numbers_are_not_confused(
+    kind: Kind, contained: tuple[Value, ...], others: tuple[Value, ...]
+) -> None:
+    assert all(map(kind.contains, contained))
+    assert not any(map(kind.contains, others))
 
 
 def test_steps_are_recognised_despite_rounding() -> None:
@@ -154,13 +163,7 @@ def test_a_kind_describes_itself_as_in_the_file(kind: Kind, text: str) -> None:
 
 
 def test_shown_quotes_what_could_be_taken_for_something_else() -> None:
-    assert [shown(value) for value in ("a", "", "a b", "\x1b[31m", False)] == [
-        "a",
-        "''",
-        "'a b'",
-        r"'\x1b[31m'",
-        "false",
-    ]
+    assert [*map(shown, ("a", "", "a b", "\x1b[31m", False))] == ["a", "''", "'a b'", r"'\x1b[31m'", "false"]
 
 
 def test_conditions_are_all_needed_and_exact() -> None:
@@ -169,9 +172,3 @@ def test_conditions_are_all_needed_and_exact() -> None:
     assert not parameter.active({"a": 2, "b": 1})
     assert not parameter.active({"a": 3, "b": True})
     assert not parameter.active({"b": True})
-
-
-@pytest.mark.parametrize("when", [{"c": (1,)}, {"a": ()}])
-def test_a_condition_that_can_never_hold_is_refused(when: dict[str, tuple[int, ...]]) -> None:
-    with pytest.raises(ValueError, match="a condition needs another parameter and a value"):
-        Parameter("c", Fixed(1), when)

@@ -12,16 +12,15 @@ import pytest
 import torch
 
 import spaces
-from search.candidate import Transfer, Value, from_values
+from search.candidate import Transfer
 from search.data import synthetic
 from search.data.split import stratified
 from search.data.store import store
-from search.networks.blocks import NetworkError
 from search.networks.build import build
 from search.planning.catalogue import load
 from search.planning.feasibility import Feasibility, examine
 from search.training.train import begin, train
-from spaces import Space
+from spaces.loader import shipped_spaces
 
 FILES = sorted(Path(str(spaces.__file__)).parent.glob("*.yaml"))
 DRAWS = 20  # of each space; `cifar-search spaces check` draws a thousand
@@ -37,12 +36,8 @@ def draws(name: str) -> list[Feasibility]:
     return [examine(space, space.sample(Random(seed))) for seed in range(DRAWS)]
 
 
-def sampled(space: Space, count: int) -> list[dict[str, Value]]:
-    return [space.sample(Random(seed)) for seed in range(count)]
-
-
 def test_every_space_file_is_shipped_under_its_name() -> None:
-    assert spaces.shipped_spaces() == NAMES
+    assert shipped_spaces() == NAMES
     assert {"cell", "cnn", "fast", "mlp", "residual", "smoke", "transfer"} <= set(NAMES)
 
 
@@ -66,35 +61,14 @@ def test_its_baselines_may_be_trained(name: str) -> None:
 
 
 @each_space
-def test_its_draws_build_or_are_refused_with_a_sentence(name: str) -> None:
-    space = load(name)
-    for values in sampled(space, 5):
-        assert space.check(values) == []
-        try:
-            network = build(from_values(values).architecture, seed=0, device="meta")
-        except NetworkError as error:
-            assert any(sentence in str(error) for sentence in REFUSALS)  # noqa: PT017 - either is right
-        else:
-            assert all(weights.is_meta for weights in network.parameters())
-
-
-@each_space
-def test_nearly_all_of_its_draws_are_feasible(name: str) -> None:
+def test_its_draws_differ_and_nearly_all_are_feasible(name: str) -> None:
+    assert len({drawn.candidate for drawn in draws(name)}) > DRAWS / 2
     refused = [drawn.problem for drawn in draws(name) if drawn.problem]
     assert len(refused) <= 0.2 * DRAWS, refused
-
-
-@each_space
-def test_a_refusal_names_the_measure_or_the_arithmetic(name: str) -> None:
     for drawn in draws(name):
         over = any(violation > 0 for violation in drawn.violations.values())
         assert over == drawn.problem.startswith("over the limit of the space: ")
         assert drawn.candidate is not None or any(sentence in drawn.problem for sentence in REFUSALS)
-
-
-@each_space
-def test_its_draws_differ(name: str) -> None:
-    assert len({drawn.candidate for drawn in draws(name)}) > DRAWS / 2
 
 
 @each_space
