@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from hypothesis import HealthCheck, settings
 from places import Place
 from postgres import Postgres, programs, server
 from starts import Zygote, zygote
+from tiny import Start, database, starter
 
 if TYPE_CHECKING:
     from search.data.cifar10 import Images
@@ -34,10 +36,11 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
 
 @pytest.fixture(scope="session")
 def _server() -> Iterator[Postgres]:
-    if programs() is None:
+    found = programs()
+    if found is None:
         pytest.skip("needs PostgreSQL's server programs (Debian: the package postgresql)")
-    with server() as found:
-        yield found
+    with server(found) as running:
+        yield running
 
 
 @pytest.fixture
@@ -48,9 +51,35 @@ def postgres(_server: Postgres) -> Postgres:
     return _server
 
 
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """The URL of a SQLite database without a study."""
+    return database(tmp_path)
+
+
+@pytest.fixture
+def start(url: str) -> Start:
+    """Opens tiny studies in that database."""
+    return starter(url)
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Runs the command line in this process: exit code, output, errors."""
+    from search import cli
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["cifar-search", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return (int(ended.value.code or 0), *capsys.readouterr())
+
+    return call
+
+
 @pytest.fixture(scope="session")
 def warm() -> Iterator[Zygote]:
-    """What starts the real command line quickly, for every test of faults."""
+    """A warm process that starts the real command line quickly."""
     with zygote() as found:
         yield found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from starts import Start, Zygote, wait_for
 
@@ -23,6 +24,7 @@ class Place:
     runs: Path
     outputs: Path
     storage: str | None = None
+    study: str = "smoke"
 
     @classmethod
     def at(cls, folder: Path, *, warm: Zygote, storage: str | None = None) -> Place:
@@ -34,16 +36,22 @@ class Place:
         return self.storage or f"sqlite:///{self.runs}/studies.db"
 
     def start(self, *more: str, trials: int = TRIALS, slots: int = 2, **environment: str) -> Start:
+        words = f"run --space smoke --study {self.study} --data synthetic --device cpu --pruner none --epochs {EPOCHS}"
+        words = f"{words} --trials {trials} --slots {slots}"
         storage = ("--storage", self.storage) if self.storage else ()
+        output = self.outputs / f"{len(self.warm.started)}.txt"
+        given = {"STUB_PACE": str(PACE), **environment}
         return self.warm.start(
-            "run", "--space", "smoke", "--data", "synthetic", "--device", "cpu", "--pruner", "none",
-            "--epochs", str(EPOCHS), "--trials", str(trials), "--slots", str(slots), "--runs", str(self.runs),
-            *storage, *more, output=self.outputs / f"{len(self.warm.started)}.txt",
-            environment={"STUB_PACE": str(PACE), **environment},
-        )  # fmt: skip
+            *words.split(), "--runs", str(self.runs), *storage, *more, output=output, environment=given
+        )
 
     def history(self) -> History:
-        return read_history("smoke", storage=self.url)
+        return read_history(self.study, storage=self.url)
+
+    def completed(self, start: Start, *, trials: int = TRIALS) -> History:
+        """The search ended by itself, every trial is finished, and the ledger is true."""
+        assert start.end() == 0, start.output
+        return self.check(trials=trials)
 
     def check(self, *, trials: int = TRIALS) -> History:
         """The ledger is true and every trial is finished."""
@@ -53,13 +61,13 @@ class Place:
 
     def settled(self) -> History:
         """The ledger is true, whatever is still to be done."""
-        ledger = examine_study(self.runs, storage=self.url, study="smoke")
+        ledger = examine_study(self.runs, storage=self.url, study=self.study)
         assert ledger.findings == (), ledger
         return self.history()
 
-    def finish(self, **environment: str) -> str:
+    def finish(self, **options: Any) -> str:
         """The same command again, to its end; returns what it printed."""
-        again = self.start(**environment)
+        again = self.start(**options)
         assert again.end() == 0, again.output
         assert "Traceback" not in again.output
         wait_for(lambda: not again.left(), what=lambda: f"processes {again.left()} to end", seconds=10)

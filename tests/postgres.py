@@ -17,6 +17,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import psycopg
+from starts import children, session
 
 ACCESS = """
 local all all trust
@@ -70,10 +71,10 @@ class Postgres:
         """SIGKILL for every process of it."""
         lock = Path(self._data, "postmaster.pid")
         main = int(lock.read_text().splitlines()[0])
-        children = Path(f"/proc/{main}/task/{main}/children").read_text().split()
-        for pid in (main, *map(int, children)):
+        processes = (main, *children(main))
+        for pid in processes:
             os.kill(pid, signal.SIGKILL)
-        while any(_lives(pid) for pid in (main, *map(int, children))):  # what they share would be in the next one's way
+        while any(map(session, processes)):  # what they share would be in the next one's way
             time.sleep(0.01)
         lock.unlink()  # else they would count as running where nobody buries them
 
@@ -107,32 +108,20 @@ class Postgres:
         return code
 
 
-def _lives(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
 @contextmanager
-def server() -> Iterator[Postgres]:
+def server(programs: Path) -> Iterator[Postgres]:
     """A new server, gone without a trace afterwards."""
-    found = programs()
-    assert found
     folder = Path(tempfile.mkdtemp(prefix="postgres-"))
     if os.geteuid() == 0:
         shutil.chown(folder, "postgres")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
-    server = Postgres(programs=found, folder=folder, port=port)
+    server = Postgres(programs=programs, folder=folder, port=port)
     try:
-        server._call(
-            "initdb", "-D", server._data, "-U", "postgres", "--auth=trust", "--no-sync", "--no-instructions"
-        )  # fmt: skip
+        server._call("initdb", "-D", server._data, "-U", "postgres", "--auth=trust", "--no-sync", "--no-instructions")
         Path(server._data, "pg_hba.conf").write_text(ACCESS)
-        with Path(server._data, "postgresql.conf").open("a") as settings:
-            settings.write(SETTINGS.format(port=port, folder=folder))
+        Path(server._data, "postgresql.auto.conf").write_text(SETTINGS.format(port=port, folder=folder))
         server.start()
         server.say("CREATE ROLE tester LOGIN")
         server.say("CREATE ROLE guarded LOGIN")

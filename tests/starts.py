@@ -21,6 +21,7 @@ class Start:
     """One start of the command line."""
 
     pid: int
+    arguments: tuple[str, ...]
     file: Path  # of its output
     zygote: Zygote
     code: int | None = None
@@ -48,7 +49,8 @@ class Start:
 
     def left(self) -> list[int]:
         """What still lives of it."""
-        return [pid for pid in processes() if session(pid) == self.pid]
+        processes = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+        return [pid for pid in processes if session(pid) == self.pid]
 
 
 @dataclass
@@ -68,16 +70,8 @@ class Zygote:
     def start(self, *arguments: str, output: Path, environment: Mapping[str, str] | None = None) -> Start:
         output.touch()
         pid = int(self.say(json.dumps([arguments, dict(environment or {}), str(output)])))
-        self.started.append(Start(pid, output, self))
+        self.started.append(Start(pid, arguments, output, self))
         return self.started[-1]
-
-    def close(self) -> None:
-        for start in self.started:
-            for pid in start.left():
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-        self.process.kill()
-        self.process.communicate()
 
 
 @contextmanager
@@ -91,7 +85,12 @@ def zygote() -> Iterator[Zygote]:
     try:
         yield found
     finally:
-        found.close()
+        for start in found.started:
+            for pid in start.left():
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        process.kill()
+        process.communicate()
 
 
 def wait_for(condition: Callable[[], object], *, what: Callable[[], str], seconds: float = PATIENCE) -> None:
@@ -99,10 +98,6 @@ def wait_for(condition: Callable[[], object], *, what: Callable[[], str], second
     while not condition():
         assert time.monotonic() < deadline, f"waited {seconds:g} s for {what()}"
         time.sleep(0.02)
-
-
-def processes() -> list[int]:
-    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
 
 
 def children(pid: int) -> list[int]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from pathlib import Path
@@ -57,6 +56,10 @@ def done(study: Study) -> bool:
     return study.history().finished >= study.trials
 
 
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    return [f"rate: {old['rate']} -> {new['rate']}"]
+
+
 def starter(url: str) -> Start:
     """Owns and opens studies at a storage URL."""
 
@@ -64,17 +67,9 @@ def starter(url: str) -> Start:
     def start(
         name: str = "tiny", *, trials: int = 20, manifest: Manifest = MANIFEST, **options: Any
     ) -> Iterator[Study]:
+        given = {"sampler": "random", "pruner": "none", "conditional": False, "differences": differences, **options}
         with owned(url, study=name) as storage:
-            yield open_study(
-                name,
-                storage=storage,
-                url=url,
-                trials=trials,
-                manifest=manifest,
-                conditional=False,
-                differences=lambda old, new: [f"rate: {old['rate']} -> {new['rate']}"],
-                **{"sampler": "random", "pruner": "none", **options},
-            )
+            yield open_study(name, storage=storage, url=url, trials=trials, manifest=manifest, **given)
 
     return start
 
@@ -90,12 +85,13 @@ def ask(study: Study) -> Asked:
     return asked
 
 
-def finish(study: Study, asked: Asked) -> None:
-    """The whole life of a trial; what is stored of it already is reported again."""
+def finish(study: Study, asked: Asked, *, accuracy: float | None = None, **numbers: Any) -> None:
+    """The whole life of a trial, of its rate as accuracy unless given; what is stored already is reported again."""
+    accuracy = float(asked.values["rate"]) if accuracy is None else accuracy
     for epoch in range(1, study.manifest.epochs + 1):
-        if study.report(asked.number, epoch=epoch, accuracy=float(asked.values["rate"])):
+        if study.report(asked.number, epoch=epoch, accuracy=accuracy):
             return study.prune(asked.number)
-    return study.complete(asked.number, checkpoint=SHA256)
+    return study.complete(asked.number, **{"checkpoint": SHA256, **numbers})
 
 
 def run(study: Study) -> None:
@@ -113,9 +109,13 @@ def check(url: str, *, name: str = "tiny") -> History:
 
 def forked(do: Callable[[], object]) -> int:
     """Runs something in a child process; its exit code, negative for a signal."""
-    pid = os.fork()
-    if pid:
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return os.waitstatus_to_exitcode(os.waitpid(fork(do), 0)[1])
+
+
+def fork(do: Callable[[], object]) -> int:
+    """Starts something in a child process; its id."""
+    if pid := os.fork():
+        return pid
     try:
         do()
         os._exit(0)
@@ -129,17 +129,3 @@ def python(code: str, *arguments: str, **options: Any) -> subprocess.Popen[str]:
     path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
     environment = {**os.environ, "PYTHONPATH": path}
     return subprocess.Popen([sys.executable, "-c", code, *arguments], env=environment, text=True, **options)
-
-
-def kill_at(point: str, *, times: int = 1) -> None:
-    """This process ends by SIGKILL when it comes to a named point of a study for the so manieth time."""
-    left = times
-
-    def hook(event: str, _arguments: tuple[object, ...]) -> None:
-        nonlocal left
-        if event == f"cifar_search.study.{point}":
-            left -= 1
-            if not left:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    sys.addaudithook(hook)

@@ -1,7 +1,7 @@
 """Starts the real command line again and again without importing torch each time: each start is a fork of this process.
 
 Reads a JSON list of arguments, the environment and the file of the output from a line of standard input; prints the
-process id, and at the line "wait PID" its exit code. Slots run `stub.work`.
+process id, and at the line "wait PID" its exit code. Slots run `stub.work`, or what SLOT_WORK names.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 import traceback
 from functools import partial
 from random import Random
+from tempfile import TemporaryDirectory
 
 import stub
 
@@ -21,15 +22,17 @@ from search.data import synthetic
 from search.planning import catalogue, feasibility, forecast
 from search.searching import dispatcher, supervisor
 from search.slots import slot_state
+from studies.storage import opened
 
 
 def main() -> None:
     smoke = catalogue.load("smoke")
     feasibility.examine(smoke, smoke.sample(Random(0)))  # the first time takes seconds
+    with TemporaryDirectory() as folder, opened(f"sqlite:///{folder}/studies.db"):
+        pass  # Optuna, SQLAlchemy and Alembic load most of themselves at the first use
     forecast.MEAN_DRAWS = 4  # for a forecast that is of no use here
     images = synthetic.training()
     synthetic.training = lambda: images
-    supervisor.run = partial(supervisor.run, work="stub:work")  # type: ignore[assignment]
     for line in sys.stdin:
         if line.startswith("wait "):
             _, status = os.waitpid(int(line.split()[1]), 0)
@@ -51,15 +54,16 @@ def main() -> None:
             dispatcher.patience = lambda _: float(patience)
         if absence := environment.get("STUB_ABSENCE"):
             slot_state.ABSENCE = float(absence)
+        supervisor.run = partial(supervisor.run, work=environment.get("SLOT_WORK", "stub:work"))  # type: ignore[assignment]
         sys.argv = ["cifar-search", *arguments]
         try:
             search.cli.main()
+            code = 0
         except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+            code = int(end.code or 0)
         except BaseException:
             traceback.print_exc()
             code = 1
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
+        sys.stdout.flush()
+        sys.stderr.flush()
         os._exit(code)

@@ -6,24 +6,13 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import SHA256, Start, ask, check, database, finish, run, starter, suggest
+from tiny import SHA256, Start, ask, check, finish, run, suggest
 
 from studies.storage import StorageError
 from studies.study import Study
-
-
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    return database(tmp_path)
-
-
-@pytest.fixture
-def start(url: str) -> Start:
-    return starter(url)
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from io import StringIO
 from pathlib import Path
@@ -17,48 +16,38 @@ from rich.console import Console
 from search import cli
 from search.candidate import from_values
 from search.console.advice import advice_text
-from search.data import synthetic
+from search.data.cifar10 import Images
 from search.inspecting.advise import Advice, advise, next_space, studied_space
 from search.inspecting.boundaries import BoundaryTest, Side
 from search.inspecting.doctor import examine_study
 from search.planning.catalogue import load
-from search.searching.setup import Opening, Search
-from spaces.parameter import Choice, Fixed, Kind, Parameter, Value
+from search.searching.request import Search
+from search.searching.setup import Setup
+from spaces.parameter import Choice, Fixed, Kind, Parameter
 from spaces.space import Space
 from studies import StudyError
-from studies.history import History, read_history
+from studies.history import TrialRecord, read_history
 from studies.importance import Importance
-from studies.storage import StorageError, storage_url
-
-Score = Callable[[dict[str, Value]], float]
+from studies.storage import StorageError, owned, storage_url
 
 
-def searched(folder: Path, *, trials: int, score: Score) -> History:
-    """A study of the smoke space that nobody trained."""
-    images = synthetic.training()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(synthetic, "training", lambda: images)  # making them takes half a second
-        search = Search(trials=trials, space="smoke", data="synthetic", folder=folder, device="cpu")
-        opening = Opening.of(search)
-        with opening.study(replace(opening.manifest()[0], epochs=1)) as study:
-            study.enqueue(opening.queue())
-            for _ in range(trials):
-                asked = study.ask(opening.space.suggest)
-                assert asked
-                study.report(asked.number, epoch=1, accuracy=score(asked.values))
-                study.complete(asked.number)
-            return study.history()
-
-
-def rate(values: dict[str, Value]) -> float:
-    """The higher the learning rate, the better; from 0.5 to 8."""
-    return math.log(float(values["recipe.learning_rate"])) / 10 + 0.5
+def searched(folder: Path, *, trials: int) -> None:
+    """A study of the smoke space that nobody trained: the higher the learning rate, from 0.5 to 8, the better."""
+    setup = Setup.of(Search(trials=trials, space="smoke", data="synthetic", folder=folder, device="cpu", epochs=1))
+    manifest, _ = setup.draft()
+    with owned(setup.url, study=setup.name) as storage:
+        study = setup.study(manifest, storage=storage, carry=None)
+        study.enqueue(setup.queue())
+        while asked := study.ask(setup.space.suggest):
+            accuracy = math.log(float(asked.values["recipe.learning_rate"])) / 10 + 0.5
+            study.report(asked.number, epoch=1, accuracy=accuracy)
+            study.complete(asked.number)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, images: Images) -> Path:
     folder = tmp_path_factory.mktemp("runs")
-    searched(folder, trials=24, score=rate)
+    searched(folder, trials=24)
     return folder
 
 
@@ -67,10 +56,14 @@ def advice(folder: Path) -> Advice:
     return advise(folder)
 
 
+def best(folder: Path, count: int) -> tuple[TrialRecord, ...]:
+    return read_history("smoke", storage=storage_url(folder, None)).top(count)
+
+
 def printed(advice: Advice) -> str:
-    console = Console(file=StringIO(), width=140)
-    console.print(advice_text(advice))
-    return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+    file = StringIO()
+    Console(file=file, width=140).print(advice_text(advice))
+    return file.getvalue()
 
 
 def kind_of(space: Space, name: str) -> Kind:
@@ -96,10 +89,8 @@ def test_where_the_best_crowd_the_range_is_widened_and_the_file_says_why(advice:
 def test_the_next_space_keeps_the_rest_and_begins_with_the_best_trial(advice: Advice, folder: Path) -> None:
     wider, smoke = load(advice.file), load("smoke")
     assert (wider.description, wider.length, wider.limits) == (smoke.description, smoke.length, smoke.limits)
-    best = read_history("smoke", storage=storage_url(folder, None)).best
-    assert best is not None
-    (baseline,) = wider.baselines
-    assert (baseline.name, baseline.values) == (f"smoke-{best.number}", best.values)
+    (baseline,), (trial,) = wider.baselines, best(folder, 1)
+    assert (baseline.name, baseline.values) == (f"smoke-{trial.number}", trial.values)
     assert from_values(wider.sample(Random(0)))
 
 
@@ -114,7 +105,7 @@ def test_a_terminal_and_a_program_are_told_the_same(advice: Advice) -> None:
 
 
 def test_with_few_trials_it_says_how_many_it_takes(tmp_path: Path) -> None:
-    searched(tmp_path, trials=3, score=rate)
+    searched(tmp_path, trials=3)
     early = advise(tmp_path, output=tmp_path / "mine" / "wider.yaml")
     assert (early.crowded, early.importances, early.changes) == ((), (), {})
     assert "3 complete trials; too early to change a parameter, that takes 20" in printed(early)
@@ -142,7 +133,7 @@ def crowd(name: str, side: Side = "high") -> BoundaryTest:
 
 
 def test_what_never_mattered_is_fixed_at_the_best_trials_value(folder: Path) -> None:
-    trials = read_history("smoke", storage=storage_url(folder, None)).top(32)
+    trials = best(folder, 32)
     rows = [idle("recipe.translate"), replace(idle("architecture.width.1"), verdict="cannot be told")]
     space, changes = next_space(load("smoke"), trials, crowded=(), importances=rows)
     assert kind_of(space, "recipe.translate") == Fixed(trials[0].values["recipe.translate"])
@@ -174,7 +165,7 @@ def test_a_bound_that_cannot_move_says_why(name: str, side: Side, reason: str) -
 
 
 def test_a_conditional_parameter_is_fixed_as_a_choice_of_one(folder: Path, tmp_path: Path) -> None:
-    smoke, (trial, *_) = load("smoke"), read_history("smoke", storage=storage_url(folder, None)).top(1)
+    smoke, (trial,) = load("smoke"), best(folder, 1)
     policy = Parameter("recipe.policy", Choice(("none", "randaugment")), {"recipe.flip": ("random",)})
     space = replace(smoke, parameters=(*smoke.parameters, Parameter("recipe.flip", Choice(("none", "random"))), policy))
     trials = [replace(trial, values={**trial.values, "recipe.flip": "random", "recipe.policy": "none"})]
@@ -188,8 +179,7 @@ def test_a_conditional_parameter_is_fixed_as_a_choice_of_one(folder: Path, tmp_p
 @pytest.mark.timeout(240)
 def test_search_advise_and_search_on(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     """The real program, whose slots train nothing."""
-    first = place.start("--sampler", "random", trials=6, STUB_PACE="0")
-    assert first.end() == 0, first.output
+    place.completed(place.start("--sampler", "random", trials=6, STUB_PACE="0"), trials=6)
     cli.app(["spaces", "advise", "--runs", str(place.runs)], standalone_mode=False)
     assert "too early" in capsys.readouterr().out
     on = ("--space", str(place.runs / "smoke" / "next.yaml"), "--study", "more", "--carry-over", "smoke", "--seed", "1")

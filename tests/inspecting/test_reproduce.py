@@ -6,8 +6,7 @@ import io
 import json
 import shutil
 import sqlite3
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ import pytest
 import torch
 from rich.console import Console
 
-from search import cli
 from search.console.ledger import follow
 from search.inspecting.doctor import examine_study
 from search.inspecting.reproduce import (
@@ -40,17 +38,13 @@ from search.training.result import EpochResult
 from studies import StudyError
 from studies.history import History, TrialRecord, read_history
 
-LAST = -1
-
 
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of runs with three trials that were really trained."""
     folder = tmp_path_factory.mktemp("runs")
-    for _ in run(
-        Search(trials=3, space="smoke", data="synthetic", folder=folder, pruner="none", slots=1, device="cpu", epochs=2)
-    ):
-        pass
+    request = Search(trials=3, space="smoke", data="synthetic", folder=folder, pruner="none", slots=2, device="cpu")
+    list(run(replace(request, epochs=2)))
     return folder
 
 
@@ -94,9 +88,7 @@ def set_start(runs: Path, **changes: str) -> None:
 @pytest.mark.parametrize("trial", [0, 1, 2])
 def test_a_trial_is_the_same_to_the_last_bit(searched: Path, trial: int) -> None:
     record = history(searched).trials[trial]
-
     first, *epochs, found = reproduce(request(searched, trial))
-
     assert isinstance(first, ReproductionStart)
     assert isinstance(found, Reproduction)
     assert (first.differences, found.differences) == ((), ())
@@ -112,9 +104,7 @@ def test_a_trial_is_the_same_to_the_last_bit(searched: Path, trial: int) -> None
 def test_a_record_that_was_changed_is_found_out(runs: Path) -> None:
     first, second = history(runs).trials[1].curve
     set_curve(runs, 1, [first, {**second, "train_loss": second["train_loss"] * (1 + 1e-12)}])
-
     found = again(runs, 1)
-
     assert (found.verdict, found.confirmed) == ("different", False)
     assert found.reason.startswith("the numbers part in epoch 2, though nothing differs")
     assert [row.then == row.now for row in found.epochs] == [True, False]
@@ -124,9 +114,7 @@ def test_another_number_of_threads_is_shown_and_only_nearness_is_asked_for(runs:
     here = history(runs).starts[0]
     set_start(runs, threads="3" if here["threads"] != "3" else "2", torch="2.9.1")
     then = history(runs).starts[0]
-
     first, *_, found = reproduce(request(runs, 1))
-
     assert isinstance(first, ReproductionStart)
     assert isinstance(found, Reproduction)
     assert f"1 slot of {then['threads']} threads" in first.machine  # as it was, not as this machine would
@@ -138,17 +126,13 @@ def test_a_pruned_trial_is_trained_as_far_as_it_went(runs: Path) -> None:
     set_curve(runs, 2, history(runs).trials[2].curve[:1])
     change(runs, "DELETE FROM trial_intermediate_values WHERE trial_id = 3 AND step = 2")
     change(runs, "UPDATE trials SET state = 'PRUNED' WHERE trial_id = 3")
-
     found = again(runs, 2)
-
     assert (found.verdict, found.same_checkpoint, len(found.epochs)) == ("equal", None, 1)
     assert found.reason == "every number of 1 epochs is the same to the last bit"
 
 
 def test_lost_weights_are_made_again_and_kept(runs: Path) -> None:
     StudyFolder(runs, "smoke").checkpoints(0).clear()
-    assert len(examine_study(runs).findings) == 1
-
     assert again(runs, 0).kept is None
     assert len(examine_study(runs).findings) == 1
     assert again(runs, 0, keep=True).kept is True
@@ -158,28 +142,20 @@ def test_lost_weights_are_made_again_and_kept(runs: Path) -> None:
 def test_other_weights_are_not_kept(runs: Path) -> None:
     change(runs, "UPDATE trial_user_attributes SET value_json = ? WHERE key = 'checkpoint' AND trial_id = 1", '"abcd"')
     before = StudyFolder(runs, "smoke").checkpoints(0).final()
-
     found = again(runs, 0, keep=True)
-
     assert (found.verdict, found.same_checkpoint, found.kept) == ("different", False, False)
     assert found.reason.startswith("the numbers part in the final checkpoint")
     assert StudyFolder(runs, "smoke").checkpoints(0).final() == before
 
 
 def test_the_program_draws_it_and_its_exit_code_is_the_verdict(
-    runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    runs: Path, call: Callable[..., tuple[int, str, str]]
 ) -> None:
-    def call(*more: str) -> tuple[int, str]:
-        words = ["cifar-search", "reproduce", "1", "--runs", str(runs), "--data", "synthetic", *more]
-        monkeypatch.setattr(sys, "argv", words)
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        return int(ended.value.code or 0), capsys.readouterr().out
-
-    code, said = call("--json")
+    words = ("reproduce", "1", "--runs", runs, "--data", "synthetic")
+    code, said, _ = call(*words, "--json")
     assert (code, json.loads(said)["verdict"], len(json.loads(said)["epochs"])) == (0, "equal", 2)
     set_curve(runs, 1, [{**row, "train_loss": 1.0} for row in history(runs).trials[1].curve])
-    code, said = call()
+    code, said, _ = call(*words)
     assert code == 4
     assert "epoch 1: then " in said
     assert "\ndifferent: the numbers part in epoch 1" in said
@@ -188,8 +164,6 @@ def test_the_program_draws_it_and_its_exit_code_is_the_verdict(
 @pytest.mark.parametrize(
     ("statement", "trial", "said"),
     [
-        ("SELECT 1", 3, r"study 'smoke' has no trial 3; its trials are 0 to 2"),
-        ("SELECT 1", -1, r"no trial -1; its trials are 0 to 2"),
         ("UPDATE trials SET state = 'RUNNING' WHERE trial_id = 2", 1, "trial 1 is running, .* wait for its end"),
         ("UPDATE trials SET state = 'WAITING' WHERE trial_id = 2", 1, "trial 1 is waiting, "),
         ("DELETE FROM trial_user_attributes WHERE key = 'curve' AND trial_id = 2", 1, "no epoch to compare; name ano"),
@@ -197,28 +171,28 @@ def test_the_program_draws_it_and_its_exit_code_is_the_verdict(
     ],
 )
 def test_what_cannot_be_compared_is_a_sentence(runs: Path, statement: str, trial: int, said: str) -> None:
-    with sqlite3.connect(runs / "studies.db") as database:
-        database.execute(statement)
-    database.close()
-
+    change(runs, statement)
     with pytest.raises(StudyError, match=said):
         find_record(history(runs), trial)
 
 
-def test_a_trial_that_was_never_trained_says_why(runs: Path) -> None:
-    known = history(runs)
+def test_a_trial_that_is_not_there_or_was_never_trained_says_why(searched: Path) -> None:
+    known = history(searched)
     refused = replace(known.trials[0], state="pruned", outcome="infeasible", message="too big", curve=())
-
     with pytest.raises(StudyError, match=r"trial 0 is pruned \(infeasible: too big\) and has no epoch"):
         find_record(replace(known, trials=(refused,)), 0)
-    with pytest.raises(StudyError, match="no trial 0; none was begun yet"):
-        find_record(replace(known, trials=()), 0)
+    for trials, number, said in (
+        (known.trials, 3, "its trials are 0 to 2"),
+        (known.trials, -1, "its trials are 0 to 2"),
+        ((), 0, "none was begun yet"),
+    ):
+        with pytest.raises(StudyError, match=f"study 'smoke' has no trial {number}; {said}"):
+            find_record(replace(known, trials=trials), number)
 
 
 def test_a_device_that_is_not_here_is_a_sentence(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     set_start(runs, device="cuda", **{"device name": "NVIDIA H200"})
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-
     with pytest.raises(DeviceError, match=r"trial 0 was trained on NVIDIA H200, .* --device cpu"):
         again(runs, 0)
     with pytest.raises(DeviceError, match="known: cpu, cuda"):
@@ -254,13 +228,12 @@ def compared(record: TrialRecord, events: Sequence[Event]) -> tuple[list[Compare
     """What the comparison ends with, which takes every event."""
     remaining = iter(events)
     comparison = compare_epochs(record, remaining)
-    while True:
-        try:
+    try:
+        while True:
             next(comparison)
-        except StopIteration as stop:
-            assert next(remaining, None) is None
-            epochs, end = stop.value
-            return epochs, end
+    except StopIteration as stop:
+        assert next(remaining, None) is None
+        return stop.value  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize(
@@ -282,7 +255,6 @@ def compared(record: TrialRecord, events: Sequence[Event]) -> tuple[list[Compare
 def test_the_verdict(record: TrialRecord, events: Sequence[Event], verdict: str, otherwise: str) -> None:
     epochs, end = compared(record, events)
     same = end.checkpoint_sha256 == record.checkpoint if record.checkpoint and isinstance(end, Finished) else None
-
     for exact, expected in ((True, verdict), (False, otherwise)):
         assert judge(record, epochs, end, same_checkpoint=same, band=0.02, exact=exact)[0] == expected
 
@@ -294,17 +266,13 @@ def test_the_band_narrows_with_the_images() -> None:
 
 def test_then_and_now_are_drawn_where_they_differ() -> None:
     rows, _ = compared(COMPLETE, [epoch(1), epoch(2, loss=1.5)])
-    differences = (Difference(name="threads", then="1", now="2"),)
-    judged = Reproduction(
-        study="tiny", trial=4, verdict="within the band", reason="0.00 points apart", differences=differences,
-        epochs=tuple(rows), band=0.02, same_checkpoint=None,
-    )  # fmt: skip
-    prepared = ReproductionStart(study="tiny", trial=4, machine="CPU", data="images", differences=differences)
+    of = {"study": "tiny", "trial": 4, "differences": (Difference(name="threads", then="1", now="2"),)}
+    verdict = {"verdict": "within the band", "reason": "0.00 points apart", "band": 0.02, "same_checkpoint": None}
+    judged = Reproduction(**of, **verdict, epochs=tuple(rows))
     drawn = io.StringIO()
-
-    assert follow([prepared, *rows, judged], console=Console(file=drawn, width=60)) is judged
+    steps = [ReproductionStart(**of, machine="CPU", data="images"), *rows, judged]
+    assert follow(steps, console=Console(file=drawn, width=60)) is judged
     lines = drawn.getvalue().splitlines()
-
     assert lines[:2] == ["trial 4 of study tiny, again on CPU; images", "threads: 1 -> 2"]
     assert lines[2] == "epoch 1: equal: 50.00 %, train loss 1.000000000, validation loss 1.000000000"
     assert lines[3] == "epoch 2: then 50.00 %, train loss 1.000000000, validation loss 1.000000000"

@@ -47,7 +47,6 @@ def files(folder: Path) -> dict[Path, bytes]:
 
 def test_a_dry_run_of_a_new_study_forecasts_and_makes_nothing(tmp_path: Path) -> None:
     found = dry(ask(tmp_path / "runs"))
-
     assert list(tmp_path.iterdir()) == []
     assert (found.remaining, found.slots, found.epochs, found.images) == (4, 1, 2, 1800)
     assert found.images_per_second == 1e6
@@ -63,14 +62,11 @@ def test_a_dry_run_of_a_known_study_counts_what_is_left_and_refuses_what_a_start
     setup = Setup.of(ask(tmp_path, images=100, epochs=1))
     setup.folder.path.mkdir()
     with study(setup) as opened:
-        asked = opened.ask(setup.space.suggest)
-        assert asked
-        opened.report(asked.number, epoch=1, accuracy=0.5)
-        opened.complete(asked.number)
+        assert opened.ask(setup.space.suggest)
+        opened.report(0, epoch=1, accuracy=0.5)
+        opened.complete(0)
     before = files(tmp_path)
-
     found = dry(ask(tmp_path))
-
     assert (found.finished, found.remaining, found.epochs, found.images) == (1, 3, 1, 100)
     for changes in ({"images": 200}, {"images": 1800}, {"epochs": 3}):
         with pytest.raises(StudyError, match=rf"{next(iter(changes))}: .* -> "):
@@ -91,15 +87,12 @@ def test_a_start_says_how_its_networks_were_compiled(tmp_path: Path) -> None:
 def test_images_that_cannot_be_are_refused_before_anything_is_made(tmp_path: Path, count: int) -> None:
     with pytest.raises(UsageError, match="from 10, one of each class, to 1,800, not"):
         Setup.of(ask(tmp_path / "runs", images=count)).draft()
-
     assert list(tmp_path.iterdir()) == []
 
 
 def test_with_the_images_given_only_the_epochs_are_shortened(tmp_path: Path) -> None:
     manifest, _ = Setup.of(ask(tmp_path / "runs", images=900)).draft()
     slow = Forecast(images_per_second=1, flops=1, mean_flops=1, images=1800, pruning=False, learning=False)
-
     chosen, note = fitted(manifest, slow, epochs=8, trials=4, minutes=1e-6)
-
     assert (chosen.epochs, chosen.images) == (1, 900)
     assert note.startswith("trials of 1 epoch, not 8 epochs")

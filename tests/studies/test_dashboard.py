@@ -9,28 +9,23 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
 import pytest
+from starts import wait_for
+from tiny import ask, finish, starter
 
 from studies.dashboard import publish, serve
-from studies.manifest import Manifest
-from studies.start import open_study
-from studies.storage import StorageError, owned
+from studies.storage import StorageError
 
 PROGRAM = Path(sys.executable).with_name("cifar-search")
 PIXEL = bytes.fromhex(
     "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c6360606060000000050001a5f6"
     "45400000000049454e44ae426082"
 )
-MANIFEST = Manifest(
-    space_name="tiny", space={}, space_fingerprint="", split_fingerprint="", data_fingerprint="", seed=0, epochs=1,
-    retrain_epochs=1, versions={},
-)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -40,18 +35,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     url = f"sqlite:///{folder}/studies.db"
     (folder / "losses.png").write_bytes(PIXEL)
     (folder / "report.md").write_text("# The answer\n")
-    files = [folder / "losses.png", folder / "report.md"]
-    with owned(url, study="tiny") as storage:
-        study = open_study(
-            "tiny", storage=storage, url=url, sampler="random", pruner="none", trials=1, manifest=MANIFEST,
-            conditional=False, differences=lambda *_: [],
-        )  # fmt: skip
-        asked = study.ask(lambda trial: {"rate": trial.suggest_float("rate", 0, 1)})
-        assert asked
-        for epoch in range(1, MANIFEST.epochs + 1):
-            study.report(asked.number, epoch=epoch, accuracy=0.75)
-        study.complete(asked.number, parameters=1234)
+    with starter(url)(trials=1) as study:
+        finish(study, ask(study), accuracy=0.75, parameters=1234)
         study.show_best(study.history().trials[0])
+        files = [folder / "losses.png", folder / "report.md"]
         publish("tiny", storage=url, runs=folder, note="**Best: trial 0**", files=files)
     return folder
 
@@ -63,14 +50,10 @@ def port(runs: Path) -> Iterator[int]:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
     command = [str(PROGRAM), "dashboard", "--runs", str(runs), "--port", str(port)]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(command, start_new_session=True, **pipes)  # type: ignore[call-overload]
     try:
-        deadline = time.monotonic() + 60
-        while process.poll() is None and not answers("127.0.0.1", port):
-            assert time.monotonic() < deadline, "the dashboard does not answer"
-            time.sleep(0.1)
+        wait_for(lambda: process.poll() is not None or answers("127.0.0.1", port), what=lambda: "the dashboard")
         yield port
         os.kill(process.pid, signal.SIGINT)
         output, errors = process.communicate(timeout=20)
@@ -92,8 +75,7 @@ def answers(host: str, port: int) -> bool:
 
 def get(port: int, path: str) -> bytes:
     with urlopen(f"http://127.0.0.1:{port}{path}", timeout=20) as answer:
-        content: bytes = answer.read()
-        return content
+        return bytes(answer.read())
 
 
 def study(port: int) -> Any:
@@ -105,15 +87,13 @@ def study(port: int) -> Any:
 
 def test_the_study_is_shown_with_its_trials(port: int) -> None:
     (trial,) = study(port)["trials"]
-
     assert trial["state"] == "Complete"
-    assert [entry["value"] for entry in trial["intermediate_values"]] == [0.75]
+    assert [entry["value"] for entry in trial["intermediate_values"]] == [0.75] * 3
     assert {"key": "parameters", "value": "1234"} in trial["user_attrs"]
 
 
 def test_the_note_shows_the_picture_and_links_the_report(port: int) -> None:
     body = study(port)["note"]["body"]
-
     assert body.startswith("**Best: trial 0**")
     (picture,) = re.findall(r"!\[losses\]\((/artifacts/[^)]+)\)", body)
     (report,) = re.findall(r"[^!]\[report\.md\]\((/artifacts/[^)]+)\)", body)
@@ -122,21 +102,17 @@ def test_the_note_shows_the_picture_and_links_the_report(port: int) -> None:
 
 
 def test_no_other_address_of_this_machine_answers(port: int) -> None:
-    listening = answers("127.0.0.1", port)
     elsewhere = {address[4][0] for address in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)}
-
-    assert listening
+    assert answers("127.0.0.1", port)
     assert [host for host in sorted({"127.0.0.2", *elsewhere} - {"127.0.0.1"}) if answers(str(host), port)] == []
 
 
 def test_a_second_note_takes_the_place_of_the_first(port: int, runs: Path) -> None:
     publish("tiny", storage=f"sqlite:///{runs}/studies.db", runs=runs, note="shorter", files=[])
-
     assert study(port)["note"]["body"] == "shorter"
 
 
 def test_without_a_database_there_is_no_dashboard_and_none_is_made(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="there is no database"):
         serve(storage=f"sqlite:///{tmp_path}/studies.db", runs=tmp_path, port=1)
-
     assert list(tmp_path.iterdir()) == []

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 
 import optuna
 import pytest
+from disks import fill, small_disk
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny import ask, check, finish, forked, run, starter
+from tiny import ask, check, finish, fork, run, starter
 
 from studies import storage as storages
 from studies.history import read_history
@@ -124,33 +125,22 @@ def refused(call: Callable[[], object], *texts: str) -> None:
     assert all(text in str(caught.value) for text in texts), caught.value
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 300 KB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(place)]
-    if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
-        pytest.skip("only root can mount a small disk")
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", "-l", str(place)], check=True)
-
-
-def test_a_full_disk_is_named_and_costs_nothing(small_disk: Path) -> None:
-    url = f"sqlite:///{small_disk}/studies.db"
-    with starter(url)(trials=3) as study:
-        first, second = ask(study), ask(study)
-        finish(study, first)
-        subprocess.run(["dd", "if=/dev/zero", f"of={small_disk}/filler", "bs=512"], capture_output=True)
-        long = partial(study.report, second.number, epoch=1, accuracy=0.5, **{f"n{index}": 0.1 for index in range(900)})
-        refused(long, "free some space on the disk")
-        (small_disk / "filler").unlink()
-        long()
-        finish(study, second)
-        run(study)
-    assert check(url).finished == 3
+def test_a_full_disk_is_named_and_costs_nothing(tmp_path: Path) -> None:
+    url = storage_url(tmp_path / "disk", None)
+    with small_disk(tmp_path / "disk", "300k"):
+        with starter(url)(trials=3) as study:
+            first, second = ask(study), ask(study)
+            finish(study, first)
+            fill(tmp_path / "disk" / "filler")
+            long = partial(
+                study.report, second.number, epoch=1, accuracy=0.5, **{f"n{index}": 0.1 for index in range(900)}
+            )
+            refused(long, "free some space on the disk")
+            (tmp_path / "disk" / "filler").unlink()
+            long()
+            finish(study, second)
+            run(study)
+        assert check(url).finished == 3
 
 
 def test_a_file_that_is_gone_is_missed_and_not_made_anew(tmp_path: Path, url: str) -> None:
@@ -181,14 +171,7 @@ def first_start(folder: Path, me: int) -> None:
 
 
 def test_four_first_starts_at_once(tmp_path: Path) -> None:
-    import os
-
-    children = []
-    for me in range(4):
-        pid = os.fork()
-        if not pid:
-            os._exit(forked(partial(first_start, tmp_path, me)))
-        children.append(pid)
+    children = [fork(partial(first_start, tmp_path, me)) for me in range(4)]
     assert [os.waitpid(pid, 0)[1] for pid in children] == [0] * 4
     for me in range(4):
         assert check(f"sqlite:///{tmp_path}/studies.db", name=f"study-{me}").finished == 2
