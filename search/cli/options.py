@@ -55,8 +55,7 @@ def request_options(**parsers: Parser) -> Callable[[Command], Command]:
 
 def option_of(request: type[DataclassInstance], name: str, parser: Parser | None = None) -> Any:
     """The option of one field of a request, for a command that takes no whole request."""
-    (field,) = (field for field in fields(request) if field.name == name)
-    return _option(field, parser)
+    return _option(next(field for field in fields(request) if field.name == name), parser)
 
 
 def _parameter(field: Field[Any], hint: Any, parser: Parser | None) -> inspect.Parameter:
@@ -69,8 +68,8 @@ def _parameter(field: Field[Any], hint: Any, parser: Parser | None) -> inspect.P
         default = inspect.Parameter.empty
     elif default is None:
         hint = hint | None
-    kind, option = inspect.Parameter.KEYWORD_ONLY, _option(field, parser)
-    return inspect.Parameter(field.name, kind, default=default, annotation=Annotated[hint, option])
+    annotation = Annotated[hint, _option(field, parser)]
+    return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
 def _option(field: Field[Any], parser: Parser | None) -> Any:
