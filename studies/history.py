@@ -99,6 +99,11 @@ class History:
         return sum(trial.finished and not trial.carried for trial in self.trials)
 
     @property
+    def remaining(self) -> int:
+        """Trials that may still be asked for; those that wait are among them."""
+        return max(0, self.planned - sum(self.counts.values()) + self.counts["waiting"])
+
+    @property
     def carried(self) -> int:
         """Trials that were carried over from another study."""
         return sum(trial.carried is not None for trial in self.trials)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from studies import StudyError
@@ -48,10 +48,6 @@ class Manifest:
 
     def _derived(self, index: int, *, size: int) -> int:
         return int.from_bytes(hashlib.sha256(f"{self.seed}/{index}".encode()).digest()[:size])
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
-        return asdict(self)
 
 
 def stored_manifest(attributes: Mapping[str, Any], *, study: str) -> Manifest:

@@ -9,8 +9,7 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from studies.pruners import make_pruner
-from studies.samplers import make_sampler
+from studies.algorithms import make_pruner, make_sampler
 
 TRIALS = 50  # of the study whose defaults are asked for: they set what sampler and pruner count as their start
 

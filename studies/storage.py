@@ -34,6 +34,9 @@ IDLE = 60  # seconds that a process may pause inside a transaction
 ALIVE = {"idle": 10, "interval": 10, "count": 3}  # both ends notice a silent loss of the other after 40 seconds
 FIRST_STARTS = 5  # tries, for two programs may make the tables at the same moment
 
+Storage = RDBStorage
+"""What `opened` and `owned` give."""
+
 _PACKAGES = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}  # by import name
 _FORMS = "give --storage sqlite:///runs/studies.db or postgresql://USER@HOST/DATABASE"
 

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import math
-import re
 import sys
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any
 
 import optuna
-from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from studies import StudyError
@@ -24,22 +20,15 @@ from studies.history import (
     CARRIED,
     MOST_RETRIES,
     PLANNED,
-    START,
     History,
     Loss,
     Outcome,
     TrialRecord,
     history_of,
-    load_study,
     record_of,
 )
-from studies.manifest import ATTRIBUTE, Differences, Manifest, check_same, stored_manifest
-from studies.pruners import make_pruner
-from studies.samplers import make_sampler
+from studies.manifest import Manifest
 from studies.storage import translated
-from studies.warm_start import Carry, carry_over
-
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 Value = str | int | float | bool
 Suggest = Callable[[Trial], Mapping[str, Value]]
@@ -62,81 +51,6 @@ class Asked:
     reported: int  # epochs that are stored of earlier attempts
 
 
-def check_name(name: str) -> None:
-    """Raises StudyError for a name that is not safe as a folder's."""
-    if not NAME.fullmatch(name):
-        raise StudyError(f"a study's name is 1 to 64 letters, digits, '.', '_', '-', no sign first, not {name!r}")
-
-
-def open_study(
-    name: str,
-    *,
-    storage: RDBStorage,
-    url: str,
-    sampler: str,
-    pruner: str,
-    trials: int,
-    manifest: Manifest,
-    conditional: bool,
-    differences: Differences,
-    provenance: Mapping[str, str] = {},
-    carry: Carry | None = None,
-) -> Study:
-    """Creates the study or goes on with it; `trials` is the total. Raises StudyError, StorageError.
-
-    `storage` comes from `storage.owned`: no other process works on the study.
-    """
-    check_name(name)
-    draw = partial(make_sampler, sampler, trials=trials, conditional=conditional)
-    chosen = make_pruner(pruner, trials=trials, epochs=manifest.epochs, cost=manifest.cost)
-    inner = optuna.create_study(
-        study_name=name,
-        storage=storage,
-        sampler=draw(seed=0),
-        pruner=chosen,
-        load_if_exists=True,
-        directions=["maximize", "minimize"] if manifest.cost else ["maximize"],
-    )
-    sys.audit("cifar_search.study.created", name)
-    notes = _identify(inner, manifest=manifest, differences=differences)
-    notes += carry_over(carry, cost=manifest.cost, study=inner) if carry else ()
-    start = sum(key.startswith(START) for key in inner.user_attrs) + 1
-    inner.set_user_attr(f"{START}{start:04d}", {**provenance, "trials": str(trials)})
-    inner.set_user_attr(PLANNED, trials)
-    # A study of the same seed has used the seeds of the first starts, and its trials may be carried over.
-    carried = sum(CARRIED in trial.user_attrs for trial in inner.get_trials(deepcopy=False))
-    inner.sampler = draw(seed=manifest.seed_of_start(start + carried))
-    study = Study(inner, storage=storage, url=url, trials=trials, manifest=manifest, start=start, notes=notes)
-    study.recovered = study.recover()
-    return study
-
-
-def _identify(study: optuna.Study, *, manifest: Manifest, differences: Differences) -> tuple[str, ...]:
-    """Makes a new study what the manifest says, or checks that it is that already. Raises StudyError."""
-    # Empty and without a manifest: new, or left by a start that was killed right here.
-    directions = [StudyDirection.MAXIMIZE] + [StudyDirection.MINIMIZE] * (manifest.cost is not None)
-    new = study.directions == directions and not study.get_trials(deepcopy=False)
-    if ATTRIBUTE in study.user_attrs or not new:
-        stored = stored_manifest(study.user_attrs, study=study.study_name)
-        return check_same(stored, manifest, study=study.study_name, differences=differences)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        study.set_metric_names([manifest.metric, *([manifest.cost] if manifest.cost else [])])
-    study.set_user_attr(ATTRIBUTE, manifest.as_dict())
-    return ()
-
-
-def put_back_running(name: str, *, storage: RDBStorage) -> tuple[int, ...]:
-    """Lets every running trial of a study wait again; `storage` is owned. Returns their numbers. Raises StudyError."""
-    study = load_study(name, storage=storage)
-    study_id = storage.get_study_id_from_name(name)
-    numbers = [trial.number for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))]
-    for number in numbers:
-        trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, number)
-        storage.set_trial_state_values(trial_id, state=TrialState.WAITING)
-    return tuple(numbers)
-
-
 class Study:
     """Asks and tells. Made by `open_study`.
 
@@ -149,21 +63,17 @@ class Study:
         *,
         storage: RDBStorage,
         url: str,
-        trials: int,
         manifest: Manifest,
         start: int,
-        notes: Sequence[str],
+        notes: tuple[str, ...],
     ) -> None:
-        self.name = study.study_name
-        self.trials = trials  # in total: finished, running and waiting
-        self.manifest = manifest
-        self.notes = tuple(notes)  # what may change since the study was created, and did
-        self.recovered: tuple[int, ...] = ()  # trials that an earlier process left running: they wait again
-        self._study, self._storage, self._url = study, storage, url
-        self._start = start
+        self.name, self.manifest = study.study_name, manifest
+        self.trials: int = study.user_attrs[PLANNED]  # in total: finished, running and waiting
+        self.notes = notes  # what may change since the study was created, and did
+        self._study, self._storage, self._url, self._start = study, storage, url, start
         self._study_id = storage.get_study_id_from_name(study.study_name)
         self._running: dict[int, Trial] = {}
-        self._attempts: dict[int, int] = {}
+        self.recovered = self.recover()  # trials that an earlier process left running: they wait again
 
     def enqueue(self, baselines: Sequence[tuple[str, Mapping[str, Value]]]) -> None:
         """Queues the named values to be tried first: each once, and as far as the study's trials reach.
@@ -174,10 +84,9 @@ class Study:
             trials = self._study.get_trials(deepcopy=False)
             queued = {trial.user_attrs.get("baseline") for trial in trials}
             carried = [trial.params for trial in trials if CARRIED in trial.user_attrs]
-            new = [(name, dict(values)) for name, values in baselines if name not in queued]
-            free = max(0, self.trials - (len(trials) - len(carried)))
-            for name, values in [(name, values) for name, values in new if values not in carried][:free]:
-                self._study.enqueue_trial(values, user_attrs={"baseline": name})
+            new = [(name, values) for name, values in baselines if name not in queued and values not in carried]
+            for name, values in new[: max(0, self.trials - (len(trials) - len(carried)))]:
+                self._study.enqueue_trial(dict(values), user_attrs={"baseline": name})
 
     def ask(self, suggest: Suggest) -> Asked | None:
         """The next trial: one that waits, or else a new one; None when the study has its trials.
@@ -210,7 +119,7 @@ class Study:
             kept = {"values": values, "seed": asked.seed, "attempt": asked.attempt, "start": self._start}
             trial.set_user_attr("asked", kept)
         # Only now: a trial whose answer was lost on the way is not known here, and `recover` lets it wait again.
-        self._running[number], self._attempts[number] = trial, asked.attempt
+        self._running[number] = trial
         sys.audit("cifar_search.study.owned", number)
         return asked
 
@@ -243,12 +152,7 @@ class Study:
             return epoch < self.manifest.epochs and self._study.pruner.prune(self._study, self._frozen(number))
 
     def complete(
-        self,
-        number: int,
-        *,
-        violations: Mapping[str, float] | None = None,
-        checkpoint: str | None = None,
-        **numbers: float,
+        self, number: int, *, violations: Mapping[str, float] = {}, checkpoint: str | None = None, **numbers: float
     ) -> None:
         """Ends a trial with the accuracy of its last epoch; it is feasible when no violation is above 0.
 
@@ -262,55 +166,47 @@ class Study:
                     f"a complete trial has a finite accuracy after epoch {self.manifest.epochs}, "
                     f"and trial {number} of study {self.name!r} reported {epochs}: report it first"
                 )
-            costs = [numbers[self.manifest.cost]] if self.manifest.cost else []
+            values = [accuracy, numbers[self.manifest.cost]] if self.manifest.cost else [accuracy]
             kept = {"checkpoint": checkpoint} if checkpoint else {}
-            self._end(number, TrialState.COMPLETE, [accuracy, *costs], violations=violations, **kept, **numbers)
+            self._end(number, TrialState.COMPLETE, values, violations=violations, **kept, **numbers)
 
-    def prune(self, number: int, *, violations: Mapping[str, float] | None = None, **numbers: float) -> None:
+    def prune(self, number: int, *, violations: Mapping[str, float] = {}, **numbers: float) -> None:
         """Ends a trial that `report` said to prune."""
         with self._stored():
             self._end(number, TrialState.PRUNED, None, violations=violations, **numbers)
 
     def fail(
-        self,
-        number: int,
-        *,
-        outcome: Outcome,
-        message: str,
-        violations: Mapping[str, float] | None = None,
-        **numbers: float,
+        self, number: int, *, outcome: Outcome, message: str, violations: Mapping[str, float] = {}, **numbers: float
     ) -> None:
         """Ends a trial that could not be finished, as a violated constraint, so that the sampler learns to avoid it.
 
         `violations` say by how much, relative to the limit; without a positive one the outcome itself counts as 1.
         """
-        violations = dict(violations or {})
         if all(value <= 0 for value in violations.values()):
-            violations[outcome] = 1.0
+            violations = {**violations, outcome: 1.0}
+        reason: dict[str, Any] = {"outcome": outcome, "message": message}
         with self._stored():
-            told: dict[str, Any] = {"outcome": outcome, "message": message}
-            self._end(number, TrialState.PRUNED, None, violations=violations, **told, **numbers)
+            self._end(number, TrialState.PRUNED, None, violations=violations, **reason, **numbers)
 
     def lose(self, number: int, *, outcome: Outcome, message: str) -> bool:
         """Counts a slot that died, hung or took too long: the trial waits again, or fails at its third loss (False)."""
         with self._stored():
             record = record_of(self._frozen(number))
             if record.state == "running":
-                attempt = self._attempts[number]
-                losses = [loss for loss in record.losses if loss.attempt != attempt]
-                losses.append(Loss(attempt=attempt, outcome=outcome, message=message))
+                losses = [loss for loss in record.losses if loss.attempt != record.attempts]
+                losses.append(Loss(attempt=record.attempts, outcome=outcome, message=message))
                 self._keep(number, losses=[asdict(loss) for loss in losses])
                 sys.audit("cifar_search.study.losing", number)
                 self._retry_or_fail(number, losses)
                 record = record_of(self._frozen(number))
-        self._forget(number)
+        self._running.pop(number, None)
         return not record.finished
 
     def put_back(self, number: int) -> None:
         """Makes a running trial wait again, through no fault of its own: the next ask returns it as it was."""
         with self._stored():
             self._wait(number)
-        self._forget(number)
+        self._running.pop(number, None)
 
     def show_best(self, best: TrialRecord) -> None:
         """Sets the study's note in the dashboard, which does not know limits: its best trial within them."""
@@ -324,24 +220,13 @@ class Study:
         with self._stored():
             return history_of(self._study)
 
-    @property
-    def remaining(self) -> int:
-        """How many more trials may be asked for; those that wait are among them."""
-        counts = self.history().counts
-        return max(0, self.trials - sum(counts.values()) + counts["waiting"])
-
-    @property
-    def done(self) -> bool:
-        """All trials are finished."""
-        return self.history().finished >= self.trials
-
     def _retry_or_fail(self, number: int, losses: Sequence[Loss]) -> None:
         """Lets a trial wait again, unless its slots were lost too often."""
         if len(losses) <= MOST_RETRIES:
             self._wait(number)
-            return
-        last = losses[-1]
-        self.fail(number, outcome=last.outcome, message=f"{last.outcome} {len(losses)} times: {last.message}")
+        else:
+            last = losses[-1]
+            self.fail(number, outcome=last.outcome, message=f"{last.outcome} {len(losses)} times: {last.message}")
 
     def _wait(self, number: int) -> None:
         if self._frozen(number).state == TrialState.RUNNING:
@@ -355,29 +240,26 @@ class Study:
         state: TrialState,
         values: Sequence[float] | None,
         *,
-        violations: Mapping[str, float] | None,
+        violations: Mapping[str, float],
         **attributes: Any,
     ) -> None:
         if self._frozen(number).state != state:  # else the answer to an earlier call was lost
             self._unfinished(number)
             finite = {key: value for key, value in attributes.items() if value == value and value != math.inf}
             self._keep(number, **finite)
-            self._constrain(number, violations or {})
+            trial = self._running.get(number) or Trial(self._study, self._id(number))
+            for name, value in violations.items():
+                if name not in trial.constraints:
+                    trial.set_constraint(name, value)
             sys.audit("cifar_search.study.telling", number)
             self._study.tell(number, values, state=state)
-        self._forget(number)
+        self._running.pop(number, None)
         sys.audit("cifar_search.study.told", number)
-
-    def _constrain(self, number: int, violations: Mapping[str, float]) -> None:
-        trial = self._running.get(number) or Trial(self._study, self._id(number))
-        for name, value in violations.items():
-            if name not in trial.constraints:
-                trial.set_constraint(name, value)
 
     def _unfinished(self, number: int) -> FrozenTrial:
         trial = self._frozen(number)
         if trial.state.is_finished():
-            self._forget(number)
+            self._running.pop(number, None)
             raise EndedElsewhereError(
                 f"trial {number} was ended as {trial.state.name} by another program, such as the dashboard; "
                 "what was measured here since is not stored"
@@ -393,10 +275,6 @@ class Study:
 
     def _id(self, number: int) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
-
-    def _forget(self, number: int) -> None:
-        self._running.pop(number, None)
-        self._attempts.pop(number, None)
 
     @contextmanager
     def _stored(self) -> Iterator[None]:

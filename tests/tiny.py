@@ -16,11 +16,12 @@ from typing import Any
 
 import optuna
 
-from studies.audit import violations_of
+from search.inspecting.audit import violations_of
 from studies.history import History, read_history
 from studies.manifest import Manifest
+from studies.start import open_study
 from studies.storage import opened, owned
-from studies.study import Asked, Study, open_study
+from studies.study import Asked, Study
 
 ROOT = Path(__file__).parents[1]
 MANIFEST = Manifest(
@@ -49,6 +50,11 @@ def database(folder: Path) -> str:
     """The URL of a SQLite database in a folder, without a study but with the tables, which take a while to make."""
     (folder / "studies.db").write_bytes(_tables())
     return f"sqlite:///{folder}/studies.db"
+
+
+def done(study: Study) -> bool:
+    """Whether every trial of the study is finished."""
+    return study.history().finished >= study.trials
 
 
 def starter(url: str) -> Start:

@@ -12,8 +12,8 @@ import numpy as np
 from search.benchmarking.candidate_pool import CandidatePool, place
 from search.benchmarking.curves import LENGTHS
 from spaces import Space
+from studies.algorithms import STARTUP_TRIALS
 from studies.replayed import ReplayedStudy
-from studies.samplers import STARTUP_TRIALS
 
 FULL = LENGTHS[-1]  # epochs of the final training
 KEPT = 3  # one candidate in so many rises to the next rung

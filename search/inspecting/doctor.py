@@ -9,13 +9,13 @@ from typing import Any
 
 from search.data import DataError
 from search.data.split import load
+from search.inspecting.audit import Finding, violations_of
 from search.inspecting.status import read_status
 from search.searching.leftovers import leftovers, sweep
 from search.searching.study_folder import StudyFolder
-from studies.audit import Finding, violations_of
 from studies.history import History, State, read_history
+from studies.start import put_back_running
 from studies.storage import is_owned, owned, storage_url
-from studies.study import put_back_running
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -110,7 +110,8 @@ class Dispatcher:
 
     def done(self) -> Generator[Update, None, bool]:
         """Whether every trial of the study is finished."""
-        return (yield from self._retried(lambda: self.study.done))
+        history = yield from self._retried(self.study.history)
+        return history.finished >= history.planned
 
     def _take(self, slot: int, number: int, event: Event) -> Iterator[Update]:
         match event:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
-from typing import TYPE_CHECKING
 
 from search.candidate import Value, from_values
 from search.data import split as splits
@@ -24,16 +23,13 @@ from search.slots.machine import Machine, survey
 from spaces import Space, difference
 from spaces.baselines import find_baseline
 from studies import StudyError, unknown
+from studies.algorithms import make_pruner, make_sampler
 from studies.history import History, find_history, read_history
 from studies.manifest import Manifest, check_same
-from studies.pruners import make_pruner
-from studies.samplers import make_sampler
-from studies.storage import masked, storage_url, warn_of_password
-from studies.study import Study, check_name, open_study
+from studies.start import open_study
+from studies.storage import Storage, masked, storage_url, warn_of_password
+from studies.study import Study
 from studies.warm_start import Carry, carried_from
-
-if TYPE_CHECKING:
-    from optuna.storages import RDBStorage
 
 SPACES = {"cpu": "fast", "cuda": "wide"}  # what is searched where nobody names a space, by the kind of machine
 
@@ -58,11 +54,8 @@ class Setup:
             machine=machine,
             source=find_source(search.data),
         )
-        check_name(setup.name)
-        if search.carry_over == setup.name:
+        if search.carry_over == setup.folder.study:
             raise StudyError(f"study {setup.name!r} has its own trials already; name the new one with --study OTHER")
-        if search.carry_over is not None:
-            check_name(search.carry_over)
         make_sampler(search.sampler, seed=0, trials=search.trials, conditional=setup.space.has_conditions)
         if search.cost is not None and search.cost not in MEASURES:
             raise unknown("cost", search.cost, MEASURES)
@@ -119,13 +112,10 @@ class Setup:
         Raises DataError, and UsageError for a number of images that cannot be.
         """
         images = self.source.training()
-        given = StudyFolder(self.search.folder, self.search.carry_over or "").split
-        if self.folder.split.exists():
-            split = splits.load(self.folder.split)
-        elif self.search.carry_over and given.exists():  # on another split no trial could be carried over
-            split = splits.load(given)
-        else:
-            split = splits.standard_split(images.labels, seed=self.search.seed)
+        names = [self.name, self.search.carry_over]  # on another split no trial could be carried over
+        paths = [StudyFolder(self.search.folder, name).split for name in names if name]
+        kept = next((path for path in paths if path.exists()), None)
+        split = splits.load(kept) if kept else splits.standard_split(images.labels, seed=self.search.seed)
         asked, classes, whole = self.search.images, len(images.classes), len(split.training)
         if asked is not None and not classes <= asked <= whole:
             raise UsageError(f"--images must be from {classes}, one of each class, to {whole:,}, not {asked:,}")
@@ -176,7 +166,7 @@ class Setup:
             return None
         return find_carry(old, space=self.space, manifest=manifest, storage=self.url)
 
-    def study(self, manifest: Manifest, *, storage: RDBStorage, carry: Carry | None) -> Study:
+    def study(self, manifest: Manifest, *, storage: Storage, carry: Carry | None) -> Study:
         """The study, created or resumed; `storage` is owned. Raises StudyError, StorageError."""
         length = self.space.length
         return open_study(

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from search.slots.checkpoint_store import CheckpointStore
+from studies import StudyError
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # of a study: it is safe as a folder's
 
 
 @dataclass(frozen=True)
 class StudyFolder:
-    """The folder of one study. Nothing is made or read here."""
+    """The folder of one study. Nothing is made or read here. Raises StudyError for a name that is no folder's."""
 
     runs: Path
     study: str
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.study):
+            raise StudyError(
+                f"a study's name is 1 to 64 letters, digits, '.', '_', '-', no sign first, not {self.study!r}"
+            )
 
     @property
     def path(self) -> Path:

@@ -21,7 +21,7 @@ from search.slots.job import Leaving
 from search.slots.pool import TRAINING, Slots
 from search.slots.signals import InterruptedSearch, StopFlag, stop_flag
 from search.slots.slot_state import AnySlots
-from studies.samplers import STARTUP_TRIALS
+from studies.algorithms import STARTUP_TRIALS
 from studies.storage import UnreachableError, owned
 
 
@@ -59,7 +59,7 @@ def run(search: Search, *, work: str = TRAINING) -> Iterator[Update]:
         study = setup.study(settled, storage=storage, carry=carry)
         sweep(setup.folder, study.history())
         study.enqueue(setup.queue())
-        seconds = trial_length.seconds_of(forecast, settled, trials=study.remaining)
+        seconds = trial_length.seconds_of(forecast, settled, trials=study.history().remaining)
         yield setup.opened(study, seconds=seconds, notes=(note, *measured.notes), measured=measured.lines)
         dispatcher = Dispatcher(
             study=study,

@@ -19,8 +19,8 @@ import pytest
 
 from studies.dashboard import publish, serve
 from studies.manifest import Manifest
+from studies.start import open_study
 from studies.storage import StorageError, owned
-from studies.study import open_study
 
 PROGRAM = Path(sys.executable).with_name("cifar-search")
 PIXEL = bytes.fromhex(

@@ -46,7 +46,7 @@ def test_versions_and_retraining_may_change() -> None:
 
 
 def test_stored_manifest_comes_back_or_is_foreign() -> None:
-    assert stored_manifest({"manifest": MANIFEST.as_dict()}, study="tiny") == MANIFEST
+    assert stored_manifest({"manifest": vars(MANIFEST)}, study="tiny") == MANIFEST
     for attributes in ({}, {"manifest": {"seed": 1}}, {"manifest": "text"}):
         with pytest.raises(StudyError, match="'tiny' was not made by this version"):
             stored_manifest(attributes, study="tiny")

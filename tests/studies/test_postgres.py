@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import pytest
 from postgres import Postgres
-from tiny import ask, check, finish, run, starter, suggest
+from tiny import ask, check, done, finish, run, starter, suggest
 
 from studies.history import read_history
 from studies.storage import StorageError, UnreachableError, masked, warn_of_password
@@ -57,7 +57,7 @@ def outlast(url: str, *, trials: int, opened: threading.Event) -> list[int]:
         while asked := surely(lambda: study.ask(suggest)):
             attempts.append(asked.attempt)
             surely(partial(finish, study, asked))
-        assert surely(lambda: study.done)
+        assert surely(lambda: done(study))
     return attempts
 
 
@@ -96,7 +96,7 @@ def test_every_call_says_that_the_server_is_silent(postgres: Postgres) -> None:
             partial(study.put_back, number),
             partial(study.enqueue, []),
             study.history,
-            lambda: study.done,
+            lambda: done(study),
             lambda: opens(url),
             lambda: read_history("tiny", storage=url),
         ]

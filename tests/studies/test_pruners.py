@@ -6,7 +6,7 @@ import optuna
 import pytest
 
 from studies import StudyError
-from studies.pruners import PRUNERS, make_pruner
+from studies.algorithms import PRUNERS, make_pruner
 
 
 def first_prune(name: str, *, epochs: int, accuracy: float, trials: int = 50) -> int | None:

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from tiny import ask, check, finish, forked, run, starter
 
+from search.inspecting.audit import Finding, violations_of
 from studies import StudyError
-from studies.audit import Finding, violations_of
 from studies.history import History, Loss, read_history
+from studies.start import put_back_running
 from studies.storage import owned
-from studies.study import put_back_running
 
 
 @pytest.fixture(scope="module")

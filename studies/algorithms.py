@@ -1,4 +1,4 @@
-"""When a trial is stopped early, by name.
+"""Optuna's samplers and pruners by name: how the next values are drawn, when a trial is stopped early.
 
 A step is a finished epoch, counted from 1, so a step is also the resource spent so far: successive halving's first
 rung at `min_resource=1` is then decided after one epoch (with steps from 0 it would be after two), and the median
@@ -7,13 +7,51 @@ pruner's `n_warmup_steps=k` lets the first decision fall after epoch k.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
+from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
+from optuna.samplers import BaseSampler, QMCSampler, RandomSampler, TPESampler
 
 from studies import StudyError, unknown
 
+STARTUP_TRIALS = 10  # random draws before TPE has anything to learn from
 HYPERBAND_TRIALS = 100  # each bracket samples on its own and needs its own ten first trials
+
+
+def _tpe(seed: int, trials: int, conditional: bool) -> BaseSampler:
+    return TPESampler(
+        seed=seed,
+        n_startup_trials=max(STARTUP_TRIALS, trials * 15 // 100),
+        multivariate=True,
+        group=conditional,  # without it a conditional parameter is drawn alone
+        constant_liar=True,  # running trials count as poor, so that parallel slots spread out
+    )
+
+
+def _qmc(seed: int, trials: int, conditional: bool) -> BaseSampler:  # noqa: ARG001 the signature of the table
+    if conditional:
+        raise StudyError("sampler qmc covers a space without `when:` only; take --sampler tpe or random")
+    # Scrambled: the first point of the plain sequence is every parameter's lower end.
+    return QMCSampler(seed=seed, scramble=True, warn_independent_sampling=False)
+
+
+SAMPLERS: dict[str, Callable[[int, int, bool], BaseSampler]] = {
+    "tpe": _tpe,
+    "random": lambda seed, *_: RandomSampler(seed=seed),
+    "qmc": _qmc,
+}
+"""Optuna's GP is not here: it learns from no pruned or failed trial, and would load torch in the supervisor."""
+
+
+def make_sampler(name: str, *, seed: int, trials: int, conditional: bool) -> BaseSampler:
+    """The sampler for a study of so many trials; `conditional`: the space has `when:`. Raises StudyError."""
+    if name not in SAMPLERS:
+        raise unknown("sampler", name, SAMPLERS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)  # tpe's `group`, and qmc
+        return SAMPLERS[name](seed, trials, conditional)
 
 
 def _median(trials: int, epochs: int) -> BasePruner:
@@ -22,10 +60,6 @@ def _median(trials: int, epochs: int) -> BasePruner:
         n_warmup_steps=-(-3 * epochs // 10),  # 30 %, rounded up: epoch 1 of 3, 2 of 4, 3 of 10
         n_min_trials=4,
     )
-
-
-def _halving(trials: int, epochs: int) -> BasePruner:  # noqa: ARG001 the signature of the table
-    return SuccessiveHalvingPruner(min_resource=max(1, epochs // 9), reduction_factor=3)  # rungs at 1/9 and 1/3
 
 
 def _hyperband(trials: int, epochs: int) -> BasePruner:
@@ -37,15 +71,12 @@ def _hyperband(trials: int, epochs: int) -> BasePruner:
     return HyperbandPruner(min_resource=1, max_resource=epochs, reduction_factor=3)
 
 
-def _none(trials: int, epochs: int) -> BasePruner:  # noqa: ARG001 the signature of the table
-    return NopPruner()
-
-
 PRUNERS: dict[str, Callable[[int, int], BasePruner]] = {
     "median": _median,
-    "halving": _halving,
+    # The rungs of halving lie at 1/9 and 1/3 of the epochs.
+    "halving": lambda _, epochs: SuccessiveHalvingPruner(min_resource=max(1, epochs // 9), reduction_factor=3),
     "hyperband": _hyperband,
-    "none": _none,
+    "none": lambda *_: NopPruner(),
 }
 
 

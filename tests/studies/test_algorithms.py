@@ -6,7 +6,7 @@ import optuna
 import pytest
 
 from studies import StudyError
-from studies.samplers import SAMPLERS, make_sampler
+from studies.algorithms import SAMPLERS, make_sampler
 
 
 def draw(name: str, *, seed: int, conditional: bool = False) -> list[dict[str, object]]:
