@@ -63,13 +63,8 @@ def epoch(number: int, epoch: int, accuracy: float) -> Progressed:
 
 
 def ended(last: TrialRecord, *before: TrialRecord) -> Ended:
-    return Ended(
-        number=last.number,
-        state=last.state,
-        outcome=last.outcome,
-        message=last.message or "",
-        history=history(*before, last),
-    )
+    message, seen = last.message or "", history(*before, last)
+    return Ended(number=last.number, state=last.state, outcome=last.outcome, message=message, history=seen)
 
 
 FIRST, SECOND = trial(0, "complete", 0.8123, baseline="airbench-small"), trial(1, "pruned", 0.31)
@@ -86,7 +81,7 @@ RECORD: tuple[Update, ...] = (
     ended(FIRST),
     Started(number=2, slot=0, title="fast 40/80/160, sgd 24, batch 128"),
     ended(THIRD, FIRST, SECOND),
-    Closed(history=history(FIRST, SECOND, THIRD), signal=None, put_back=()),
+    Closed(history=history(FIRST, SECOND, THIRD)),
 )
 
 
@@ -106,9 +101,9 @@ def bare(text: str) -> str:
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text).replace("\r", "")
 
 
-def drawn(picture: Picture) -> str:
+def drawn(renderable: Any) -> str:
     file = StringIO()
-    Console(file=file, width=100).print(picture.draw())
+    Console(file=file, width=100).print(renderable)
     return file.getvalue()
 
 
@@ -136,24 +131,20 @@ def test_plain_lines_tell_every_event_once() -> None:
 def test_going_on_says_what_is_finished_and_stopping_what_waits() -> None:
     done = [trial(number, "complete", 0.5) for number in range(10)]
 
-    assert "10 of 10 are finished" in plainly([opened(*done), Closed(history=history(*done), signal=None, put_back=())])
+    assert "10 of 10 are finished" in plainly([opened(*done), Closed(history=history(*done))])
     stopped = Closed(history=history(FIRST), signal=2, put_back=(1, 2))
     assert plainly([opened(), stopped]).splitlines()[-1].endswith("; trial 1, 2 put back")
-
-
-def test_watch_returns_how_it_closed() -> None:
-    assert watch(RECORD, console=Console(file=StringIO())) is RECORD[-1]
-    assert watch(RECORD, console=Console(file=StringIO(), force_terminal=True)) is RECORD[-1]
+    assert watch([opened(), stopped], console=Console(file=StringIO())) is stopped
 
 
 def test_the_live_picture_shows_what_runs_the_best_and_the_last_events() -> None:
     picture = Picture()
-    assert "measuring" in drawn(picture)
+    assert "measuring" in drawn(picture.draw())
     best = [trial(number, "complete", 0.9 - number / 100) for number in range(7)]
     for update in (opened(*best), *RECORD[1:4], epoch(0, 3, 0.777)):
         picture.take(update)
 
-    text = drawn(picture)
+    text = drawn(picture.draw())
 
     assert re.search(r"7/10 trials, 7 complete, 2 running, about 50 min left", text)
     assert re.search(r"0 +3/4 +77\.70 % +airbench-small: fast 32/64/128", text)
@@ -169,7 +160,7 @@ def test_the_live_picture_forgets_old_events() -> None:
     for update in (opened(), RECORD[1], *(epoch(0, number, 0.5) for number in range(20))):
         picture.take(update)
 
-    assert re.findall(r"epoch (\d+)/4", drawn(picture)) == [str(number) for number in range(20 - EVENTS, 20)]
+    assert re.findall(r"epoch (\d+)/4", drawn(picture.draw())) == [str(number) for number in range(20 - EVENTS, 20)]
 
 
 def test_a_terminal_gets_the_picture_while_it_runs_and_the_outcome_at_the_end() -> None:
@@ -201,7 +192,7 @@ BRACKETS = "RuntimeError: [enforce fail at alloc_cpu.cpp:126] err == 0. [/tmp/x]
 def test_what_an_error_says_is_shown_letter_by_letter(terminal: bool) -> None:
     """torch writes such brackets, and a folder may be called so: they are no styles, and no reason to stop."""
     failed = trial(0, "failed", outcome="out-of-memory", message=BRACKETS)
-    closed = Closed(history=history(failed), signal=None, put_back=())
+    closed = Closed(history=history(failed))
     updates = (opened(data="CIFAR-10 in /data/[old]/x"), Started(number=0, slot=0, title="[b]"), ended(failed), closed)
 
     text = "".join((live(updates, StringIO()) if terminal else plainly(updates)).split())
@@ -210,27 +201,17 @@ def test_what_an_error_says_is_shown_letter_by_letter(terminal: bool) -> None:
     assert "/data/[old]/x" in text
 
 
-def test_the_place_of_a_study_is_shown_letter_by_letter() -> None:
-    assert "runs/[a]/s.db" in shown(status_table(Status(history=history(FIRST), storage="sqlite:///runs/[a]/s.db")))
-
-
-def shown(renderable: Any) -> str:
-    file = StringIO()
-    Console(file=file, width=100).print(renderable)
-    return file.getvalue()
-
-
 def test_status_and_best_as_tables() -> None:
     running = trial(3, "running", 0.4, epochs=((1, 0.3), (2, 0.4)), seconds=None)
     found = history(FIRST, SECOND, THIRD, running)
 
-    status = shown(status_table(Status(history=found, storage="sqlite:///runs/studies.db")))
-    best = shown(best_table(found))
+    status = drawn(status_table(Status(history=found, storage="sqlite:///runs/[a]/studies.db")))
+    best = drawn(best_table(found))
 
     assert re.search(r"3 of 10 finished: 1 complete, 1 pruned, 1 failed, 1 running", status)
     assert "trial 3 (2/4) epochs" in status
     assert re.search(r"time left +about 70 s", status)
-    assert "mine (fast.yaml) in sqlite:///runs/studies.db" in status
+    assert "mine (fast.yaml) in sqlite:///runs/[a]/studies.db" in status  # letter by letter
     assert re.search(r"0 +81\.23 % +12,345 +5\.5", status)
     assert "trial 0 of study mine: 81.23 % on the validation images (baseline airbench-small)" in best
     assert re.search(r"recipe\.weight_decay +0\.0125", best)

@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 from search.data import synthetic
 from search.data.cifar10 import DataError
 from search.deciding.decide import DecisionStep, Planned
-from search.deciding.evidence import Chosen
 from search.deciding.request import Claim, Decision
+from search.deciding.trainings import Chosen
 from search.reporting.report import Reported, report_decision
 from search.searching.request import Search
 from search.searching.supervisor import run
@@ -63,8 +63,7 @@ def test_the_choice_comes_before_the_opening_and_by_fresh_seeds(steps: Steps, ru
     reported = next(step for step in steps if isinstance(step, Reported))
     searched = read_history("smoke", storage=storage_url(runs, None))
 
-    confirmed = next(row for row in chosen.confirmation if row.chosen)
-    assert reported.report.validation_accuracy == confirmed.mean
+    assert reported.report.choice is chosen
     retrained = {row.seed for row in reported.report.history if row.phase == "retraining"}
     confirming = {row.seed for row in reported.report.history if row.phase == "confirmation"}
     searching = {trial.seed for trial in searched.trials}

@@ -19,7 +19,7 @@ from rich.console import Console
 from tiny import MANIFEST, ask, starter, suggest
 
 from search import cli
-from search.console.ledger import diagnosis_text
+from search.console.tables import diagnosis_text
 from search.data.split import Split
 from search.inspecting.doctor import Diagnosis, examine_study, fix
 from search.searching.leftovers import sweep

@@ -17,7 +17,7 @@ import torch
 from rich.console import Console
 
 from search import cli
-from search.console.ledger import follow
+from search.console.follow import follow_reproduction
 from search.inspecting.doctor import examine_study
 from search.inspecting.reproduce import (
     ComparedEpoch,
@@ -302,7 +302,7 @@ def test_then_and_now_are_drawn_where_they_differ() -> None:
     prepared = ReproductionStart(study="tiny", trial=4, machine="CPU", data="images", differences=differences)
     drawn = io.StringIO()
 
-    assert follow([prepared, *rows, judged], console=Console(file=drawn, width=60)) is judged
+    assert follow_reproduction([prepared, *rows, judged], console=Console(file=drawn, width=60)) is judged
     lines = drawn.getvalue().splitlines()
 
     assert lines[:2] == ["trial 4 of study tiny, again on CPU; images", "threads: 1 -> 2"]
