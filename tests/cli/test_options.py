@@ -48,17 +48,12 @@ def run(*words: str) -> tuple[object, bool]:
     return calls[0] if calls else (done.output, False)
 
 
-def test_without_options_the_request_has_its_defaults() -> None:
-    assert run() == (Meal(), False)
-
-
-def test_every_option_reaches_its_field() -> None:
+def test_every_option_reaches_its_field_and_has_its_default() -> None:
     words = ("soup", "--guests", "3", "--runs", "x", "--spices", "salt", "--spices", "mint", "--fast", "--served")
+    meal = Meal(name="soup", guests=3, folder=Path("x"), spices=("salt", "mint"), fast=True, cook_time=120)
 
-    assert run(*words, "--cook-time", "2m") == (
-        Meal(name="soup", guests=3, folder=Path("x"), spices=("salt", "mint"), fast=True, cook_time=120),
-        True,
-    )
+    assert run() == (Meal(), False)
+    assert run(*words, "--cook-time", "2m") == (meal, True)
 
 
 def test_help_tells_texts_and_defaults() -> None:

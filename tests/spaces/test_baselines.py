@@ -17,7 +17,8 @@ from search.deciding.baseline import BaselineReproduction, baseline_length, repr
 from search.deciding.request import BaselineRequest
 from search.networks.build import build
 from search.planning.catalogue import baselines, families
-from search.searching.setup import Opening, Search
+from search.searching.request import Search
+from search.searching.setup import Setup
 from spaces import SpaceError
 from spaces.baselines import PLAIN, PublishedRecipe, find_baseline, parse_baselines
 from studies import StudyError
@@ -163,8 +164,8 @@ def space_with(folder: Path, learning_rate: str) -> Path:
     return path
 
 
-def opening(path: Path, folder: Path, *names: str) -> Opening:
-    return Opening.of(Search(space=str(path), folder=folder, data="synthetic", device="cpu", enqueue=names))
+def opening(path: Path, folder: Path, *names: str) -> Setup:
+    return Setup.of(Search(space=str(path), folder=folder, data="synthetic", device="cpu", enqueue=names))
 
 
 def test_a_study_tries_a_published_recipe_first(tmp_path: Path) -> None:
@@ -175,7 +176,7 @@ def test_a_study_tries_a_published_recipe_first(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["seed000", "seed002", "seed003"])
 def test_the_space_of_the_notebooks_holds_them(tmp_path: Path, name: str) -> None:
     search = Search(space="notebooks", folder=tmp_path, data="synthetic", device="cpu", enqueue=(name,))
-    *_, (queued, kept) = Opening.of(search).queue()
+    *_, (queued, kept) = Setup.of(search).queue()
     assert queued == name
     assert kept["recipe.learning_rate"] == KNOWN[name].values["recipe.learning_rate"]
 
