@@ -8,6 +8,7 @@ import sys
 from search.cli.commands import app
 from search.cli.output import print_line, print_next_command
 from search.errors import UserError
+from search.slots.signals import InterruptedSearch
 
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # wherever it was met, the disk is what a person must mend
 UNWRITABLE_EXIT = 5  # as StorageError, whose import takes a while
@@ -24,11 +25,9 @@ def main() -> None:
             raise
         print_line(f"cifar-search: {error}", stderr=True)
         sys.exit(error.exit_code if isinstance(error, UserError) else UNWRITABLE_EXIT)
-    except Exception as error:
-        if type(error).__name__ != "InterruptedSearch":
-            raise
+    except InterruptedSearch as error:
         print_next_command()
-        sys.exit(128 + error.signal)  # type: ignore[attr-defined]
+        sys.exit(128 + error.signal)
 
 
 def _words(arguments: list[str]) -> list[str]:

@@ -10,7 +10,7 @@ import typer
 
 from search.cli.options import option_of, request_options
 from search.cli.output import console, print_json, print_line, print_next_command, show
-from search.cli.parsing import parse_claim, parse_compile_mode, parse_seconds, parse_slot_count, parse_slots
+from search.cli.parsing import parse_claim, parse_compile_mode, parse_seconds, parse_slots
 from search.deciding.request import BaselineRequest, Decision
 from search.errors import UsageError
 from search.inspecting.request import ExplainRequest, ReproduceRequest
@@ -77,7 +77,7 @@ def status(choice: StudyChoice, *, as_json: AsJson = False) -> None:
 
 
 @app.command()
-@request_options(claims=parse_claim, slots=parse_slot_count, compile=parse_compile_mode)
+@request_options(claims=parse_claim, compile=parse_compile_mode)
 def best(
     *,
     retrain: Annotated[bool, typer.Option("--retrain", help="Confirm, retrain, test once, recommend.")] = False,

@@ -55,7 +55,7 @@ def request_options(**parsers: Parser) -> Callable[[Command], Command]:
 
 def option_of(request: type[DataclassInstance], name: str, parser: Parser | None = None) -> Any:
     """The option of one field of a request, for a command that takes no whole request."""
-    return _option(next(field for field in fields(request) if field.name == name), parser)
+    return _option(request.__dataclass_fields__[name], parser)
 
 
 def _parameter(field: Field[Any], hint: Any, parser: Parser | None) -> inspect.Parameter:

@@ -29,13 +29,6 @@ def parse_slots(text: str) -> int | Literal["auto"]:
     return int(text)
 
 
-def parse_slot_count(text: str) -> int:
-    """A number of slots for a command that does not measure how many pay."""
-    if (slots := parse_slots(text)) == "auto":
-        raise UsageError("auto is for `run`, which has time to measure; here give a number")
-    return slots
-
-
 def parse_compile_mode(text: str) -> Mode:
     """A mode of torch.compile."""
     from search.training.compiling import Mode  # imports torch

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from search.cli.options import request_options
 from search.cli.parsing import parse_seconds
 from search.errors import UsageError
-from search.options import argument, check_limits, option, same_option
+from search.options import argument, check_limits, option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,11 +27,6 @@ class Meal:
 
     def __post_init__(self) -> None:
         check_limits(self)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Party:
-    folder: Path = same_option(Meal, "folder")
 
 
 def run(*words: str) -> tuple[object, bool]:
@@ -69,7 +64,3 @@ def test_a_mistake_names_its_option() -> None:
         run("--cook-time", "long")
     with pytest.raises(UsageError, match="--guests must be at least 1, not 0"):
         run("--guests", "0")
-
-
-def test_an_option_can_be_shared() -> None:
-    assert Party() == Party(folder=Path("kitchen"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from search.cli.parsing import parse_claim, parse_compile_mode, parse_seconds, parse_slot_count, parse_slots
+from search.cli.parsing import parse_claim, parse_compile_mode, parse_seconds, parse_slots
 from search.deciding.request import Claim
 from search.errors import UsageError
 
@@ -56,9 +56,6 @@ def test_slots_are_a_number_or_auto() -> None:
     for text in ("many", "1.5", "", "0", "-1"):
         with pytest.raises(UsageError, match=f"from 1, or auto, not '{text}'"):
             parse_slots(text)
-    assert parse_slot_count("3") == 3
-    with pytest.raises(UsageError, match="auto is for `run`"):
-        parse_slot_count("auto")
 
 
 def test_a_mode_of_compiling_is_one_that_torch_knows() -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from io import StringIO
 from typing import Any
 
 import pytest
+import tiny
 from rich.console import Console
 
 from search.console.tables import best_table, status_table
@@ -17,19 +19,10 @@ from search.inspecting.status import Status
 from search.searching.progress import Closed, Ended, Opened, Progressed, Started, Update, Waited
 from search.training.result import EpochResult
 from studies.history import History, TrialRecord
-from studies.manifest import Manifest
 
-MANIFEST = Manifest(
-    space_name="fast", space={}, space_fingerprint="", split_fingerprint="", data_fingerprint="", seed=0, epochs=4,
-    retrain_epochs=16, versions={},
-)  # fmt: skip
-VALUES = {
-    "architecture.family": "fast",
-    "architecture.stages": 1,
-    "architecture.width.1": 16,
-    "recipe.optimizer": "sgd",
-    "recipe.weight_decay": 0.0125,
-}
+MANIFEST = replace(tiny.MANIFEST, space_name="fast", epochs=4)
+VALUES: dict[str, Any] = {"architecture.family": "fast", "architecture.stages": 1, "architecture.width.1": 16}
+VALUES |= {"recipe.optimizer": "sgd", "recipe.weight_decay": 0.0125}
 
 
 def trial(number: int, state: str, accuracy: float | None = None, **changes: Any) -> TrialRecord:
@@ -85,32 +78,26 @@ RECORD: tuple[Update, ...] = (
 )
 
 
-def plainly(updates: Iterable[Update]) -> str:
-    file = StringIO()
-    watch(updates, console=Console(file=file, width=100))
-    return file.getvalue()
-
-
-def live(updates: Iterable[Update], file: StringIO) -> str:
-    """All that a terminal of 100 columns got, without its colours and movements."""
-    watch(updates, console=Console(file=file, force_terminal=True, width=100, height=40))
-    return bare(file.getvalue())
-
-
-def bare(text: str) -> str:
-    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text).replace("\r", "")
-
-
 def drawn(renderable: Any) -> str:
     file = StringIO()
     Console(file=file, width=100).print(renderable)
     return file.getvalue()
 
 
-def test_plain_lines_tell_every_event_once() -> None:
-    lines = plainly(RECORD).splitlines()
+def watched(updates: Iterable[Update], file: StringIO, *, terminal: bool = False) -> str:
+    """All that a terminal, or a file, of 100 columns got, without colours and movements."""
+    assert isinstance(watch(updates, console=Console(file=file, force_terminal=terminal, width=100, height=40)), Closed)
+    return bare(file)
 
-    assert "\x1b" not in "".join(lines)
+
+def bare(file: StringIO) -> str:
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", file.getvalue()).replace("\r", "")
+
+
+def test_plain_lines_tell_every_event_once() -> None:
+    lines = watched(RECORD, file := StringIO()).splitlines()
+
+    assert "\x1b" not in file.getvalue()
     assert lines == [
         "CPU with 2 cores, 2 slots of 1 thread, bfloat16; CIFAR-10 in /data; about 50 min for 10 trials",
         "study mine in sqlite:///runs/studies.db: 4 epochs a trial",
@@ -130,11 +117,10 @@ def test_plain_lines_tell_every_event_once() -> None:
 
 def test_going_on_says_what_is_finished_and_stopping_what_waits() -> None:
     done = [trial(number, "complete", 0.5) for number in range(10)]
-
-    assert "10 of 10 are finished" in plainly([opened(*done), Closed(history=history(*done))])
     stopped = Closed(history=history(FIRST), signal=2, put_back=(1, 2))
-    assert plainly([opened(), stopped]).splitlines()[-1].endswith("; trial 1, 2 put back")
-    assert watch([opened(), stopped], console=Console(file=StringIO())) is stopped
+
+    assert "10 of 10 are finished" in watched([opened(*done), Closed(history=history(*done))], StringIO())
+    assert watched([opened(), stopped], StringIO()).splitlines()[-1].endswith("; trial 1, 2 put back")
 
 
 def test_the_live_picture_shows_what_runs_the_best_and_the_last_events() -> None:
@@ -170,11 +156,11 @@ def test_a_terminal_gets_the_picture_while_it_runs_and_the_outcome_at_the_end() 
         """Waits in the middle until the picture was drawn."""
         yield from RECORD[:5]
         deadline = time.monotonic() + 10
-        while "fast 16/32/64, adamw" not in bare(file.getvalue()) and time.monotonic() < deadline:
+        while "fast 16/32/64, adamw" not in bare(file) and time.monotonic() < deadline:
             time.sleep(0.02)
         yield from RECORD[5:]
 
-    text = live(slowly(), file)
+    text = watched(slowly(), file, terminal=True)
 
     assert "note: torch 2.10 -> 2.11" in text
     assert re.search(r"1 +0/4 +- +fast 16/32/64, adamw 4.2", text)
@@ -195,7 +181,7 @@ def test_what_an_error_says_is_shown_letter_by_letter(terminal: bool) -> None:
     closed = Closed(history=history(failed))
     updates = (opened(data="CIFAR-10 in /data/[old]/x"), Started(number=0, slot=0, title="[b]"), ended(failed), closed)
 
-    text = "".join((live(updates, StringIO()) if terminal else plainly(updates)).split())
+    text = "".join(watched(updates, StringIO(), terminal=terminal).split())
 
     assert "".join(BRACKETS.split()) in text
     assert "/data/[old]/x" in text

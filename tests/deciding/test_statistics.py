@@ -21,8 +21,7 @@ shares = st.floats(0, 1)
 
 
 @pytest.mark.parametrize(
-    ("percent", "low", "high"),
-    [(71.6, 70.7, 72.5), (70.5, 69.6, 71.4), (81.0, 80.2, 81.8), (90.62, 90.0, 91.2)],
+    ("percent", "low", "high"), [(71.6, 70.7, 72.5), (70.5, 69.6, 71.4), (81.0, 80.2, 81.8), (90.62, 90.0, 91.2)]
 )
 def test_wilson_agrees_with_published_intervals(percent: float, low: float, high: float) -> None:
     interval = wilson(round(100 * percent), 10_000)
