@@ -91,12 +91,13 @@ class Picture:
                 return _first_lines(update)
             case progress.Started():
                 self.titles[update.number] = update.title
+                self.results.pop(update.number, None)  # of an earlier attempt
                 return [f"trial {update.number} starts: {update.title}"]
             case progress.Resumed():
                 rejected = [f"trial {update.number}: {reason}" for reason in update.rejected]
                 return [*rejected, f"trial {update.number} goes on from its checkpoint in epoch {update.epoch + 1}"]
             case progress.Retried():
-                self._forget(update.number)
+                self.titles.pop(update.number, None)
                 return [f"trial {update.number} waits for another attempt: {update.message}"]
             case progress.Silent():
                 new, self.silent = not self.silent, max(update.seconds, 0.1)
@@ -106,7 +107,7 @@ class Picture:
                 score = percent(result.validation_accuracy)
                 return [f"trial {update.number} epoch {result.epoch}/{result.epochs}: {score} ({result.seconds:.0f} s)"]
             case progress.Ended():
-                self._forget(update.number)
+                self.titles.pop(update.number, None)
                 self.history, self.ended = update.history, self.ended + 1
                 return [_outcome(update)]
             case progress.Closed():
@@ -115,10 +116,6 @@ class Picture:
                 return [_last_line(update, seconds=time.monotonic() - self.started)]
             case _:
                 return []
-
-    def _forget(self, number: int) -> None:
-        self.titles.pop(number, None)
-        self.results.pop(number, None)
 
     def draw(self) -> RenderableType:
         """The live picture."""

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 import torch
@@ -24,7 +25,6 @@ from search.searching import supervisor
 from search.searching.progress import Closed
 from search.searching.request import Search
 from search.searching.setup import Setup
-from search.slots.job import Job
 from studies.history import History, read_history
 from studies.storage import owned
 
@@ -32,19 +32,7 @@ PROGRAM = Path(sys.executable).with_name("cifar-search")
 SMOKE = Path(cli.__file__).parents[2] / "spaces" / "smoke.yaml"
 
 Call = Callable[..., tuple[int, str, str]]
-
-
-class NoSlots:
-    """Slots that would measure a machine; what is refused is refused without a training."""
-
-    def __enter__(self) -> NoSlots:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def measure(self, job: Job) -> float:  # noqa: ARG002
-        return 1000.0
+Refused = Callable[..., str]
 
 
 pytestmark = pytest.mark.usefixtures("images")
@@ -53,7 +41,9 @@ pytestmark = pytest.mark.usefixtures("images")
 @pytest.fixture
 def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
     """The program's entry point in this process, which has torch already: exit code, output, errors."""
-    monkeypatch.setattr(supervisor, "Slots", lambda *_, **__: NoSlots())
+    slots = MagicMock()  # what is refused is refused without a training
+    slots.return_value.__enter__.return_value.measure.return_value = 1000.0
+    monkeypatch.setattr(supervisor, "Slots", slots)
     monkeypatch.delenv("CIFAR_SEARCH_DATA", raising=False)
 
     def call(*arguments: object) -> tuple[int, str, str]:
@@ -67,7 +57,7 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 
 
 @pytest.fixture
-def refused(call: Call) -> Callable[..., str]:
+def refused(call: Call) -> Refused:
     """What the program says to something that it will not do: one sentence, no traceback, the right exit code."""
 
     def refused(code: int, *arguments: object) -> str:
@@ -78,9 +68,6 @@ def refused(call: Call) -> Callable[..., str]:
         return errors
 
     return refused
-
-
-Refused = Callable[..., str]
 
 
 @pytest.fixture
@@ -245,8 +232,7 @@ def test_no_password_is_shown_by_a_refusal(call: Call, tmp_path: Path, arguments
 def test_no_password_is_shown_by_the_command_that_goes_on(
     call: Call, finished: History, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    closed = Closed(history=finished, signal=signal.SIGTERM, put_back=())
-    monkeypatch.setattr(supervisor, "run", lambda search: iter([closed]))  # noqa: ARG005
+    monkeypatch.setattr(supervisor, "run", lambda _: iter([Closed(history=finished, signal=signal.SIGTERM)]))
 
     code, output, errors = call(*command(tmp_path / "my [old] runs"), "--storage", SECRET)
 
