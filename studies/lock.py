@@ -7,11 +7,13 @@ import hashlib
 import os
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from sqlalchemy import event
 
 from studies import StudyError
 
@@ -128,6 +130,19 @@ class ServerLock:
             "AND granted AND classid::bigint = %s AND objid::bigint = %s"
         )
         return statement, (self._key >> 32, self._key & 0xFFFFFFFF)
+
+
+def end_at_outage(engine: Any, outage: Callable[[Any], Exception | None]) -> None:
+    """Raises the exception that `outage` makes of an error of the database, if any, as soon as it happens.
+
+    Optuna would repeat the creation of a trial by itself, also one that was stored and whose answer was lost.
+    """
+
+    def handle(context: Any) -> None:
+        if error := outage(context.sqlalchemy_exception):
+            raise error
+
+    event.listen(engine, "handle_error", handle)
 
 
 def process_name() -> str:

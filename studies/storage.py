@@ -18,6 +18,7 @@ from studies import StudyError, database_errors
 from studies.lock import (
     LockedError,
     ServerLock,
+    end_at_outage,
     file_lock,
     is_locked,
     network_file_system,
@@ -147,9 +148,9 @@ def translated(url: str) -> Iterator[None]:
         raise
 
 
-def _storage_error(error: Exception, url: str) -> StorageError | None:
+def _storage_error(error: Exception, url: str, *, only_outage: bool = False) -> StorageError | None:
     found = database_errors.database_error(error)
-    if found is None:
+    if found is None or (only_outage and not database_errors.is_outage(found)):
         return None
     text = f"{masked(url)}: {_without_password(database_errors.cause(found), url)}"
     if database_errors.has_no_tables(found):
@@ -171,6 +172,7 @@ def _open(url: str, *, read_only: bool, server_lock: ServerLock | None) -> Itera
             storage = _connect(_sqlite_uri(file, read_only=read_only), _SQLITE_SETTINGS, tables=tables)
     except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: tables of another version; ValueError: a port
         raise StorageError(f"cannot open the storage {masked(url)}: {error}") from None
+    end_at_outage(storage.engine, lambda error: _storage_error(error, url, only_outage=True))
     try:
         yield storage
     finally:

@@ -131,7 +131,7 @@ GUARDS = (
         file="studies/study.py",
         text="[loss for loss in record.losses if loss.attempt != record.attempts]",
         without="list(record.losses)",
-        test="faults/test_faults.py::test_a_crash_while_a_loss_is_counted",
+        test="faults/test_repeats.py::test_third_loss_whose_answer_was_lost",
     ),
     Guard(
         name="a trial is tried at most three times",

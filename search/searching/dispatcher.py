@@ -6,15 +6,16 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 from search.candidate import Candidate
 from search.planning.catalogue import LATENCY
-from search.planning.feasibility import Feasibility, examine
+from search.planning.feasibility import examine
 from search.planning.forecast import Forecast
 from search.searching.progress import Ended, Progressed, Resumed, Retried, Silent, Started, Update, Waited
 from search.searching.study_folder import StudyFolder
-from search.slots.job import Began, Event, Failed, Finished, Job, Left, Lost, Unsaved, patience
+from search.slots.job import Began, Event, Failed, Finished, Job, Left, Lost, Outcome, Unsaved, patience
 from search.slots.signals import StopFlag
 from search.slots.slot_state import AnySlots
 from search.training.result import EpochResult
@@ -25,6 +26,7 @@ from studies.study import Asked, EndedElsewhereError, Study
 
 TICK = 0.5  # seconds between two looks at the clock and the signals
 LEAVE = 7.0  # seconds that the slots get to keep what they have done
+CURVE = ("validation_loss", "train_loss", "train_accuracy", "learning_rate", "seconds")  # stored after each epoch
 OUTAGE = 600.0  # seconds that a database may be away before the search gives up
 
 T = TypeVar("T")
@@ -53,12 +55,12 @@ class Dispatcher:
             if asked is None:
                 return
             feasibility = examine(self.space, asked.values)
+            self.running[asked.number] = feasibility.numbers
             if feasibility.candidate is None or feasibility.problem:
-                yield from self._refuse(asked, feasibility)
+                yield from self._fail(asked.number, "infeasible", feasibility.problem)
                 continue
             slot = self.slots.idle[0]
             self.slots.start(slot, self._job(asked, feasibility.candidate, feasibility.numbers["flops"]))
-            self.running[asked.number] = feasibility.numbers
             yield Started(number=asked.number, slot=slot, title=title(feasibility.candidate, asked.baseline))
 
     def collect(self) -> Iterator[Update]:
@@ -126,12 +128,13 @@ class Dispatcher:
                     self.slots.go_on(slot)
                     return
                 self.slots.stop(slot)
-                yield from self._end(number, self._prune)
+                yield from self._end(number, self.study.prune)
             case Finished():
-                yield from self._end(number, lambda number, numbers: self._complete(number, numbers, event))
+                self.running[number] |= event.numbers()
+                yield from self._end(number, partial(self.study.complete, checkpoint=event.checkpoint_sha256))
             case Failed():
                 self._measured(number, event.latency_ms)
-                yield from self._end(number, lambda number, numbers: self._fail(number, numbers, event))
+                yield from self._fail(number, event.outcome, event.message)
             case Left():
                 yield from self._put_back(number)
             case Lost():
@@ -159,14 +162,12 @@ class Dispatcher:
         else:
             yield from self._ended(number)
 
-    def _refuse(self, asked: Asked, feasibility: Feasibility) -> Iterator[Update]:
-        number, failed = asked.number, Failed(outcome="infeasible", message=feasibility.problem)
-        yield from self._retried(lambda: self._fail(number, feasibility.numbers, failed))
-        yield from self._ended(number)
+    def _fail(self, number: int, outcome: Outcome, message: str) -> Iterator[Update]:
+        yield from self._end(number, partial(self.study.fail, outcome=outcome, message=message))
 
-    def _end(self, number: int, end: Callable[[int, Numbers], None]) -> Iterator[Update]:
+    def _end(self, number: int, end: Callable[..., None]) -> Iterator[Update]:
         numbers = self.running[number]
-        yield from self._retried(lambda: end(number, numbers))
+        yield from self._retried(partial(end, number, violations=self.space.violations(numbers), **numbers))
         del self.running[number]
         yield from self._ended(number)
 
@@ -184,32 +185,12 @@ class Dispatcher:
     def _report(self, number: int, result: EpochResult) -> bool:
         assert result.validation_accuracy is not None, "a trial has a validation part"
         self.running[number]["seconds_per_epoch"] = result.seconds
-        return self.study.report(
-            number,
-            epoch=result.epoch,
-            accuracy=result.validation_accuracy,
-            validation_loss=result.validation_loss,
-            train_loss=result.train_loss,
-            train_accuracy=result.train_accuracy,
-            learning_rate=result.learning_rate,
-            seconds=result.seconds,
-        )
+        measured = {name: getattr(result, name) for name in CURVE}
+        return self.study.report(number, epoch=result.epoch, accuracy=result.validation_accuracy, **measured)
 
     def _measured(self, number: int, latency_ms: float | None) -> None:
         if latency_ms is not None:
             self.running[number]["latency_ms"] = latency_ms
-
-    def _prune(self, number: int, numbers: Numbers) -> None:
-        self.study.prune(number, violations=self.space.violations(numbers), **numbers)
-
-    def _complete(self, number: int, numbers: Numbers, finished: Finished) -> None:
-        violations = self.space.violations(numbers)
-        every = numbers | finished.numbers()
-        self.study.complete(number, violations=violations, checkpoint=finished.checkpoint_sha256, **every)
-
-    def _fail(self, number: int, numbers: Numbers, failed: Failed) -> None:
-        violations = self.space.violations(numbers)
-        self.study.fail(number, outcome=failed.outcome, message=failed.message, violations=violations, **numbers)
 
     def _job(self, asked: Asked, candidate: Candidate, flops: float) -> Job:
         return Job(

@@ -17,7 +17,6 @@ from search.searching.leftovers import sweep
 from search.searching.progress import Closed, Update
 from search.searching.request import Search
 from search.searching.setup import Setup
-from search.slots.job import Leaving
 from search.slots.pool import TRAINING, Slots
 from search.slots.signals import InterruptedSearch, StopFlag, stop_flag
 from search.slots.slot_state import AnySlots
@@ -131,31 +130,21 @@ def measured_slots(setup: Setup, *, split: Path, log: Path, work: str, flag: Sto
     trial = typical(setup.space)
     lines: tuple[str, ...] = ()
     if setup.search.slots == "auto":
-        setup, lines = _with_best_count(setup, trial, split=split, log=log, work=work, leaving=leaving)
+        count = find_slot_count(
+            setup.machine,
+            trial.job,
+            settings=lambda machine: machine.settings(setup.source, split=split, compile=setup.search.compile),
+            most=setup.search.trials,
+            log=log,
+            work=work,
+            leaving=leaving,
+        )
+        setup, lines = replace(setup, machine=setup.machine.with_slots(count.best.slots)), count.lines
     with _slots(setup, split=split, log=log, work=work) as (slots, found, notes):
         speed = slots.measure(trial.job, leaving=leaving)
         if flag.signal is not None:
             raise InterruptedSearch(flag.signal)
-        yield MeasuredSlots(
-            setup=found, slots=slots, trial=trial, images_per_second=speed, notes=notes, lines=lines
-        )  # fmt: skip
-
-
-def _with_best_count(
-    setup: Setup, trial: TypicalTrial, *, split: Path, log: Path, work: str, leaving: Leaving
-) -> tuple[Setup, tuple[str, ...]]:
-    """The set-up with as many slots as pay, and what was measured."""
-    search = setup.search
-    count = find_slot_count(
-        setup.machine,
-        trial.job,
-        settings=lambda machine: machine.settings(setup.source, split=split, compile=search.compile),
-        most=search.trials,
-        log=log,
-        work=work,
-        leaving=leaving,
-    )
-    return replace(setup, machine=setup.machine.with_slots(count.best.slots)), count.lines
+        yield MeasuredSlots(setup=found, slots=slots, trial=trial, images_per_second=speed, notes=notes, lines=lines)
 
 
 @contextmanager
