@@ -12,6 +12,7 @@ from search.deciding.decide import Report
 from search.deciding.request import Claim
 from search.deciding.testing import OpenedTest
 from search.deciding.trainings import Chosen, Confirmed, TrainedEpoch
+from search.networks.count import Cost
 from search.training.result import EpochResult
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -62,8 +63,7 @@ def example(**changes: Any) -> Report:
         "data": "CIFAR-10 in a folder",
         "official": True,
         "candidate": from_values({"architecture.family": "fast", "recipe.learning_rate": 0.01}),
-        "parameters": 154_000,
-        "flops": 34_000_000,
+        "cost": Cost(parameters=154_000, flops=34_000_000, activations=0),
         "choice": Chosen(confirmation=(winner, other), winner=winner),
         "test": opened(),
         "claims": (Claim("Detectocorp", 0.7),),

@@ -16,7 +16,7 @@ from search.deciding.request import Claim, Decision
 from search.deciding.testing import OpenedTest, RetrainedWeights, open_test
 from search.deciding.trainings import Chosen, TrainedEpoch, Trainings
 from search.inspecting.status import read_status
-from search.networks.count import cost
+from search.networks.count import Cost, cost
 from search.planning.decision_plan import Plan, check_complete, make_plan
 from search.searching.provenance import check_data, provenance
 from search.searching.study_folder import StudyFolder
@@ -46,8 +46,7 @@ class Report:
     data: str  # where the images came from
     official: bool  # they are CIFAR-10, so that the number may be compared with anything at all
     candidate: Candidate
-    parameters: int
-    flops: int  # of one image, forward
+    cost: Cost
     choice: Chosen
     test: OpenedTest
     claims: tuple[Claim, ...]
@@ -113,26 +112,24 @@ def decide(request: Decision) -> Iterator[DecisionStep | Report]:
         )
         choice = yield from trainings.confirm()
         yield choice
-        winner = choice.winner
-        weights = yield from trainings.retrain(history.trials[winner.trial])
+        winner = history.trials[choice.winner.trial]
+        weights = yield from trainings.retrain(winner)
         # The choice is frozen and the weights are on disk: only now may the test set be opened, and the ledger first.
         record_opening(
             study,
             storage=storage,
-            candidate_trial=winner.trial,
+            candidate_trial=winner.number,
             weights_sha256=[row.sha256 for row in weights],
             seeds=[row.seed for row in weights],
         )
-        candidate = from_values(history.trials[winner.trial].values)
-        size = cost(candidate.architecture)
+        candidate = from_values(winner.values)
         yield Report(
             study=study,
             device=machine.title,
             data=source.title,
             official=source.official,
             candidate=candidate,
-            parameters=size.parameters,
-            flops=size.flops,
+            cost=cost(candidate.architecture),
             choice=choice,
             test=open_test(source, weights=weights, architecture=candidate.architecture, machine=machine),
             claims=request.claims,

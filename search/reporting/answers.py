@@ -44,7 +44,7 @@ def _literature(report: Report) -> Iterator[str]:
     assert last.parameters is not None, "the table ends in a network whose size is known"
     yield (
         f"The last, {last.name}, has {stated(last.accuracy)} with {last.parameters / 1e6:.0f} M parameters, "
-        f"{last.parameters / report.parameters:,.0f} times the {report.parameters:,} here, and learned from "
+        f"{last.parameters / report.cost.parameters:,.0f} times the {report.cost.parameters:,} here, and learned from "
         f"{last.extra_data} first: not like for like with a network trained on 50,000 images from scratch."
     )
     yield "These are references, not offers: none of them is for sale, so none enters the verdict."
@@ -59,8 +59,8 @@ def _work_done(report: Report) -> Iterator[str]:
         f"up to {seeds}; the highest mean was chosen, a tie going to the cheaper."
     )
     yield (
-        f"The choice is a network of the {report.candidate.architecture.family} family with {report.parameters:,} "
-        f"parameters and {report.flops:,} FLOPs per image."
+        f"The choice is a network of the {report.candidate.architecture.family} family with {report.cost.parameters:,} "
+        f"parameters and {report.cost.flops:,} FLOPs per image."
     )
     yield (
         f"It was then trained on all training images with {plural(len(report.test.seeds), 'seed')}, and each training "

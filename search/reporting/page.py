@@ -85,8 +85,8 @@ def _numbers(report: Report) -> str:
         *((f"right with seed {seed}", f"{count:,}") for seed, count in zip(test.seeds, test.correct, strict=True)),
         ("test accuracy with test-time views (nothing rests on it)", percent(test.accuracy_with_views)),
         ("validation accuracy (it was chosen by this)", percent(report.choice.winner.mean)),
-        ("parameters", f"{report.parameters:,}"),
-        ("FLOPs per image", f"{report.flops:,}"),
+        ("parameters", f"{report.cost.parameters:,}"),
+        ("FLOPs per image", f"{report.cost.flops:,}"),
         ("trials", counts(report.trials)),
         ("test set opened", f"{len(report.openings)} x"),
         ("time for confirming, retraining and testing", duration(report.seconds)),
@@ -128,7 +128,7 @@ def _published(report: Report) -> str:
         )
         for row in PUBLISHED
     ]
-    ours = ("**this report**", "", f"**{percent(accuracy)}**", f"{report.parameters / 1e6:.1f} M", "none", "")
+    ours = ("**this report**", "", f"**{percent(accuracy)}**", f"{report.cost.parameters / 1e6:.1f} M", "none", "")
     rows.insert(sum(row.accuracy < accuracy for row in PUBLISHED), ours)
     return _table(("what", "year", "accuracy", "parameters", "extra data", "source"), rows)
 

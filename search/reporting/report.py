@@ -85,8 +85,8 @@ def as_json(report: Report) -> dict[str, Any]:
         "data": report.data,
         "official": report.official,
         "candidate": report.candidate.as_dict(),
-        "parameters": report.parameters,
-        "flops": report.flops,
+        "parameters": report.cost.parameters,
+        "flops": report.cost.flops,
         "validation_accuracy": report.choice.winner.mean,
         "test": {
             "accuracy": test.accuracy,
