@@ -39,8 +39,8 @@ def request_options(**parsers: Parser) -> Callable[[Command], Command]:
         def parsed(**given: Any) -> None:
             values = {parameter.name: given.pop(parameter.name) for parameter in offered}
             stated = {name: value for name, value in values.items() if value not in (None, [])}
-            lists = {name: tuple(value) for name, value in stated.items() if isinstance(value, list)}
-            command(**{own: request(**stated | lists)}, **given)
+            made = {name: tuple(value) if isinstance(value, list) else value for name, value in stated.items()}
+            command(**{own: request(**made)}, **given)
 
         every: list[inspect.Parameter] = []
         for name, parameter in signature.parameters.items():
