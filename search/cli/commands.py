@@ -205,7 +205,7 @@ def baseline(request: BaselineRequest, *, as_json: AsJson = False) -> None:
 
 @app.command()
 def bench(
-    space: Annotated[list[str] | None, typer.Option(help="Repeatable.  [default: one of each family]")] = None,
+    space: Annotated[list[str] | None, typer.Option(help="Space (repeatable).  [default: one of each family]")] = None,
     reach: Annotated[list[int] | None, typer.Option(help="Train to PERCENT, and take the time (repeatable).")] = None,
     usual: Annotated[bool, typer.Option("--usual", help="Beside a DataLoader with PIL transforms.")] = False,
     compile: Annotated[Any, option_of(Search, "compile", parse_compile_mode)] = None,
