@@ -18,7 +18,7 @@ import stub
 import search.cli
 import search.console.watch
 from search.data import synthetic
-from search.planning import catalogue, feasibility, trial_length
+from search.planning import catalogue, feasibility, forecast
 from search.searching import dispatcher, supervisor
 from search.slots import slot_state
 
@@ -26,7 +26,7 @@ from search.slots import slot_state
 def main() -> None:
     smoke = catalogue.load("smoke")
     feasibility.examine(smoke, smoke.sample(Random(0)))  # the first time takes seconds
-    trial_length.MEAN_DRAWS = 4  # for a forecast that is of no use here
+    forecast.MEAN_DRAWS = 4  # for a forecast that is of no use here
     images = synthetic.training()
     synthetic.training = lambda: images
     supervisor.run = partial(supervisor.run, work="stub:work")  # type: ignore[assignment]

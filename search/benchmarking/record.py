@@ -1,12 +1,11 @@
 """Trains a pool of candidates with schedules of several lengths, so that strategies can be compared on their curves.
 
-`CIFAR_SEARCH_DATA=... python -m search.benchmarking.record --jobs 2` writes curves.json after each training, and
-goes on from there when it is started again.
+`CIFAR_SEARCH_DATA=... python -m search.benchmarking.record` writes curves.json after each training, and goes on from
+there when it is started again.
 """
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,38 +18,34 @@ from random import Random
 
 import torch
 
-from search.benchmarking import curves
-from search.benchmarking.curves import CURVES, SCHEDULES, SPACE, Curve, CurveTable, RecordedCandidate, RecordedSetting
+from search.benchmarking.candidate_pool import CURVES, SCHEDULES, SPACE, Curve, CurveTable, PoolEntry, PoolSetting
 from search.candidate import from_values
 from search.data.sources import Source, find_source
 from search.data.split import standard_split
 from search.data.store import Store, store
 from search.networks.build import build
 from search.networks.count import cost
-from search.planning.catalogue import load as load_space
+from search.planning.catalogue import load
 from search.training.precision import best_precision
 from search.training.result import EpochResult
 from search.training.train import DivergedError, begin, train
 
-SPLIT_SEED = 0
+CANDIDATES = 50  # size of the pool
+IMAGES = 4000  # for training, equally many of each class
 CPU = torch.device("cpu")
 
-RecordingTask = tuple[int, str]
-"""A candidate's number in the pool, and the schedule that it is trained with."""
+Task = tuple[int, str]  # a candidate's number in the pool, and the schedule that it is trained with
+Result = tuple[Task, Curve]
 
 
 def record(
-    path: Path,
-    *,
-    setting: RecordedSetting,
-    candidates: int,
-    train_all: Callable[[Sequence[RecordingTask]], Iterable[tuple[RecordingTask, Curve]]],
-) -> Iterator[RecordingTask]:
-    """Train what the file does not have yet, keep each curve as it comes, in any order, and yield its task.
+    path: Path, *, setting: PoolSetting, candidates: int, train_all: Callable[[Sequence[Task]], Iterable[Result]]
+) -> Iterator[Task]:
+    """Train what the file lacks, save each curve as it comes, in any order, and yield its task.
 
     Raises ValueError where the file is of another setting.
     """
-    table = curves.load(path) if path.exists() else CurveTable(setting=setting, candidates=())
+    table = CurveTable.load(path) if path.exists() else CurveTable(setting=setting, candidates=())
     if table.setting != setting:
         raise ValueError(f"{path} was recorded with {table.setting}, not {setting}: move it away or record as it was")
     pool = {number: candidate_of(number) for number in range(candidates)}
@@ -58,26 +53,26 @@ def record(
     # Candidate by candidate, so that a part of the pool is soon usable.
     tasks = [task for task in product(range(candidates), SCHEDULES) if task[1] not in pool[task[0]].curves]
     for (number, schedule), curve in train_all(tasks):
-        pool[number] = replace(pool[number], curves={**pool[number].curves, schedule: curve})
+        pool[number].curves[schedule] = curve
         begun = tuple(pool[number] for number in sorted(pool) if pool[number].curves)
         CurveTable(setting=setting, candidates=begun).save(path)
         yield number, schedule
 
 
-def candidate_of(number: int) -> RecordedCandidate:
+def candidate_of(number: int) -> PoolEntry:
     """The candidate of this number, always the same, without curves."""
-    values = load_space(str(SPACE)).sample(Random(number))  # noqa: S311 no secret is drawn
-    return RecordedCandidate(candidate=number, values=values, flops=cost(from_values(values).architecture).flops)
+    values = load(str(SPACE)).sample(Random(number))  # noqa: S311 no secret is drawn
+    return PoolEntry(candidate=number, values=values, flops=cost(from_values(values).architecture).flops)
 
 
-def train_one(task: RecordingTask, *, source: Source, images: int) -> tuple[RecordingTask, Curve]:
-    """Train a candidate with one schedule on one thread; a curve shorter than its schedule is of one that diverged."""
+def train_one(task: Task, *, source: Source) -> Result:
+    """Train a candidate with one schedule on one thread."""
     torch.set_num_threads(1)
     number, schedule = task
-    candidate, data = from_values(candidate_of(number).values), _data(source, images)
-    seed, precision = 2 * number + (schedule[-1] == "B"), best_precision(CPU)
-    network, epochs = build(candidate.architecture, seed=seed), curves.length(schedule)
-    training = begin(network, recipe=candidate.recipe, store=data, epochs=epochs, seed=seed, precision=precision)
+    candidate, seed = from_values(candidate_of(number).values), 2 * number + schedule.endswith("B")
+    network, epochs, precision = build(candidate.architecture, seed=seed), SCHEDULES[schedule], best_precision(CPU)
+    recipe, data = candidate.recipe, _data(source)
+    training = begin(network, recipe=recipe, store=data, epochs=epochs, seed=seed, precision=precision)
     results: list[EpochResult] = []
     with suppress(DivergedError):
         for result in train(training):
@@ -91,40 +86,23 @@ def train_one(task: RecordingTask, *, source: Source, images: int) -> tuple[Reco
 
 
 @cache
-def _data(source: Source, images: int) -> Store:
-    """Part of the training images, but all that validate: their number sets the noise of a score."""
-    loaded = source.training()
-    parts = standard_split(loaded.labels, seed=SPLIT_SEED)
-    whole = loaded.take(torch.from_numpy(parts.validation))
-    return replace(store(loaded, split=parts, device=CPU, most=images), validation=whole)
+def _data(source: Source) -> Store:
+    """Part of the training images, but all validation images: their number sets the noise of a score."""
+    images = source.training()
+    split = standard_split(images.labels, seed=0)
+    validation = images.take(torch.from_numpy(split.validation))
+    return replace(store(images, split=split, device=CPU, most=IMAGES), validation=validation)
 
 
 def main() -> None:
     """Record the pool."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--candidates", type=int, default=50, help="size of the pool")
-    parser.add_argument("--images", type=int, default=4000, help="training images, equally many of each class")
-    parser.add_argument("--jobs", type=int, default=2, help="trainings at a time, a process of one thread each")
-    parser.add_argument("--out", type=Path, default=CURVES, help="the file to begin or to go on with")
-    given = parser.parse_args()
-    space, source = load_space(str(SPACE)), find_source(None, download=False)
-    parts = standard_split(source.training().labels, seed=SPLIT_SEED)
-    setting = RecordedSetting(
-        images=given.images,
-        validation=len(parts.validation),
-        split=parts.fingerprint,
-        space=space.fingerprint,
-        precision=best_precision(CPU),
-    )
-    work = partial(train_one, source=source, images=given.images)
-    with multiprocessing.get_context("spawn").Pool(given.jobs) as pool:
-        for number, schedule in record(
-            given.out,
-            setting=setting,
-            candidates=given.candidates,
-            train_all=lambda tasks: pool.imap_unordered(work, tasks),
-        ):
-            sys.stdout.write(f"candidate {number} of {given.candidates}: {schedule} is done\n")
+    source, space = find_source(None, download=False), load(str(SPACE))
+    split = standard_split(source.training().labels, seed=0)
+    setting = PoolSetting(IMAGES, len(split.validation), split.fingerprint, space.fingerprint, best_precision(CPU))
+    with multiprocessing.get_context("spawn").Pool() as processes:  # one for each core
+        train_all = partial(processes.imap_unordered, partial(train_one, source=source))
+        for number, schedule in record(CURVES, setting=setting, candidates=CANDIDATES, train_all=train_all):
+            sys.stdout.write(f"candidate {number} of {CANDIDATES}: {schedule} is done\n")
 
 
 if __name__ == "__main__":

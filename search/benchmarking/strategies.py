@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Literal
 
 import numpy as np
 
-from search.benchmarking.candidate_pool import CandidatePool, place
-from search.benchmarking.curves import LENGTHS
+from search.benchmarking.candidate_pool import LENGTHS, CandidatePool, place
 from spaces import Space
 from studies.algorithms import STARTUP_TRIALS
 from studies.replayed import ReplayedStudy
@@ -18,12 +16,8 @@ from studies.replayed import ReplayedStudy
 FULL = LENGTHS[-1]  # epochs of the final training
 KEPT = 3  # one candidate in so many rises to the next rung
 
-Sampler = Literal["random", "tpe"]
-Epochs = Literal["2", "4", "8", "rungs", "equal"]
-Pruner = Literal["none", "median"]
 
-
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Strategy:
     """How candidates are drawn, and how long each is trained.
 
@@ -31,9 +25,9 @@ class Strategy:
     with a complete schedule. `equal` gives a network the length at which it costs nearest to 4 epochs of the median.
     """
 
-    sampler: Sampler
-    epochs: Epochs
-    pruner: Pruner = "none"
+    sampler: str
+    epochs: str  # a number, or one of these two words
+    pruner: str = "none"
     confirmed: int = 3  # candidates
     judged: int = FULL  # epochs of each one's confirmation
 
@@ -45,17 +39,15 @@ class Strategy:
         return f"{self.sampler}, {kind}{pruned}{other}"
 
 
-_SAMPLERS: tuple[Sampler, ...] = ("random", "tpe")
-_WAYS: tuple[tuple[Epochs, Pruner, int, int], ...] = (
-    ("2", "none", 3, FULL), ("4", "none", 3, FULL), ("8", "none", 3, FULL), ("2", "median", 3, FULL),
-    ("4", "median", 3, FULL), ("8", "median", 3, FULL), ("rungs", "none", 3, FULL), ("equal", "none", 3, FULL),
-    ("2", "none", 6, 4), ("2", "none", 3, 4), ("2", "median", 3, 4),
-)  # fmt: skip
-
-STRATEGIES = tuple(
-    Strategy(sampler=sampler, epochs=epochs, pruner=pruner, confirmed=confirmed, judged=judged)
-    for (epochs, pruner, confirmed, judged), sampler in product(_WAYS, _SAMPLERS)
+_WAYS = (  # epochs, pruner, confirmed, judged
+    *((epochs, pruner, 3, FULL) for pruner in ("none", "median") for epochs in ("2", "4", "8")),
+    *((epochs, "none", 3, FULL) for epochs in ("rungs", "equal")),
+    ("2", "none", 6, 4),
+    ("2", "none", 3, 4),
+    ("2", "median", 3, 4),
 )
+
+STRATEGIES = tuple(Strategy(sampler, *way) for way, sampler in product(_WAYS, ("random", "tpe")))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,18 +55,14 @@ class ReplayedTrial:
     """One training of the search."""
 
     candidate: int  # its index in the pool
-    length: int  # epochs of its schedule
-    epochs: int  # that it ran: fewer where it was pruned
-    score: float  # after the last of them
-
-    @property
-    def pruned(self) -> bool:
-        return self.epochs < self.length
+    epochs: int  # until its end, or until it was pruned
+    pruned: bool
+    score: float  # after the last epoch
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReplayOutcome:
-    """What a search came to."""
+    """The result of a search."""
 
     trials: int
     cost: float  # confirmation included
@@ -85,7 +73,7 @@ class ReplayOutcome:
 def search(
     strategy: Strategy, pool: CandidatePool, *, space: Space, order: Sequence[int], budgets: Sequence[float], seed: int
 ) -> list[ReplayOutcome]:
-    """What the strategy comes to under each of these total costs, if the candidates in `order` are all there are.
+    """The outcome of the strategy under each of these total costs, if the candidates in `order` are all there are.
 
     A search ends before the trial that would leave too little for its confirmation, or without candidates. Its draws do
     not depend on the total, so that one serves all. Raises ValueError where not even one trial fits.
@@ -97,32 +85,31 @@ def search(
         outcomes.append(conclude(strategy, pool, trials))
         if outcomes[-1].cost > max(budgets):
             break
-    ended = []
-    for budget in budgets:
-        over = next((index for index, outcome in enumerate(outcomes) if outcome.cost > budget), len(outcomes))
-        if over == 0:
-            raise ValueError(f"{strategy.name}: one trial and its confirmation cost more than {budget:.3g}")
-        ended.append(outcomes[over - 1])
-    return ended
+    over = [[*(outcome.cost > budget for outcome in outcomes), True].index(True) for budget in budgets]
+    if 0 in over:
+        raise ValueError(f"{strategy.name}: one trial and its confirmation cost more than {min(budgets):.3g}")
+    return [outcomes[index - 1] for index in over]
 
 
 def draw(
     strategy: Strategy, pool: CandidatePool, *, space: Space, order: Sequence[int], seed: int
 ) -> Iterator[ReplayedTrial]:
-    """The trials of a search without an end but that of the candidates, each drawn when it is asked for.
+    """The trials of a search that ends only where no candidates are left, each drawn when it is asked for.
 
     Random draws take the candidates in their order, and so do the first ones of TPE.
     """
     left, lengths = list(order), _lengths(strategy, pool)
-    suggest, sampler, pruner = space.suggest, strategy.sampler, strategy.pruner
-    study = ReplayedStudy(suggest, sampler=sampler, pruner=pruner, epochs=max(lengths), seed=seed)
+    study = ReplayedStudy(
+        space.suggest, sampler=strategy.sampler, pruner=strategy.pruner, epochs=max(lengths), seed=seed
+    )
     while left:
         in_order = strategy.sampler == "random" or len(order) - len(left) < STARTUP_TRIALS
         candidate = left[0] if in_order else pool.nearest(place(study.propose(), space), left)
         left.remove(candidate)
         scores = pool.scores[f"{lengths[candidate]}/A"][candidate].tolist()
         epochs = study.run(pool.stored[candidate], scores=scores)
-        yield ReplayedTrial(candidate=candidate, length=len(scores), epochs=epochs, score=scores[epochs - 1])
+        pruned, score = epochs < len(scores), scores[epochs - 1]
+        yield ReplayedTrial(candidate=candidate, epochs=epochs, pruned=pruned, score=score)
 
 
 def conclude(strategy: Strategy, pool: CandidatePool, trials: Sequence[ReplayedTrial]) -> ReplayOutcome:
@@ -131,20 +118,20 @@ def conclude(strategy: Strategy, pool: CandidatePool, trials: Sequence[ReplayedT
     The best by the strategy's own last score are judged by a longer training, which costs nothing where it is paid for;
     the result of the winner is 8 epochs of another seed, so that it was not chosen for its luck.
     """
-    paid = {(trial.candidate, trial.length) for trial in trials if not trial.pruned}
-    cost = sum(trial.epochs * float(pool.epoch_cost[trial.candidate]) for trial in trials)
     complete = sorted((trial for trial in trials if not trial.pruned), key=lambda trial: -trial.score)
     ranked = [trial.candidate for trial in complete]
-    wanted: list[tuple[int, int]] = []  # candidate and epochs of further trainings
+    wanted: set[tuple[int, int]] = set()  # candidate and epochs of further trainings
     if strategy.epochs == "rungs":
         for rung, epochs in enumerate(LENGTHS[1:], start=1):
             count = -(-len(ranked) // KEPT**rung)
             scores = pool.scores[f"{epochs}/A"][:, -1]
             ranked[:count] = sorted(ranked[:count], key=(-scores).__getitem__)
-            wanted += [(candidate, epochs) for candidate in ranked[:count]]
+            wanted |= {(candidate, epochs) for candidate in ranked[:count]}
     best = ranked[: strategy.confirmed]
-    wanted += [(candidate, strategy.judged) for candidate in best]
-    cost += sum(epochs * float(pool.epoch_cost[candidate]) for candidate, epochs in {*wanted} - paid)
+    wanted |= {(candidate, strategy.judged) for candidate in best}
+    wanted -= {(trial.candidate, trial.epochs) for trial in complete}  # they are paid for
+    cost = sum(trial.epochs * float(pool.epoch_cost[trial.candidate]) for trial in trials)
+    cost += sum(epochs * float(pool.epoch_cost[candidate]) for candidate, epochs in wanted)
     winner = max(best, key=lambda candidate: float(pool.scores[f"{strategy.judged}/A"][candidate, -1]))
     result = float(pool.scores[f"{FULL}/B"][winner, -1])
     return ReplayOutcome(trials=len(trials), cost=cost, winner=winner, result=result)
@@ -152,9 +139,8 @@ def conclude(strategy: Strategy, pool: CandidatePool, trials: Sequence[ReplayedT
 
 def _lengths(strategy: Strategy, pool: CandidatePool) -> list[int]:
     """Epochs of each candidate's trial."""
-    if strategy.epochs == "rungs":
-        return [LENGTHS[0]] * len(pool)
-    if strategy.epochs != "equal":
-        return [int(strategy.epochs)] * len(pool)
-    fair = np.log(4 * np.median(pool.epoch_cost) / pool.epoch_cost)
-    return [min(LENGTHS, key=lambda epochs: abs(np.log(epochs) - wanted)) for wanted in fair]
+    if strategy.epochs == "equal":
+        fair = np.log(4 * np.median(pool.epoch_cost) / pool.epoch_cost)
+        return [min(LENGTHS, key=lambda epochs: abs(np.log(epochs) - wanted)) for wanted in fair]
+    epochs = LENGTHS[0] if strategy.epochs == "rungs" else int(strategy.epochs)
+    return [epochs] * len(pool.stored)

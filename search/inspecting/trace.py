@@ -26,24 +26,6 @@ Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Window:
-    """What a convolution or a pooling slides over an image, all in pixels along a side."""
-
-    side: int  # of its input
-    kernel: int  # from end to end where it is dilated
-    padding: int  # on each side
-    stride: int
-    output: int
-
-    @property
-    def arithmetic(self) -> str:
-        """(W - F + 2P)/S + 1 with its numbers; a fraction is rounded as the layer does."""
-        exact = (self.side - self.kernel + 2 * self.padding) / self.stride + 1
-        text = f"({self.side} - {self.kernel} + 2*{self.padding})/{self.stride} + 1 = {exact:.4g}"
-        return text if exact == self.output else f"{text}, so {self.output}"
-
-
-@dataclass(frozen=True, kw_only=True)
 class Layer:
     """A module without parts; or one with parts that has weights of its own or does work outside of its parts."""
 
@@ -51,7 +33,7 @@ class Layer:
     kind: str  # the class of the module
     input: Shape
     output: Shape
-    window: Window | None
+    arithmetic: str | None  # of a side of the output, where a window slides over the input
     receptive_field: int | None  # pixels along a side of the image that one output may depend on; None is the whole
     parameters: int  # frozen ones included; of a module that is used twice, at its first use
     flops: int  # of one image; a multiplication and its addition are two
@@ -81,19 +63,19 @@ def layers_of(network: nn.Module, image: Tensor, *, batch_size: int) -> tuple[La
     return tuple(tracer.layers)
 
 
-@dataclass(frozen=True, kw_only=True)
-class View:
+@dataclass(frozen=True)
+class ReceptiveField:
     """What each position of a tensor depends on.
 
     Counted as in textbooks: what padding adds and what an incomplete last step leaves out is not taken off.
     """
 
-    field: float = 1  # pixels of the image along a side; infinite where it is the whole image
+    size: float = 1  # pixels of the image along a side; infinite where it is the whole image
     jump: float = 1  # pixels of the image between two neighbours
 
-    def slid(self, *, kernel: int, stride: float) -> View:
-        """After a window of so many positions along a side."""
-        return View(field=self.field + (kernel - 1) * self.jump, jump=self.jump * stride)
+    def after(self, kernel: int, stride: float) -> ReceptiveField:
+        """What each position depends on after a window of so many positions along a side."""
+        return ReceptiveField(self.size + (kernel - 1) * self.jump, self.jump * stride)
 
 
 class Tracer(TorchFunctionMode):
@@ -106,7 +88,7 @@ class Tracer(TorchFunctionMode):
         self._counter = counter
         self._batch_size = batch_size
         self._starts: list[tuple[int, int]] = []  # of the running modules: FLOPs and layers before them
-        self._views = {id(image): (image, View())}  # with the tensor, so that no other gets its id
+        self._fields = {id(image): (image, ReceptiveField())}  # with the tensor, so that no other gets its id
         self._parameters: set[nn.Parameter] = set()  # that a layer has already
 
     def enter(self, _module: nn.Module, _inputs: object) -> None:
@@ -121,11 +103,12 @@ class Tracer(TorchFunctionMode):
         parts = any(module.children())
         if isinstance(module, nn.Identity | nn.Sequential) or (parts and not parameters and not flops):
             return
-        window = _window(module, inputs[0], output)
-        if window:
-            view = self._views[id(inputs[0])][1].slid(kernel=window.kernel, stride=window.stride)
-            self._views[id(output)] = (output, view)
-        field = self._views[id(output)][1].field
+        arithmetic = None
+        if isinstance(module, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d):
+            kernel, padding, stride = _window(module)
+            arithmetic = _arithmetic(inputs[0].shape[-1], kernel, padding, stride, output.shape[-1])
+            self._fields[id(output)] = (output, self._fields[id(inputs[0])][1].after(kernel, stride))
+        seen = self._fields[id(output)][1].size
         storage = output.untyped_storage()
         written = not parts and all(tensor.untyped_storage() is not storage for tensor in inputs)
         self._parameters |= parameters
@@ -135,8 +118,8 @@ class Tracer(TorchFunctionMode):
                 kind=type(module).__name__,
                 input=tuple(inputs[0].shape[1:]),
                 output=tuple(output.shape[1:]),
-                window=window,
-                receptive_field=None if math.isinf(field) else math.ceil(field),
+                arithmetic=arithmetic,
+                receptive_field=None if math.isinf(seen) else math.ceil(seen),
                 parameters=sum(map(torch.numel, parameters)),
                 flops=flops,
                 memory_mb=FLOAT32 * output.numel() * self._batch_size / 1e6 if written else 0.0,
@@ -154,16 +137,16 @@ class Tracer(TorchFunctionMode):
         named = kwargs or {}
         output = func(*args, **named)
         flat = [part for value in (*args, *named.values()) for part in (value if isinstance(value, list) else [value])]
-        inputs = [value for value in flat if id(value) in self._views]
+        inputs = [value for value in flat if id(value) in self._fields]
         if inputs and isinstance(output, Tensor):
-            view = max((self._views[id(tensor)][1] for tensor in inputs), key=lambda view: view.field)
+            field = max((self._fields[id(tensor)][1] for tensor in inputs), key=lambda field: field.size)
             before, after = max(map(_positions, inputs)), _positions(output)
-            if after == 1 and (before > 1 or view.field >= self._side):
-                view = replace(view, field=math.inf)
+            if after == 1 and (before > 1 or field.size >= self._side):
+                field = replace(field, size=math.inf)
             elif getattr(func, "__name__", "") in RESIZING and after > 1:
                 stride = math.sqrt(before / after)
-                view = view.slid(kernel=TAPS.get(named.get("mode", ""), math.ceil(stride)), stride=stride)
-            self._views[id(output)] = (output, view)
+                field = field.after(TAPS.get(named.get("mode", ""), math.ceil(stride)), stride)
+            self._fields[id(output)] = (output, field)
         return output
 
 
@@ -171,17 +154,16 @@ def _positions(tensor: Tensor) -> int:
     return math.prod(tensor.shape[2:]) if tensor.dim() == 4 else 1
 
 
-def _window(module: nn.Module, image: Tensor, output: Tensor) -> Window | None:
-    """What a module slides over its input."""
-    if not isinstance(module, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d):
-        return None
-    kernel, stride, dilation = (_last(getattr(module, name, 1)) for name in ("kernel_size", "stride", "dilation"))
+def _window(module: nn.Module) -> tuple[int, int, int]:
+    """Along a side: the kernel from end to end, the padding on each side, and the stride."""
+    fields: list[Any] = [getattr(module, name, 1) for name in ("kernel_size", "dilation", "padding", "stride")]
+    kernel, dilation, padding, stride = (value[-1] if isinstance(value, tuple) else value for value in fields)
     kernel = dilation * (kernel - 1) + 1
-    same = {"valid": 0, "same": (kernel - 1) // 2}
-    padding = same[module.padding] if isinstance(module.padding, str) else _last(module.padding)
-    return Window(side=image.shape[-1], kernel=kernel, padding=padding, stride=stride, output=output.shape[-1])
+    return kernel, {"valid": 0, "same": (kernel - 1) // 2}.get(padding, padding), stride
 
 
-def _last(value: int | tuple[int, ...]) -> int:
-    """Of a width alone, or of height and width."""
-    return value[-1] if isinstance(value, tuple) else value
+def _arithmetic(side: int, kernel: int, padding: int, stride: int, output: int) -> str:
+    """(W - F + 2P)/S + 1 with its numbers; a fraction is rounded as the layer does."""
+    exact = (side - kernel + 2 * padding) / stride + 1
+    text = f"({side} - {kernel} + 2*{padding})/{stride} + 1 = {exact:.4g}"
+    return text if exact == output else f"{text}, so {output}"

@@ -33,10 +33,9 @@ class LoaderComparison:
 
 
 def measure(candidate: Candidate, *, store: Store, precision: Precision) -> LoaderComparison:
-    """The candidate's network in both loops; its recipe has no augmentation but flip and translate.
+    """The candidate's network in both loops; its recipe augments by nothing but flip and translate.
 
-    The product keeps its own number and memory formats, schedule and averaged weights; the other loop has float32 and
-    torch's default memory format, and neither schedule nor average.
+    The other loop has float32, torch's default memory format, and neither a schedule nor averaged weights.
     """
     candidate = replace(candidate, recipe=replace(candidate.recipe, flip="random"))
     product, other = (endless(candidate, store=store, precision=precision) for _ in range(2))

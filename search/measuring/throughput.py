@@ -91,14 +91,9 @@ def speed(step: TimedStep, *, device: torch.device, seconds: float = MOMENT) -> 
     images, start = 0, time.perf_counter()
     while not images or time.perf_counter() - start < seconds:
         images += step()
-    wait(device)
-    return images / (time.perf_counter() - start)
-
-
-def wait(device: torch.device) -> None:
-    """Until the device has finished all work that it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+    return images / (time.perf_counter() - start)
 
 
 def endless(candidate: Candidate, *, store: Store, precision: Precision) -> Training:

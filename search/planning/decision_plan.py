@@ -29,13 +29,13 @@ class Plan:
     trials: tuple[TrialRecord, ...]  # the candidates to confirm, best first
     confirm_seeds: int  # fresh trainings of each
     seeds: int  # trainings of the winner on all images
-    epochs: int  # of each of those
+    epochs: int  # of each training of the winner
     slots: int
     pace: float  # seconds of an epoch per FLOP of the network, on one slot
 
     @property
     def confirm_epochs(self) -> int:
-        """Of a confirmation: half of the final training, a complete schedule of its own.
+        """Half of the final training, as a complete schedule of its own.
 
         Twice the candidates for the time, in nearly the order that whole trainings give (studies/results/LOG.md, 10).
         """
@@ -64,7 +64,7 @@ class Plan:
         """For a first line: what will be trained."""
         numbers = ", ".join(str(trial.number) for trial in self.trials)
         return (
-            f"confirm trial{'' if len(self.trials) == 1 else 's'} {numbers} "
+            f"confirm trial{'s' * (len(self.trials) > 1)} {numbers} "
             f"with {plural(self.confirm_seeds, 'fresh seed')} each, {self.confirm_epochs} epochs long, "
             f"retrain the winner with {self.seeds}, {self.epochs} epochs long"
         )
@@ -72,7 +72,7 @@ class Plan:
 
 def check_complete(history: History) -> None:
     """Raises StudyError where there is nothing to retrain."""
-    if not history.top(1):
+    if not history.best:
         raise StudyError(
             f"study {history.study!r} has no complete trial within its limits to retrain; "
             "go on with `cifar-search run`, with --pruner none if all were pruned"
@@ -97,13 +97,13 @@ def make_plan(
     """
     longest = epochs or history.manifest.retrain_epochs
     shortest = epochs or min(longest, history.manifest.epochs)
-    pace = _pace(history, images=images)
     choices = product(
         range(longest, shortest - 1, -1),
-        [contenders(history, count) for count in _choices(candidates, CANDIDATES)],
-        _choices(confirm_seeds, CONFIRM_SEEDS),
-        _choices(seeds, SEEDS),
+        [contenders(history, count) for count in ([candidates] if candidates else CANDIDATES)],
+        [confirm_seeds] if confirm_seeds else CONFIRM_SEEDS,
+        [seeds] if seeds else SEEDS,
     )
+    pace = _pace(history, images=images)
     plans = [
         Plan(trials=trials, confirm_seeds=confirming, seeds=retraining, epochs=length, slots=slots, pace=pace)
         for length, trials, confirming, retraining in choices
@@ -112,15 +112,15 @@ def make_plan(
 
 
 def contenders(history: History, count: int) -> tuple[TrialRecord, ...]:
-    """The best trials, best first, and always the first known recipe among them where there is one and room for two.
+    """The best trials, best first; where there is room for two, the first baseline is always among them.
 
-    A known recipe is known for long trainings: short trials prefer what is quick at the start (studies/results/LOG.md,
-    10), and who reads the report wants to know what the search gained over it.
+    Baselines are good at long trainings: short trials prefer what is quick at the start (studies/results/LOG.md, 10),
+    and the reader of the report wants to know what the search gained over them.
     """
     ranked = history.top(len(history.trials))
-    known = min((trial for trial in ranked if trial.baseline), key=lambda trial: trial.number, default=None)
+    baseline = min((trial for trial in ranked if trial.baseline), key=lambda trial: trial.number, default=None)
     best = ranked[:count]
-    return best if known is None or known in best or count == 1 else (*best[:-1], known)
+    return best if baseline is None or baseline in best or count == 1 else (*best[:-1], baseline)
 
 
 def makespan(costs: Sequence[float], *, slots: int) -> float:
@@ -132,12 +132,8 @@ def makespan(costs: Sequence[float], *, slots: int) -> float:
 
 
 def _pace(history: History, *, images: int) -> float:
-    """The median over all trials: one trial's own pace may have been disturbed by other work on the machine."""
+    """The median over all trials: other work on the machine may have slowed down a single one."""
     numbers = [trial.attributes for trial in history.trials]
-    part = median(row["seconds_per_epoch"] / row["flops"] for row in numbers if "seconds_per_epoch" in row)
+    pace = median(row["seconds_per_epoch"] / row["flops"] for row in numbers if "seconds_per_epoch" in row)
     trained = history.manifest.images or images  # the trials may have trained on a part of the images
-    return part * work(images, whole=images) / work(trained, whole=images)
-
-
-def _choices(asked: int | None, usual: Sequence[int]) -> Sequence[int]:
-    return usual if asked is None else (asked,)
+    return pace * work(images, whole=images) / work(trained, whole=images)

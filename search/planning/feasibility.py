@@ -13,23 +13,17 @@ from search.networks import build
 from search.networks.blocks import NetworkError
 from search.networks.count import Cost, cost
 from spaces import Space
-from spaces.parameter import Choice, Fixed, Kind, Ordered
+from spaces.parameter import Fixed
 
 
 def fetch_weights(space: Space) -> None:
-    """Have the weights of every network that may be drawn on this machine, before a study begins.
-
-    Raises WeightsError.
-    """
+    """Fetch the weights of every network that may be drawn, before a study begins. Raises WeightsError."""
     family: Any = FAMILIES[space.family]  # the fields of each family differ
-    kinds = {parameter.name: parameter.kind for parameter in space.parameters}
+    kinds: dict[str, Any] = {parameter.name: parameter.kind for parameter in space.parameters}
     names = [name for name in build.weights_fields(family) if f"architecture.{name}" in kinds]
-    for options in product(*(_options(kinds[f"architecture.{name}"]) for name in names)):
+    drawn = [kinds[f"architecture.{name}"] for name in names]
+    for options in product(*((kind.value,) if isinstance(kind, Fixed) else kind.options for kind in drawn)):
         build.fetch_weights(family(**dict(zip(names, options, strict=True))))
-
-
-def _options(kind: Kind) -> tuple[Value, ...]:
-    return kind.options if isinstance(kind, Choice | Ordered) else (kind.value,) if isinstance(kind, Fixed) else ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,13 +44,8 @@ def examine(space: Space, values: Mapping[str, Value]) -> Feasibility:
         counted = cost(candidate.architecture)
     except (CandidateError, NetworkError) as error:
         return Feasibility(candidate=None, cost=None, problem=str(error))
-    numbers = measures(candidate, counted)
+    numbers = {**counted.measures(), "memory_mb": training_bytes(counted, candidate.recipe) / 1e6}
     violations = space.violations(numbers)
     over = [f"{name} {numbers[name]:,.0f}" for name, violation in violations.items() if violation > 0]
     problem = f"over the limit of the space: {', '.join(over)}" if over else ""
     return Feasibility(candidate=candidate, cost=counted, numbers=numbers, violations=violations, problem=problem)
-
-
-def measures(candidate: Candidate, counted: Cost) -> dict[str, float]:
-    """All that is known of a candidate before a slot has seen it."""
-    return {**counted.measures(), "memory_mb": training_bytes(counted, candidate.recipe) / 1e6}

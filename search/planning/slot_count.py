@@ -16,25 +16,18 @@ from search.text import plural
 
 GAIN = 1.10  # at least, for a step up: with more trials at a time the sampler knows less of each that it draws
 ROOM = 0.90  # share of the free memory that slots may take: trials may be larger than the one that was measured
-CGROUP = Path("/sys/fs/cgroup")  # version 2: what a container may take of its machine's memory
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class MeasuredCount:
-    """So many slots at a time, as measured."""
+    """The speed of one number of slots."""
 
     slots: int
     images_per_second: float  # of all together
-    memory_mb: float | None  # that one of them takes of its device at its peak; None where nothing tells
-
-    @property
-    def line(self) -> str:
-        """For a person."""
-        memory = "" if self.memory_mb is None else f", {self.memory_mb:,.0f} MB each"
-        return f"{plural(self.slots, 'slot')}: {self.images_per_second:,.0f} images/s{memory}"
+    memory_mb: float | None  # peak of one of them on its device; None where nothing tells
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class SlotCount:
     """The numbers of slots that were tried, the fewest first, and why there were no more."""
 
@@ -44,17 +37,19 @@ class SlotCount:
     @property
     def best(self) -> MeasuredCount:
         """The last one that was worth its step."""
-        last = self.tried[-1]
-        before = self.tried[max(0, len(self.tried) - 2)]
+        before, last = (self.tried[0], *self.tried)[-2:]
         return last if last.images_per_second >= GAIN * before.images_per_second else before
 
     @property
     def lines(self) -> tuple[str, ...]:
         """A line for each, and one for the choice."""
-        first = self.tried[0]
+        first, lines = self.tried[0], []
         one = "one slot" if first.slots == 1 else f"{first.slots} slots"
-        more = (f"{row.line}, {row.images_per_second / first.images_per_second:.2f} x {one}" for row in self.tried[1:])
-        return (first.line, *more, f"{plural(self.best.slots, 'slot')} at a time: {self.end}")
+        for row in self.tried:
+            memory = "" if row.memory_mb is None else f", {row.memory_mb:,.0f} MB each"
+            gain = "" if row is first else f", {row.images_per_second / first.images_per_second:.2f} x {one}"
+            lines.append(f"{plural(row.slots, 'slot')}: {row.images_per_second:,.0f} images/s{memory}{gain}")
+        return (*lines, f"{plural(self.best.slots, 'slot')} at a time: {self.end}")
 
 
 def find_slot_count(
@@ -67,20 +62,14 @@ def find_slot_count(
     work: str,
     leaving: Leaving,
 ) -> SlotCount:
-    """Measures the job on 1, 2, 4, ... slots of each device at a time, up to `most`, each on fresh slots.
-
-    Raises SlotError.
-    """
+    """Measures the job on 1, 2, 4, ... fresh slots of each device, `most` of them at most. Raises SlotError."""
     free = free_mb(machine)
 
     def measure(slots: int) -> MeasuredCount:
         with Slots(settings(machine.with_slots(slots)), log=log, work=work) as pool:
-            speed = pool.measure(job, leaving=leaving)
-            taken = _taken_mb(machine, free, pids=pool.pids)
-        return MeasuredCount(slots=slots, images_per_second=speed, memory_mb=taken)
+            return MeasuredCount(slots, pool.measure(job, leaving=leaving), _taken_mb(machine, free, pids=pool.pids))
 
-    room = min(free, default=None)
-    room_mb = None if room is None else ROOM * room * max(1, machine.gpus)
+    room_mb = ROOM * min(free) * max(1, machine.gpus) if free else None
     return try_counts(steps(machine, most=most), measure=measure, room_mb=room_mb, leaving=leaving)
 
 
@@ -88,33 +77,26 @@ def try_counts(
     numbers: Iterable[int],
     *,
     measure: Callable[[int], MeasuredCount],
-    room_mb: float | None,
+    room_mb: float | None,  # None: unknown
     leaving: Leaving = lambda: False,
 ) -> SlotCount:
-    """Tries these numbers of slots while each gains enough and all fit into `room_mb` (None: unknown).
-
-    Raises SlotError where not even the first can be measured.
-    """
+    """Tries numbers of slots while each gains enough and fits into `room_mb`. Raises SlotError if the first fails."""
     tried: list[MeasuredCount] = []
-
-    def end(reason: str) -> SlotCount:
-        return SlotCount(tried=tuple(tried), end=reason)
-
     for slots in numbers:
-        each = max((row.memory_mb for row in tried if row.memory_mb is not None), default=None)
-        if room_mb is not None and each is not None and slots * each > room_mb:
-            return end(f"{plural(slots, 'slot')} need {slots * each:,.0f} MB, and {room_mb:,.0f} MB may be taken")
+        count, needed = plural(slots, "slot"), slots * max((row.memory_mb or 0 for row in tried), default=0)
+        if room_mb is not None and needed > room_mb:
+            return SlotCount(tuple(tried), f"{count} need {needed:,.0f} MB, and {room_mb:,.0f} MB may be taken")
         try:
             tried.append(measure(slots))
         except SlotError as error:
             if not tried:
                 raise
-            return end(f"{plural(slots, 'slot')} failed ({str(error).splitlines()[0]})")
+            return SlotCount(tuple(tried), f"{count} failed ({str(error).splitlines()[0]})")
         if leaving():
-            return end("the measurement was interrupted")
+            return SlotCount(tuple(tried), "the measurement was interrupted")
         if len(tried) > 1 and tried[-1].images_per_second < GAIN * tried[-2].images_per_second:
-            return end(f"{plural(slots, 'slot')} gain less than {100 * (GAIN - 1):.0f} % more")
-    return end("there are no cores or trials for more")
+            return SlotCount(tuple(tried), f"{count} gain less than {100 * (GAIN - 1):.0f} % more")
+    return SlotCount(tuple(tried), "there are no cores or trials for more")
 
 
 def steps(machine: Machine, *, most: int) -> Iterator[int]:
@@ -122,14 +104,11 @@ def steps(machine: Machine, *, most: int) -> Iterator[int]:
 
     On GPUs as many on each; on a CPU such that their threads share the cores evenly, a core for each at least.
     """
-    slots = max(1, machine.gpus)
-    while True:
+    slots: int | None = max(1, machine.gpus)
+    while slots:
         yield slots
-        slots *= 2
-        if not machine.gpus:
-            slots = next((n for n in range(slots, machine.cores + 1) if machine.cores % n == 0), most + 1)
-        if slots > most:
-            return
+        larger = range(2 * slots, most + 1)
+        slots = next((number for number in larger if machine.gpus or machine.cores % number == 0), None)
 
 
 def free_mb(machine: Machine) -> list[float]:
@@ -142,15 +121,16 @@ def free_mb(machine: Machine) -> list[float]:
     available = _read_mb(Path("/proc/meminfo"), "MemAvailable:")
     if available is None:  # not Linux
         return []
+    files = (Path("/sys/fs/cgroup") / name for name in ("memory.max", "memory.current"))  # version 2, of a container
     try:
-        limit, used = ((CGROUP / name).read_text(encoding="utf-8").strip() for name in ("memory.max", "memory.current"))
-    except OSError:  # no version 2, or no container
+        limit, used = (int(file.read_text(encoding="utf-8")) for file in files)
+    except (OSError, ValueError):  # no such files, or "max" where there is no limit
         return [available]
-    return [available] if limit == "max" else [min(available, (int(limit) - int(used)) / 2**20)]
+    return [min(available, (limit - used) / 2**20)]
 
 
 def _taken_mb(machine: Machine, before: Sequence[float], *, pids: Sequence[int]) -> float | None:
-    """What one of these processes took, while they live.
+    """Memory that one of these processes took; measured while they live.
 
     On a GPU with its context: torch's allocator gives nothing back before its process ends. On a CPU its peak of
     resident memory, in which pages that slots share are counted for each.

@@ -7,8 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from search.planning import trial_length
-from search.planning.forecast import GROWTH, Forecast
+from search.planning.forecast import GROWTH, Forecast, fitted
 from search.searching.request import Search
 from search.searching.setup import Setup
 from search.searching.supervisor import MeasuredSlots, measured_slots
@@ -72,9 +71,7 @@ def dry_run(search: Search, *, retraining: float, work: str = TRAINING) -> DryRu
             forecast = measured.forecast(images=len(split.training))
             slots = len(measured.slots)
     if settled is None:
-        settled, note = trial_length.fitted(
-            manifest, forecast, epochs=setup.epochs, trials=search.trials, minutes=search.minutes
-        )
+        settled, note = fitted(manifest, forecast, epochs=setup.epochs, trials=search.trials, minutes=search.minutes)
     finished = stored.finished if stored else 0
     left = max(0, search.trials - finished)
     return DryRun(
@@ -90,7 +87,7 @@ def dry_run(search: Search, *, retraining: float, work: str = TRAINING) -> DryRu
         epochs=settled.epochs,
         images=settled.images or forecast.images,
         share_of_epochs=forecast.share(epochs=settled.epochs),
-        seconds=trial_length.seconds_of(forecast, settled, trials=left),
+        seconds=forecast.seconds(trials=left, epochs=settled.epochs, images=settled.images),
         retraining_seconds=retraining,
         checkpoints_mb=_checkpoints_mb(measured, forecast, trials=left),
         database_mb=left * TRIAL_KB / 1e3,

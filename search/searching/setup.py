@@ -13,7 +13,7 @@ from search.data.sources import Source, find_source
 from search.errors import UsageError
 from search.planning.catalogue import MEASURES, families, load
 from search.planning.feasibility import fetch_weights
-from search.planning.trial_length import EPOCHS, RETRAIN
+from search.planning.forecast import EPOCHS, RETRAIN
 from search.searching.progress import Opened
 from search.searching.provenance import PACKAGES, provenance
 from search.searching.request import Search

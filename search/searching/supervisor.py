@@ -8,10 +8,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from search.planning import trial_length
-from search.planning.forecast import Forecast
+from search.planning.forecast import Forecast, TypicalTrial, fitted, typical
 from search.planning.slot_count import find_slot_count
-from search.planning.trial_length import TypicalTrial, typical
 from search.searching.dispatcher import Dispatcher
 from search.searching.leftovers import sweep
 from search.searching.progress import Closed, Update
@@ -52,13 +50,14 @@ def run(search: Search, *, work: str = TRAINING) -> Iterator[Update]:
         )
         setup, forecast, note = measured.setup, measured.forecast(images=len(split.training)), ""
         if settled is None:
-            settled, note = trial_length.fitted(
+            settled, note = fitted(
                 manifest, forecast, epochs=setup.epochs, trials=search.trials, minutes=search.minutes
             )
         study = setup.study(settled, storage=storage, carry=carry)
         sweep(setup.folder, study.history())
         study.enqueue(setup.queue())
-        seconds = trial_length.seconds_of(forecast, settled, trials=study.history().remaining)
+        left = study.history().remaining
+        seconds = forecast.seconds(trials=left, epochs=settled.epochs, images=settled.images)
         yield setup.opened(study, seconds=seconds, notes=(note, *measured.notes), measured=measured.lines)
         dispatcher = Dispatcher(
             study=study,
@@ -114,7 +113,6 @@ class MeasuredSlots:
             flops=self.trial.flops,
             mean_flops=self.trial.mean_flops,
             images=images,
-            whole=images,
             pruning=self.setup.pruner != "none",
             learning=search.sampler == "tpe" and search.trials > STARTUP_TRIALS,
         )

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from random import Random
 
 import numpy as np
 import pytest
 
-from search.benchmarking.candidate_pool import CandidatePool
-from search.benchmarking.curves import (
+from search.benchmarking.candidate_pool import (
     SCHEDULES,
     SPACE,
+    CandidatePool,
     Curve,
     CurveTable,
-    RecordedCandidate,
-    RecordedSetting,
-    length,
+    PoolEntry,
+    PoolSetting,
 )
 from search.planning.catalogue import load
 from spaces import Space
@@ -31,21 +29,17 @@ def space() -> Space:
 
 @pytest.fixture(scope="session")
 def curves(space: Space) -> CurveTable:
+    """Straight lines to a last accuracy that grows with the length of the training."""
     rng = np.random.default_rng(0)
-    candidates = []
+    entries = []
     for number in range(SIZE):
-        values = space.sample(Random(number))
-        ends = {schedule: 0.5 + 0.01 * length(schedule) + 0.1 * rng.random() for schedule in SCHEDULES}
-        made = {schedule: curve([end * (1 + epoch) / length(schedule) for epoch in range(length(schedule))])
-                for schedule, end in ends.items()}  # fmt: skip
-        flops = int(rng.integers(5, 20))
-        candidates.append(RecordedCandidate(candidate=number, values=values, flops=flops, curves=made))
-    setting = RecordedSetting(images=100, validation=5000, split="", space="", precision="float32")
-    return CurveTable(setting=setting, candidates=tuple(candidates))
-
-
-def curve(accuracy: Sequence[float]) -> Curve:
-    return Curve(accuracy=tuple(accuracy), loss=(1.0,) * len(accuracy), steps=len(accuracy), seconds=1.0)
+        made = {}
+        for schedule, epochs in SCHEDULES.items():
+            accuracy = np.linspace(0, 0.5 + 0.01 * epochs + 0.1 * rng.random(), epochs + 1)[1:]
+            made[schedule] = Curve(accuracy=tuple(accuracy.tolist()), loss=(1.0,) * epochs, steps=epochs, seconds=1.0)
+        values, flops = space.sample(Random(number)), int(rng.integers(5, 20))
+        entries.append(PoolEntry(candidate=number, values=values, flops=flops, curves=made))
+    return CurveTable(setting=PoolSetting(100, 5000, "", "", "float32"), candidates=tuple(entries))
 
 
 @pytest.fixture(scope="session")

@@ -9,51 +9,45 @@ from pathlib import Path
 import pytest
 
 from search.benchmarking import record
-from search.benchmarking.candidate_pool import CHANCE, CandidatePool
-from search.benchmarking.curves import CURVES, Curve, CurveTable, RecordedSetting, length, load
-from search.benchmarking.record import RecordingTask
+from search.benchmarking.candidate_pool import CHANCE, CURVES, SCHEDULES, CandidatePool, Curve, CurveTable
+from search.benchmarking.record import Result, Task
 from search.data import synthetic
 from search.data.sources import Source
 from spaces import Space
 
-SETTING = RecordedSetting(images=100, validation=5000, split="", space="", precision="float32")
 
-
-def trained(tasks: Sequence[RecordingTask]) -> Iterator[tuple[RecordingTask, Curve]]:
+def trained(tasks: Sequence[Task]) -> Iterator[Result]:
     for task in tasks:
-        accuracy = (0.5,) * length(task[1])
+        accuracy = (0.5,) * SCHEDULES[task[1]]
         yield task, Curve(accuracy=accuracy, loss=accuracy, steps=len(accuracy), seconds=1.0)
 
 
-def test_a_resumed_recording_trains_nothing_twice(tmp_path: Path) -> None:
+def test_a_resumed_recording_trains_nothing_twice_and_refuses_another_setting(
+    tmp_path: Path, curves: CurveTable
+) -> None:
     path, asked = tmp_path / "curves.json", []
 
-    def train_all(tasks: Sequence[RecordingTask]) -> Iterator[tuple[RecordingTask, Curve]]:
+    def train_all(tasks: Sequence[Task]) -> Iterator[Result]:
         asked.append(list(tasks))
         return trained(tasks)
 
-    interrupted = record.record(path, setting=SETTING, candidates=2, train_all=train_all)
+    interrupted = record.record(path, setting=curves.setting, candidates=2, train_all=train_all)
     for _ in range(3):
         next(interrupted)
     for _ in range(2):
-        list(record.record(path, setting=SETTING, candidates=2, train_all=train_all))
-
+        list(record.record(path, setting=curves.setting, candidates=2, train_all=train_all))
     assert asked[0][3:] == asked[1]
     assert asked[2] == []
-    assert [candidate.complete for candidate in load(path).candidates] == [True, True]
-
-
-def test_a_recording_of_another_setting_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "curves.json"
-    CurveTable(setting=replace(SETTING, images=7), candidates=()).save(path)
+    assert [entry.curves.keys() for entry in CurveTable.load(path).candidates] == [SCHEDULES.keys()] * 2
     with pytest.raises(ValueError, match="was recorded with"):
-        list(record.record(path, setting=SETTING, candidates=2, train_all=trained))
+        list(record.record(path, setting=replace(curves.setting, images=7), candidates=2, train_all=train_all))
 
 
 def test_a_candidate_is_trained_as_its_schedule_says(monkeypatch: pytest.MonkeyPatch) -> None:
     images = synthetic.training(300)
     monkeypatch.setattr(synthetic, "training", lambda: images)
-    task, curve = record.train_one((0, "2/A"), source=Source(kind="synthetic", folder=None), images=100)
+    monkeypatch.setattr(record, "IMAGES", 100)
+    task, curve = record.train_one((0, "2/A"), source=Source(kind="synthetic", folder=None))
     assert task == (0, "2/A")
     assert len(curve.accuracy) == len(curve.loss) == 2
     assert curve.steps > 0
@@ -61,8 +55,8 @@ def test_a_candidate_is_trained_as_its_schedule_says(monkeypatch: pytest.MonkeyP
 
 def test_a_recording_reads_as_it_was_written(tmp_path: Path, curves: CurveTable) -> None:
     curves.save(tmp_path / "curves.json")
-    assert load(tmp_path / "curves.json") == curves
-    load(CURVES).save(tmp_path / "curves.json")
+    assert CurveTable.load(tmp_path / "curves.json") == curves
+    CurveTable.load(CURVES).save(tmp_path / "curves.json")
     assert (tmp_path / "curves.json").read_bytes() == CURVES.read_bytes()
 
 
@@ -75,7 +69,7 @@ def test_a_training_that_diverged_answers_at_chance(curves: CurveTable, space: S
 
 
 def test_the_place_of_a_candidate_is_nearest_to_itself(pool: CandidatePool) -> None:
-    every = range(len(pool))
+    every = range(len(pool.stored))
     assert [pool.nearest(pool.places[number].tolist(), every) for number in every] == list(every)
     assert pool.places.min() >= 0
     assert pool.places.max() <= 1

@@ -7,8 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from search.benchmarking.candidate_pool import CandidatePool
-from search.benchmarking.curves import LENGTHS
+from search.benchmarking.candidate_pool import LENGTHS, CandidatePool
 from search.benchmarking.replay import interval, noise, summaries
 from search.benchmarking.strategies import STRATEGIES, ReplayOutcome
 
@@ -20,9 +19,7 @@ def test_a_strategy_is_compared_with_the_reference_in_the_same_repetitions() -> 
     names = [strategy.name for strategy in STRATEGIES]
     first = dict.fromkeys(names, outcomes(0.6)) | {"random, 8 epochs": outcomes(0.7)}
     second = {name: outcomes(0.1) for name in names if name.startswith("random")}  # TPE is repeated less often
-
     found = {row.strategy: row for row in summaries([first, second], candidates=12) if row.share == 1}
-
     row = found["random, 8 epochs"]
     assert (row.repetitions, row.better, row.tried) == (2, 1.0, 0.5)
     assert row.mean == pytest.approx(40)

@@ -20,7 +20,12 @@ each_strategy = pytest.mark.parametrize("strategy", STRATEGIES, ids=[strategy.na
 
 
 @each_strategy
-def test_no_strategy_spends_more_than_it_has(strategy: Strategy, pool: CandidatePool, space: Space) -> None:
+def test_a_strategy_draws_each_candidate_once_and_spends_no_more_than_it_has(
+    strategy: Strategy, pool: CandidatePool, space: Space
+) -> None:
+    order = list(range(1, SIZE, 2))
+    trials = list(draw(strategy, pool, space=space, order=order, seed=0))
+    assert sorted(trial.candidate for trial in trials) == order
     budgets = [float(pool.epoch_cost.mean()) * epochs for epochs in (40, 120)]
     outcomes = search(strategy, pool, space=space, order=range(SIZE), budgets=budgets, seed=0)
     assert all(outcome.cost <= budget for outcome, budget in zip(outcomes, budgets, strict=True))
@@ -31,25 +36,23 @@ def test_no_strategy_spends_more_than_it_has(strategy: Strategy, pool: Candidate
 def test_the_winner_is_judged_by_the_seed_that_chose_nothing(
     strategy: Strategy, pool: CandidatePool, space: Space
 ) -> None:
-    [outcome] = search(strategy, pool, space=space, order=range(12), budgets=[EVERYTHING], seed=0)
-    assert outcome.result == pool.scores["8/B"][outcome.winner, -1]
     unlucky = replace(pool, scores={**pool.scores, "8/B": 0 * pool.scores["8/B"]})
-    [again] = search(strategy, unlucky, space=space, order=range(12), budgets=[EVERYTHING], seed=0)
-    assert again.winner == outcome.winner
-    assert again.result == 0
+    [outcome], [again] = (
+        search(strategy, each, space=space, order=range(12), budgets=[EVERYTHING], seed=0) for each in (pool, unlucky)
+    )
+    assert outcome.result == pool.scores["8/B"][outcome.winner, -1]
+    assert (again.winner, again.result) == (outcome.winner, 0)
 
 
-@each_strategy
-def test_no_candidate_is_drawn_twice_or_left_out(strategy: Strategy, pool: CandidatePool, space: Space) -> None:
-    order = list(range(1, SIZE, 2))
-    trials = list(draw(strategy, pool, space=space, order=order, seed=0))
-    assert sorted(trial.candidate for trial in trials) == order
+def trials_of(*candidates: int, epochs: int) -> list[ReplayedTrial]:
+    return [
+        ReplayedTrial(candidate=number, epochs=epochs, pruned=False, score=1 - number / 100) for number in candidates
+    ]
 
 
 def test_a_pruned_trial_pays_only_for_the_epochs_that_it_ran(pool: CandidatePool) -> None:
-    strategy = Strategy(sampler="random", epochs="8", pruner="median")
-    whole = [ReplayedTrial(candidate=number, length=8, epochs=8, score=0.5) for number in range(3)]
-    outcome = conclude(strategy, pool, [*whole, ReplayedTrial(candidate=3, length=8, epochs=3, score=0.9)])
+    trials = [*trials_of(0, 1, 2, epochs=8), ReplayedTrial(candidate=3, epochs=3, pruned=True, score=2.0)]
+    outcome = conclude(Strategy("random", "8", "median"), pool, trials)
     assert outcome.cost == pytest.approx(8 * pool.epoch_cost[:3].sum() + 3 * pool.epoch_cost[3])
     assert outcome.winner != 3
 
@@ -57,23 +60,16 @@ def test_a_pruned_trial_pays_only_for_the_epochs_that_it_ran(pool: CandidatePool
 def test_poor_candidates_are_pruned_before_their_end(pool: CandidatePool, space: Space) -> None:
     poor = pool.scores["8/A"].copy()
     poor[SIZE // 2 :] = CHANCE
-    trials = list(
-        draw(
-            Strategy(sampler="random", epochs="8", pruner="median"),
-            replace(pool, scores={**pool.scores, "8/A": poor}),
-            space=space,
-            order=range(SIZE),
-            seed=0,
-        )
-    )
+    known = replace(pool, scores={**pool.scores, "8/A": poor})
+    trials = list(draw(Strategy("random", "8", "median"), known, space=space, order=range(SIZE), seed=0))
     assert not any(trial.pruned for trial in trials[:5])
     assert {trial.epochs for trial in trials[SIZE // 2 :]} == {3}  # 30 % of 8 epochs, rounded up
 
 
 def test_a_confirmation_is_paid_for_only_where_it_was_not_the_trial(pool: CandidatePool) -> None:
     def cost(epochs: int) -> float:
-        trials = [ReplayedTrial(candidate=number, length=epochs, epochs=epochs, score=0.5) for number in range(3)]
-        return conclude(Strategy(sampler="random", epochs="8"), pool, trials).cost / pool.epoch_cost[:3].sum()
+        trials = trials_of(0, 1, 2, epochs=epochs)
+        return conclude(Strategy("random", "8"), pool, trials).cost / pool.epoch_cost[:3].sum()
 
     assert cost(8) == pytest.approx(8)
     assert cost(4) == pytest.approx(4 + 8)
@@ -81,9 +77,7 @@ def test_a_confirmation_is_paid_for_only_where_it_was_not_the_trial(pool: Candid
 
 def test_rungs_train_the_best_third_longer_and_the_best_ninth_longest(pool: CandidatePool) -> None:
     even = replace(pool, epoch_cost=np.ones(SIZE))
-    trials = [ReplayedTrial(candidate=number, length=2, epochs=2, score=1 - number / 100) for number in range(18)]
-    outcome = conclude(Strategy(sampler="random", epochs="rungs"), even, trials)
-
+    outcome = conclude(Strategy("random", "rungs"), even, trials_of(*range(18), epochs=2))
     third = sorted(range(6), key=lambda number: -even.scores["4/A"][number, -1])
     confirmed = third[:3]  # two of them on the highest rung
     assert outcome.cost == 2 * 18 + 4 * 6 + 8 * 3
@@ -93,13 +87,8 @@ def test_rungs_train_the_best_third_longer_and_the_best_ninth_longest(pool: Cand
 def test_with_equal_compute_a_small_network_trains_longer(pool: CandidatePool, space: Space) -> None:
     costs = np.full(SIZE, 10.0)
     costs[0], costs[1] = 5.0, 20.0
-    trials = draw(
-        Strategy(sampler="random", epochs="equal"),
-        replace(pool, epoch_cost=costs),
-        space=space,
-        order=range(SIZE),
-        seed=0,
-    )
+    known = replace(pool, epoch_cost=costs)
+    trials = draw(Strategy("random", "equal"), known, space=space, order=range(SIZE), seed=0)
     assert [trial.epochs for trial in trials][:3] == [8, 2, 4]
 
 
@@ -113,8 +102,7 @@ def test_tpe_learns_from_the_candidates_that_were_trained(pool: CandidatePool) -
         epoch_cost=np.ones(60),
         scores={**pool.scores, "2/A": 1 - np.tile(places[:, None], 2)},
     )
-    trials = draw(Strategy(sampler="tpe", epochs="2"), known, space=space, order=range(60), seed=0)
-
+    trials = draw(Strategy("tpe", "2"), known, space=space, order=range(60), seed=0)
     tried = [places[trial.candidate] for trial in islice(trials, 20)]
     assert tried[:10] == places[:10].tolist()
     assert np.mean(tried[10:]) < 0.25  # 0.5 without learning

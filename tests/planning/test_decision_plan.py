@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from tiny import MANIFEST
 
 from search.planning.decision_plan import check_complete, contenders, make_plan, makespan
 from search.planning.forecast import EVALUATION, VALIDATION
 from studies import StudyError
 from studies.history import History, TrialRecord
-from studies.manifest import Manifest
-
-MANIFEST = Manifest(
-    space_name="tiny", space={}, space_fingerprint="", split_fingerprint="", data_fingerprint="", seed=0, epochs=4,
-    retrain_epochs=16, versions={},
-)  # fmt: skip
 
 
 def trial(number: int, *, seconds: float = 1.0, baseline: str | None = None) -> TrialRecord:
@@ -30,7 +25,7 @@ def trial(number: int, *, seconds: float = 1.0, baseline: str | None = None) -> 
 
 
 def history(*trials: TrialRecord, images: int | None = None) -> History:
-    manifest = dataclasses.replace(MANIFEST, images=images)
+    manifest = replace(MANIFEST, epochs=4, retrain_epochs=16, images=images)
     return History(study="tiny", manifest=manifest, planned=len(trials), trials=trials)
 
 
@@ -52,38 +47,32 @@ def timed(seconds: float, *, images: int | None = None) -> History:
 )
 def test_the_plan_is_the_most_thorough_that_fits(seconds: float, expected: tuple[int, int, int, int]) -> None:
     plan = make_plan(timed(seconds), images=1800, slots=2, minutes=15)
-
     assert (len(plan.trials), plan.confirm_seeds, plan.seeds, plan.epochs) == expected
     assert plan.seconds <= 15 * 60 or seconds == 1000.0  # the shortest plan of all is kept, however slow
 
 
 def test_what_is_asked_for_is_kept_however_long_it_takes() -> None:
     plan = make_plan(timed(100.0), images=1800, slots=1, minutes=1, epochs=40, seeds=5, candidates=2, confirm_seeds=3)
-
     assert (len(plan.trials), plan.confirm_seeds, plan.seeds, plan.epochs) == (2, 3, 5, 40)
+    assert plan.title == (
+        "confirm trials 3, 2 with 3 fresh seeds each, 20 epochs long, retrain the winner with 5, 40 epochs long"
+    )
 
 
 def test_trials_on_a_quarter_of_the_images_forecast_what_all_images_take() -> None:
-    whole, quarter = (
-        make_plan(timed(10.0, images=images), images=1800, slots=1, minutes=1e6) for images in (None, 450)
-    )
-
+    whole, quarter = (make_plan(timed(10.0, images=part), images=1800, slots=1, minutes=1e6) for part in (None, 450))
     whole_epochs, quarter_epochs = 1 + EVALUATION * VALIDATION, 1 / 4 + EVALUATION * VALIDATION
     assert quarter.seconds == pytest.approx(whole.seconds * whole_epochs / quarter_epochs)
 
 
-def test_the_first_known_recipe_is_always_confirmed() -> None:
+def test_the_first_baseline_is_always_confirmed() -> None:
     names = ["first", "second", None, None, None]
     study = history(*(trial(number, baseline=name) for number, name in enumerate(names)))
-    unknown = dataclasses.replace(study, trials=study.trials[2:])
-
+    without = replace(study, trials=study.trials[2:])
     assert [trial.number for trial in contenders(study, 3)] == [4, 3, 0]
     assert [trial.number for trial in contenders(study, 5)] == [4, 3, 2, 1, 0]
     assert [trial.number for trial in contenders(study, 1)] == [4]
-    assert [trial.number for trial in contenders(unknown, 3)] == [4, 3, 2]
-
-
-def test_no_complete_trial_is_a_sentence() -> None:
+    assert [trial.number for trial in contenders(without, 3)] == [4, 3, 2]
     with pytest.raises(StudyError, match="no complete trial"):
         check_complete(history())
 

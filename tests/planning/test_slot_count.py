@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,39 +22,34 @@ def machine(*, gpus: int = 0, cores: int = 8) -> Machine:
     return Machine(kind=kind, name="", gpus=gpus, cores=cores, slots=1, threads=cores, precision="float32")
 
 
-def measure(slots: int, *, memory: float = 100.0) -> MeasuredCount:
-    return MeasuredCount(slots=slots, images_per_second=SPEEDS[slots], memory_mb=memory)
+def measure(slots: int, *, most: int = 16) -> MeasuredCount:
+    if slots > most:
+        raise SlotError("the first steps failed: out of memory\nTraceback")
+    return MeasuredCount(slots, SPEEDS[slots], memory_mb=100.0)
 
 
-def test_the_last_number_that_gains_a_tenth_is_chosen_and_no_larger_one_is_tried_after_it() -> None:
-    found = try_counts([1, 2, 4, 8, 16], measure=measure, room_mb=None)
+@pytest.mark.parametrize(
+    ("room_mb", "most", "tried", "best", "end"),
+    [
+        (None, 16, [1, 2, 4, 8], 4, "8 slots gain less than 10 % more"),
+        (399.0, 16, [1, 2], 2, "4 slots need 400 MB, and 399 MB may be taken"),
+        (None, 2, [1, 2], 2, "4 slots failed (the first steps failed: out of memory)"),
+    ],
+)
+def test_the_last_number_that_gains_a_tenth_and_fits_is_chosen_and_no_larger_one_is_tried(
+    room_mb: float | None, most: int, tried: list[int], best: int, end: str
+) -> None:
+    count = try_counts([1, 2, 4, 8, 16], measure=partial(measure, most=most), room_mb=room_mb)
+    assert ([row.slots for row in count.tried], count.best.slots) == (tried, best)
+    assert count.lines[1] == "2 slots: 1,500 images/s, 100 MB each, 1.50 x one slot"
+    assert count.lines[-1] == f"{best} slots at a time: {end}"
 
-    assert [row.slots for row in found.tried] == [1, 2, 4, 8]
-    assert found.best.slots == 4
-    assert found.lines[1] == "2 slots: 1,500 images/s, 100 MB each, 1.50 x one slot"
-    assert found.lines[-1] == "4 slots at a time: 8 slots gain less than 10 % more"
 
-
-def test_slots_that_do_not_fit_into_the_memory_are_never_started() -> None:
-    found = try_counts([1, 2, 4], measure=measure, room_mb=399.0)
-
-    assert [row.slots for row in found.tried] == [1, 2]
-    assert found.best.slots == 2
-    assert found.lines[-1] == "2 slots at a time: 4 slots need 400 MB, and 399 MB may be taken"
-
-
-def test_slots_that_fail_together_end_the_search_for_more_but_one_that_fails_alone_is_an_error() -> None:
-    def broken(slots: int, *, most: int) -> MeasuredCount:
-        if slots > most:
-            raise SlotError("the first steps failed: out of memory\nTraceback")
-        return measure(slots)
-
-    found = try_counts([1, 2, 4], measure=lambda slots: broken(slots, most=2), room_mb=None)
-
-    assert found.best.slots == 2
-    assert "out of memory" in found.end
+def test_a_slot_that_fails_alone_is_an_error_and_a_signal_ends_the_measurement() -> None:
     with pytest.raises(SlotError, match="out of memory"):
-        try_counts([1, 2], measure=lambda slots: broken(slots, most=0), room_mb=None)
+        try_counts([1, 2], measure=partial(measure, most=0), room_mb=None)
+    count = try_counts([1, 2], measure=measure, room_mb=None, leaving=lambda: True)
+    assert count.lines == ("1 slot: 1,000 images/s, 100 MB each", "1 slot at a time: the measurement was interrupted")
 
 
 @pytest.mark.parametrize(
@@ -79,18 +75,15 @@ def test_slots_are_measured_on_real_processes_with_their_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     machine, source = survey("cpu"), find_source("synthetic")
-    trial = Job(name="a measurement", candidate=None)  # type: ignore[arg-type] # the stub trains nothing
     monkeypatch.setattr(slot_count, "free_mb", lambda _: [1e6])
-
     count = find_slot_count(
         machine,
-        trial,
+        Job(name="a measurement", candidate=None),  # type: ignore[arg-type] # the stub trains nothing
         settings=lambda machine: machine.settings(source, split=tmp_path / "split.npz"),
         most=3,
         log=tmp_path / "log",
         work="stub:work",
         leaving=lambda: False,
     )
-
     assert count.best.slots == max(steps(machine, most=3))  # a stub's speed grows with their number
     assert "1 slot: 1,000,000 images/s, " in count.lines[0]

@@ -12,8 +12,7 @@ import pytest
 
 from search.console.watch import forecast_text
 from search.errors import UsageError
-from search.planning.forecast import Forecast
-from search.planning.trial_length import fitted
+from search.planning.forecast import Forecast, fitted
 from search.searching.dry_run import DryRun, dry_run
 from search.searching.request import Search
 from search.searching.setup import Setup
@@ -98,7 +97,7 @@ def test_images_that_cannot_be_are_refused_before_anything_is_made(tmp_path: Pat
 
 def test_with_the_images_given_only_the_epochs_are_shortened(tmp_path: Path) -> None:
     manifest, _ = Setup.of(ask(tmp_path / "runs", images=900)).draft()
-    slow = Forecast(images_per_second=1, flops=1, mean_flops=1, images=1800, whole=1800, pruning=False, learning=False)
+    slow = Forecast(images_per_second=1, flops=1, mean_flops=1, images=1800, pruning=False, learning=False)
 
     chosen, note = fitted(manifest, slow, epochs=8, trials=4, minutes=1e-6)
 
