@@ -8,7 +8,7 @@ for update in run(Search(trials=10, space="smoke", data="synthetic")):
 
 from __future__ import annotations
 
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -34,5 +34,4 @@ def __getattr__(name: str) -> Any:
     """Import a name when it is used first: torch takes seconds."""
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module, _, attribute = _PLACES[name].partition(":")
-    return getattr(import_module(module), attribute)
+    return resolve_name(_PLACES[name])

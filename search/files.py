@@ -20,17 +20,16 @@ def write_whole(path: Path, payload: bytes, *, header: bytes = b"") -> None:
     The OSError names `path`; by itself that of a full disk names no file.
     """
     partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-    half = len(payload) // 2
+    view, half = memoryview(payload), len(payload) // 2
+    parts: tuple[tuple[memoryview, Point], ...] = ((view[:half], "half"), (view[half:], "written"))
     try:
         partial.unlink(missing_ok=True)
         with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666), "wb") as file:
             file.write(header)
-            file.write(memoryview(payload)[:half])
-            file.flush()
-            audit("half", path)
-            file.write(memoryview(payload)[half:])
-            file.flush()
-            audit("written", path)
+            for part, point in parts:
+                file.write(part)
+                file.flush()
+                audit(point, path)
             os.fsync(file.fileno())  # before the rename, or a loss of power could leave the new name without its bytes
         audit("synced", path)
         partial.replace(path)

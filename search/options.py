@@ -23,8 +23,7 @@ def argument(default: Any, help: str) -> Any:
 
 def same_option(request: type[DataclassInstance], name: str) -> Any:
     """The option of that name of another request."""
-    (given,) = (found for found in fields(request) if found.name == name)
-    assert given.default is not MISSING
+    given = request.__dataclass_fields__[name]
     return field(default=given.default, metadata=given.metadata)
 
 

@@ -2,58 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from search.deciding.evidence import Confirmed, Epoch, OpenedTest, Report
+from search.candidate import from_values
+from search.deciding.decide import Report
 from search.deciding.request import Claim
+from search.deciding.testing import OpenedTest
+from search.deciding.trainings import Chosen, Confirmed, TrainedEpoch
+from search.networks.count import Cost
+from search.training.result import EpochResult
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
-def epochs(phase: Any, trial: int, seed: int, *, length: int = 6) -> list[Epoch]:
+def epochs(phase: Any, trial: int, seed: int, *, length: int = 6) -> list[TrainedEpoch]:
     """A training that looks like one; a retraining has no validation."""
     on_all = phase == "retraining"
-    return [
-        Epoch(
-            phase=phase,
-            trial=trial,
-            seed=seed,
-            epoch=epoch,
-            epochs=length,
-            train_loss=0.5 + 1.6 / epoch + 0.01 * seed,
-            train_accuracy=0.9 - 0.5 / epoch,
+    results = [
+        EpochResult(
+            epoch=epoch, epochs=length, train_loss=0.5 + 1.6 / epoch + 0.01 * seed, train_accuracy=0.9 - 0.5 / epoch,
             validation_loss=None if on_all else 0.55 + 1.4 / epoch,
             validation_accuracy=None if on_all else 0.92 - 0.45 / epoch - 0.002 * trial,
-            learning_rate=0.1 / epoch,
-            seconds=21.25,
+            learning_rate=0.1 / epoch, seconds=21.25,
         )
         for epoch in range(1, length + 1)
-    ]
+    ]  # fmt: skip
+    return [TrainedEpoch(phase=phase, name=f"trial {trial}", trial=trial, seed=seed, result=row) for row in results]
 
 
-def opened(*, seeds: tuple[int, ...] = (11, 12)) -> OpenedTest:
+def answered(correct: Sequence[int], n: int) -> OpenedTest:
+    """A test with so many right answers of each seed; all images are cats."""
+    answers = np.array([[[right, n - right], [0, 0]] for right in correct])
+    seeds = tuple(range(len(correct)))
+    return OpenedTest(seeds=seeds, classes=("cat", "dog"), answers=answers, correct_with_views=tuple(correct))
+
+
+def opened(**changes: Any) -> OpenedTest:
     """1,000 images a class and seed; cats are taken for dogs."""
     one = np.full((10, 10), 5) + np.diag(np.full(10, 950))
     one[3, 5], one[3, 3] = 105, 855
-    return OpenedTest(
-        correct=(9450,) * len(seeds),
-        correct_with_views=tuple(range(9500, 9500 + 20 * len(seeds), 20)),
-        n=10_000,
-        seeds=seeds,
-        confusion=one * len(seeds),
-        classes=CLASSES,
-    )
+    given = {"seeds": (11, 12), "classes": CLASSES, "answers": np.stack([one, one]), "correct_with_views": (9500, 9520)}
+    return OpenedTest(**{**given, **changes})
 
 
 def example(**changes: Any) -> Report:
+    winner = Confirmed(trial=7, accuracies=(0.900, 0.9024), flops=34_000_000)
+    other = Confirmed(trial=4, accuracies=(0.894, 0.897), flops=30_000_000)
     history = [
         *epochs("search", 0, 100, length=3),
-        *epochs("confirmation", 7, 1),
-        *epochs("confirmation", 7, 2),
-        *epochs("confirmation", 4, 1),
-        *epochs("confirmation", 4, 2),
+        *(row for trial in (7, 4) for seed in (1, 2) for row in epochs("confirmation", trial, seed)),
         *epochs("retraining", 7, 11),
         *epochs("retraining", 7, 12),
     ]
@@ -62,14 +62,9 @@ def example(**changes: Any) -> Report:
         "device": "cpu, 2 threads",
         "data": "CIFAR-10 in a folder",
         "official": True,
-        "candidate": {"architecture": {"family": "fast", "width": (32, 64, 64)}, "recipe": {"learning_rate": 0.01}},
-        "parameters": 154_000,
-        "flops": 34_000_000,
-        "validation_accuracy": 0.9012,
-        "confirmation": (
-            Confirmed(trial=7, accuracies=(0.900, 0.9024), flops=34_000_000, chosen=True),
-            Confirmed(trial=4, accuracies=(0.894, 0.897), flops=30_000_000, chosen=False),
-        ),
+        "candidate": from_values({"architecture.family": "fast", "recipe.learning_rate": 0.01}),
+        "cost": Cost(parameters=154_000, flops=34_000_000, activations=0),
+        "choice": Chosen(confirmation=(winner, other), winner=winner),
         "test": opened(),
         "claims": (Claim("Detectocorp", 0.7),),
         "openings": ("2026-03-01T10:00:00+00:00",),

@@ -1,13 +1,14 @@
-"""The command line: a table of contents, one thin command for each thing a person can do."""
+"""The command line: its entry point, which turns errors into sentences and exit codes."""
 
 from __future__ import annotations
 
 import errno
 import sys
 
-from search.cli import searching, spaces, upkeep  # noqa: F401 their commands join the program
-from search.cli.app import app, print_line, print_next_command
+from search.cli.commands import app
+from search.cli.output import print_line, print_next_command
 from search.errors import UserError
+from search.slots.signals import InterruptedSearch
 
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # wherever it was met, the disk is what a person must mend
 UNWRITABLE_EXIT = 5  # as StorageError, whose import takes a while
@@ -19,22 +20,14 @@ def main() -> None:
         app(_words(sys.argv[1:]))
     except KeyboardInterrupt:
         sys.exit(130)
-    except UserError as error:
-        _refuse(error, code=error.exit_code)
-    except OSError as error:
-        if error.errno not in UNWRITABLE:
+    except (UserError, OSError) as error:
+        if not isinstance(error, UserError) and error.errno not in UNWRITABLE:
             raise
-        _refuse(error, code=UNWRITABLE_EXIT)
-    except Exception as error:
-        if type(error).__name__ != "InterruptedSearch":
-            raise
+        print_line(f"cifar-search: {error}", stderr=True)
+        sys.exit(error.exit_code if isinstance(error, UserError) else UNWRITABLE_EXIT)
+    except InterruptedSearch as error:
         print_next_command()
-        sys.exit(128 + error.signal)  # type: ignore[attr-defined]
-
-
-def _refuse(error: Exception, *, code: int) -> None:
-    print_line(f"cifar-search: {error}", stderr=True)
-    sys.exit(code)
+        sys.exit(128 + error.signal)
 
 
 def _words(arguments: list[str]) -> list[str]:

@@ -39,8 +39,8 @@ def request_options(**parsers: Parser) -> Callable[[Command], Command]:
         def parsed(**given: Any) -> None:
             values = {parameter.name: given.pop(parameter.name) for parameter in offered}
             stated = {name: value for name, value in values.items() if value not in (None, [])}
-            lists = {name: tuple(value) for name, value in stated.items() if isinstance(value, list)}
-            command(**{own: request(**stated | lists)}, **given)
+            made = {name: tuple(value) if isinstance(value, list) else value for name, value in stated.items()}
+            command(**{own: request(**made)}, **given)
 
         every: list[inspect.Parameter] = []
         for name, parameter in signature.parameters.items():
@@ -55,8 +55,7 @@ def request_options(**parsers: Parser) -> Callable[[Command], Command]:
 
 def option_of(request: type[DataclassInstance], name: str, parser: Parser | None = None) -> Any:
     """The option of one field of a request, for a command that takes no whole request."""
-    (field,) = (field for field in fields(request) if field.name == name)
-    return _option(field, parser)
+    return _option(request.__dataclass_fields__[name], parser)
 
 
 def _parameter(field: Field[Any], hint: Any, parser: Parser | None) -> inspect.Parameter:
@@ -69,8 +68,8 @@ def _parameter(field: Field[Any], hint: Any, parser: Parser | None) -> inspect.P
         default = inspect.Parameter.empty
     elif default is None:
         hint = hint | None
-    kind, option = inspect.Parameter.KEYWORD_ONLY, _option(field, parser)
-    return inspect.Parameter(field.name, kind, default=default, annotation=Annotated[hint, option])
+    annotation = Annotated[hint, _option(field, parser)]
+    return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
 def _option(field: Field[Any], parser: Parser | None) -> Any:

@@ -1,22 +1,31 @@
-"""A study and its best candidate as tables."""
+"""A study as tables and lines: how it stands, its best candidate, what it says of its space, what is wrong with it."""
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
 from rich.console import Group
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from search.candidate import CandidateError, from_values
 from search.console.terminal import columns
 from search.inspecting.status import Status, best_trial
-from search.text import counts, duration, percent, plain
+from search.text import counts, duration, percent, plain, plural
 from studies.history import History, TrialRecord
+
+if TYPE_CHECKING:  # `status` need not wait for what they import
+    from search.inspecting.advise import Advice
+    from search.inspecting.doctor import Diagnosis
+
+ADVICE_STYLES = {"matters": "green", "never mattered": "yellow", "cannot be told": "dim"}
 
 
 def status_table(status: Status) -> Group:
     """What is done, running, pruned; the best so far; the time left."""
-    history = status.history
-    left = status.seconds_left
+    history, left = status.history, status.seconds_left
     grid = Table.grid(padding=(0, 2))
     grid.add_row("study", Text(f"{history.study} ({history.manifest.space_name}.yaml) in {status.storage}"))
     grid.add_row("trials", f"{history.finished} of {history.planned} finished: {counts(history.counts)}")
@@ -38,14 +47,9 @@ def best_five(history: History) -> Table:
     table = columns("trial", "validation", "parameters", "MFLOPs", "s/epoch", title="best so far", left="candidate")
     for trial in history.top(5):
         numbers = trial.attributes
-        table.add_row(
-            str(trial.number),
-            percent(trial.accuracy),
-            f"{numbers.get('parameters', 0):,.0f}",
-            f"{numbers.get('flops', 0) / 1e6:.1f}",
-            f"{numbers.get('seconds_per_epoch', 0):.1f}",
-            trial.baseline or _summary(trial),
-        )
+        parameters, mflops = f"{numbers.get('parameters', 0):,.0f}", f"{numbers.get('flops', 0) / 1e6:.1f}"
+        seconds = f"{numbers.get('seconds_per_epoch', 0):.1f}"
+        table.add_row(str(trial.number), percent(trial.accuracy), parameters, mflops, seconds, _summary(trial))
     return table
 
 
@@ -53,37 +57,62 @@ def best_table(history: History) -> Group:
     """The best candidate so far, every value of it."""
     best = best_trial(history)
     head = Text.assemble(
-        "trial ", (str(best.number), "bold"), " of study ", (history.study, "bold"), ": ",
-        (percent(best.accuracy), "bold green"), " on the validation images",
-        f" (baseline {best.baseline})" if best.baseline else "",
+        f"trial {best.number} of study {history.study}: ", (percent(best.accuracy), "bold green"),
+        " on the validation images", f" (baseline {best.baseline})" if best.baseline else "",
     )  # fmt: skip
-    table = Table(box=None, padding=(0, 2))
-    table.add_column("value")
-    table.add_column("", justify="right")
+    table = Table("value", Column("", justify="right"), box=None, padding=(0, 2))
     for name, value in sorted(best.values.items()):
         table.add_row(name, plain(value))
     for name, number in best.attributes.items():
-        table.add_row(Text(name, "dim"), Text(f"{number:,.6g}", "dim"))
+        table.add_row(name, f"{number:,.6g}", style="dim")
     note = "The best of many is partly the luckiest of many: `cifar-search best --retrain` confirms it and tests it."
     return Group(head, Text(), table, *_front(history), Text(), Text(note, "dim"))
 
 
-def front_table(history: History) -> Table:
-    """The trials that are worth their cost, cheapest first."""
-    cost = str(history.manifest.cost)
-    title = f"Pareto front: accuracy against {cost}"
-    table = columns("trial", "validation", cost, title=title, left="candidate")
-    for trial in history.front:
-        row = (str(trial.number), percent(trial.accuracy), f"{trial.attributes[cost]:,.4g}")
-        table.add_row(*row, trial.baseline or _summary(trial))
-    return table
+def advice_text(advice: Advice) -> Group:
+    """What mattered, what changes in the next space and why, and how to search it."""
+    table = Table("parameter", "importance", "by chance", "", box=None, padding=(0, 2))
+    for row in advice.importances:
+        chance = f"{row.chance_low:.2g} to {row.chance_high:.2g}"
+        table.add_row(row.name, f"{row.value:.2g}", chance, Text(row.verdict, ADVICE_STYLES[row.verdict]))
+    changes = [Text.assemble((name, "bold"), f": {change}") for name, change in advice.changes.items()]
+    return Group(
+        Text(f"study {advice.study}: {advice.summary}"),
+        *([table] if advice.importances else []),
+        *(changes or [Text("No parameter changes.")]),
+        Text(f"The next space, with the best trial as a baseline: {advice.file}"),
+        Text(shlex.join(advice.command), "bold"),
+    )
 
 
-def _front(history: History) -> list[Table | Text]:
-    return [Text(), front_table(history)] if history.front else []
+def diagnosis_text(diagnosis: Diagnosis, *, done: Sequence[str] = ()) -> Group:
+    """What was repaired, what is found, and what that means."""
+    fixable = sum(finding.fixable for finding in diagnosis.findings)
+    result = f"{plural(len(diagnosis.findings), 'problem')} found" if diagnosis.findings else "no problems found"
+    step = f"; `cifar-search doctor --study {diagnosis.study} --fix` repairs {fixable} of them" if fixable else ""
+    return Group(
+        *(Text(f"repaired: {line}", "green") for line in done),
+        *(Text(f"{finding.message} (rule: {finding.rule})", "yellow") for finding in diagnosis.findings),
+        *(Text(note, "dim") for note in diagnosis.notes),
+        Text(f"study {diagnosis.study}: {counts(diagnosis.counts)}, {diagnosis.planned} planned; {result}{step}"),
+    )
+
+
+def _front(history: History) -> Iterable[Table | Text]:
+    """The trials that are worth their cost, cheapest first; nothing in a study without a cost."""
+    if history.front:
+        cost = str(history.manifest.cost)
+        title = f"Pareto front: accuracy against {cost}"
+        table = columns("trial", "validation", cost, title=title, left="candidate")
+        for trial in history.front:
+            value = f"{trial.attributes[cost]:,.4g}"
+            table.add_row(str(trial.number), percent(trial.accuracy), value, _summary(trial))
+        yield from (Text(), table)
 
 
 def _summary(trial: TrialRecord) -> str:
+    if trial.baseline:
+        return trial.baseline
     try:
         candidate = from_values(trial.values)
     except CandidateError:  # of another version

@@ -19,7 +19,7 @@ def line_printer(console: Console) -> Callable[..., None]:
     return partial(console.print, highlight=False, markup=False, soft_wrap=True)
 
 
-def columns(*names: str, title: str | None = None, left: str | None = None) -> Table:
+def columns(*names: str, title: str, left: str = "") -> Table:
     """An empty table without lines; numbers stand on the right, the last column on the left if it has such a name."""
     table = Table(title=title, title_justify="left", box=None, padding=(0, 2))
     for name in names:

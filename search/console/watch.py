@@ -17,6 +17,7 @@ from rich.text import Text
 from search.console.tables import best_five
 from search.console.terminal import columns
 from search.searching import progress
+from search.searching.dry_run import DryRun
 from search.text import counts, duration, percent, plural
 from search.training.result import EpochResult
 from studies.history import History
@@ -27,26 +28,37 @@ TRUSTED = 3  # finished trials before their pace is trusted more than the foreca
 
 def watch(updates: Iterable[progress.Update], *, console: Console) -> progress.Closed:
     """Draw every update until the search closes."""
-    picture, closed = Picture(), None
-    live = console.is_terminal
+    picture, live = Picture(), console.is_terminal
     with Live(console=console, get_renderable=picture.draw, refresh_per_second=4) if live else nullcontext():
         for update in updates:
             lines = picture.take(update)
             if not live or isinstance(update, progress.Opened):
                 for line in lines:
                     console.print(Text(line), soft_wrap=not live)
-            if isinstance(update, progress.Closed):
-                closed = update
-    assert closed is not None, "a search ends with Closed"
-    return closed
+    assert isinstance(update, progress.Closed), "a search ends with Closed"
+    return update
 
 
-@dataclass
-class Running:
-    """A trial on a slot."""
-
-    title: str
-    result: EpochResult | None = None
+def forecast_text(forecast: DryRun) -> Text:
+    """The forecast of a search that was not begun."""
+    done = f", {forecast.finished} of {forecast.planned} are finished" if forecast.finished else ""
+    share, trials = forecast.share_of_epochs, plural(forecast.remaining, "trial")
+    pruned = "" if share == 1 else f", of which pruning leaves about {100 * share:.0f} %"
+    trial = f"{forecast.epochs} epochs a trial on {forecast.images:,} images"
+    lines = [
+        f"{forecast.machine}; {forecast.data}",
+        f"study {forecast.study} in {forecast.storage}: {trial}{done}",
+        *forecast.measured,
+        *(f"note: {note}" for note in forecast.notes),
+        f"speed: {forecast.images_per_second:,.0f} images/s on {plural(forecast.slots, 'slot')} together",
+        f"epochs: {forecast.remaining * forecast.epochs:,} in {trials}{pruned}",
+        f"time: about {duration(forecast.seconds)} for {trials}, "
+        f"then up to about {duration(forecast.retraining_seconds)} for `cifar-search best --retrain`",
+        f"disk: up to {forecast.checkpoints_mb:,.1f} MB of final checkpoints, "
+        f"{forecast.database_mb:,.1f} MB of the database",
+        "nothing was trained or kept; leave --dry-run out to begin",
+    ]
+    return Text("\n".join(lines))
 
 
 @dataclass
@@ -55,7 +67,8 @@ class Picture:
 
     opened: progress.Opened | None = None
     history: History | None = None
-    running: dict[int, Running] = field(default_factory=dict)
+    titles: dict[int, str] = field(default_factory=dict)  # of the trials that run
+    results: dict[int, EpochResult] = field(default_factory=dict)  # their last epochs
     events: deque[str] = field(default_factory=lambda: deque(maxlen=EVENTS))
     ended: int = 0  # in this start
     silent: float = 0.0  # seconds that the storage has not answered
@@ -77,28 +90,29 @@ class Picture:
                 self.opened, self.history, self.started = update, update.history, time.monotonic()
                 return _first_lines(update)
             case progress.Started():
-                self.running[update.number] = Running(title=update.title)
+                self.titles[update.number] = update.title
+                self.results.pop(update.number, None)  # of an earlier attempt
                 return [f"trial {update.number} starts: {update.title}"]
             case progress.Resumed():
                 rejected = [f"trial {update.number}: {reason}" for reason in update.rejected]
                 return [*rejected, f"trial {update.number} goes on from its checkpoint in epoch {update.epoch + 1}"]
             case progress.Retried():
-                self.running.pop(update.number, None)
+                self.titles.pop(update.number, None)
                 return [f"trial {update.number} waits for another attempt: {update.message}"]
             case progress.Silent():
                 new, self.silent = not self.silent, max(update.seconds, 0.1)
                 return [f"{update.message}; the trainings wait for it"] if new else []
-            case progress.Progressed():
-                self.running[update.number].result = result = update.result
+            case progress.Progressed(result=result):
+                self.results[update.number] = result
                 score = percent(result.validation_accuracy)
                 return [f"trial {update.number} epoch {result.epoch}/{result.epochs}: {score} ({result.seconds:.0f} s)"]
             case progress.Ended():
-                self.running.pop(update.number, None)
+                self.titles.pop(update.number, None)
                 self.history, self.ended = update.history, self.ended + 1
                 return [_outcome(update)]
             case progress.Closed():
                 self.history = update.history
-                self.running.clear()
+                self.titles.clear()
                 return [_last_line(update, seconds=time.monotonic() - self.started)]
             case _:
                 return []
@@ -111,28 +125,23 @@ class Picture:
         bar.add_column(ratio=1)
         bar.add_column(no_wrap=True)
         finished, planned = self.history.finished, self.history.planned
-        now = {**self.history.counts, "running": len(self.running), "waiting": 0}  # the history is of the last end
-        left = f"no answer for {duration(self.silent)}" if self.silent else self._left(planned - finished)
-        bar.add_row(
-            ProgressBar(total=planned, completed=finished), f"{finished}/{planned} trials, {counts(now)}, {left}"
-        )
-        parts = (bar, self._slots(), best_five(self.history), Group(*map(Text, self.events)))
-        return Group(*(line for part in parts for line in (Text(), part)))
-
-    def _slots(self) -> Table:
-        table = columns("trial", "epoch", "validation", title="running", left="candidate")
-        for number, trial in sorted(self.running.items()):
-            result = trial.result
-            epoch = f"{result.epoch if result else 0}/{self.opened.epochs if self.opened else 0}"
+        now = {**self.history.counts, "running": len(self.titles), "waiting": 0}  # the history is of the last end
+        left = f"no answer for {duration(self.silent)}" if self.silent else self._left(self.opened, planned - finished)
+        numbers = f"{finished}/{planned} trials, {counts(now)}, {left}"
+        bar.add_row(ProgressBar(total=planned, completed=finished), numbers)
+        slots = columns("trial", "epoch", "validation", title="running", left="candidate")
+        for number, title in sorted(self.titles.items()):
+            result = self.results.get(number)
+            epoch = f"{result.epoch if result else 0}/{self.opened.epochs}"
             accuracy = percent(result.validation_accuracy if result else None)
-            table.add_row(str(number), epoch, accuracy, Text(trial.title))
-        return table
+            slots.add_row(str(number), epoch, accuracy, Text(title))
+        events = Group(*map(Text, self.events))
+        return Group(Text(), bar, Text(), slots, Text(), best_five(self.history), Text(), events)
 
-    def _left(self, left: int) -> str:
-        assert self.opened is not None
+    def _left(self, opened: progress.Opened, left: int) -> str:
         elapsed = time.monotonic() - self.started
         pace = elapsed / self.ended if self.ended >= TRUSTED else None
-        seconds = pace * left if pace else max(0.0, self.opened.seconds - elapsed)
+        seconds = pace * left if pace else max(0.0, opened.seconds - elapsed)
         return f"about {duration(seconds)} left"
 
 

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from search.candidate import Candidate, from_values
 from search.data import split as splits
 from search.data.sources import find_source
-from search.deciding.evidence import OpenedTest
 from search.deciding.request import BaselineRequest
 from search.deciding.statistics import LEVEL
-from search.deciding.testing import open_test
+from search.deciding.testing import OpenedTest, open_test
 from search.deciding.trainings import saved_weights, seed_from, train
 from search.files import write_whole
 from search.networks.build import fetch_weights
-from search.networks.count import Cost, cost
+from search.networks.count import cost
 from search.planning.forecast import SMALLEST_SHARE, work
 from search.searching.provenance import circumstances
-from search.slots.job import Failed, Finished, Job, patience
+from search.slots.job import Failed, Job, patience
 from search.slots.machine import survey
 from search.slots.pool import Slots
 from search.slots.slot_state import SlotError
@@ -30,17 +28,14 @@ from search.training.result import EpochResult
 from spaces.baselines import PublishedRecipe, find_baseline
 from studies.lock import file_lock
 
-FOLDER = "baselines"  # in the folder of runs
-OPENINGS = "openings.jsonl"  # in that folder: a line for each opening of the test set
-
 
 @dataclass(frozen=True, kw_only=True)
 class BaselineLength:
     """How long the recipe is trained."""
 
     epochs: int
-    images: int | None  # of an epoch; None is all of the training part
-    minutes: float | None  # the budget; None where the epochs were asked for
+    images: int | None = None  # of an epoch; None is all of the training part
+    minutes: float | None = None  # the budget; None where the epochs were asked for
     seconds: float  # forecast
 
 
@@ -60,10 +55,9 @@ class BaselineReproduction:
 
     published: PublishedRecipe
     candidate: Candidate
-    cost: Cost
     length: BaselineLength
     seed: int
-    validation_accuracy: float  # of the last epoch
+    validation_accuracy: float | None  # of the last epoch
     validation_images: int
     test: OpenedTest
     seconds: float  # of training
@@ -79,8 +73,8 @@ class BaselineReproduction:
         return "above what was reported" if reported < interval.low else "as reported"
 
     def as_json(self) -> dict[str, Any]:
-        """Plain data."""
-        published, test = self.published, self.test
+        """What `baseline --json` prints; accuracies are shares of 1."""
+        published, test, size = self.published, self.test, cost(self.candidate.architecture)
         return {
             "baseline": published.name,
             "source": published.source,
@@ -88,7 +82,7 @@ class BaselineReproduction:
             "reported_was_chosen_by": published.chosen_by,
             "reproduced": test.accuracy,
             "test_accuracy_with_views": test.accuracy_with_views,
-            "interval": [test.interval.low, test.interval.high],
+            "interval": test.interval,
             "level": LEVEL,
             "test_images": test.n,
             "verdict": self.verdict,
@@ -100,8 +94,8 @@ class BaselineReproduction:
             "seconds": self.seconds,
             "validation_accuracy": self.validation_accuracy,
             "validation_images": self.validation_images,
-            "parameters": self.cost.parameters,
-            "flops": self.cost.flops,
+            "parameters": size.parameters,
+            "flops": size.flops,
             **self.candidate.as_dict(),
             "official": self.official,
             "provenance": self.provenance,
@@ -115,36 +109,40 @@ def reproduce_baseline(request: BaselineRequest) -> Iterator[BaselineStep]:
     """Train it, test it once, and keep the result. Raises SpaceError, WeightsError, DataError, SlotError."""
     published = find_baseline(request.name)
     candidate = from_values(published.values)
-    size = cost(candidate.architecture)
     fetch_weights(candidate.architecture)
     machine, source = survey(request.device, slots=1), find_source(request.data)
-    folder = request.folder / FOLDER
+    folder = request.folder / "baselines"
     folder.mkdir(parents=True, exist_ok=True)
     with file_lock(folder / "lock", owned="the baselines"):
         # The split of a study with that seed: the same validation images as with `run --seed`.
         split = splits.standard_split(source.training().labels, seed=request.seed)
         split.save(path := folder / f"split-{request.seed}.npz")
-        job = Job(
-            name=f"baseline {published.name}",
-            candidate=candidate,
-            seed=seed_from(request.seed, published.name),
-            weights=folder / f"{published.name}.safetensors",
-        )
+        name, seed = f"baseline {published.name}", seed_from(request.seed, published.name)
+        job = Job(name=name, candidate=candidate, seed=seed, weights=folder / f"{published.name}.safetensors")
         with Slots(machine.settings(source, split=path), log=folder / "slots.log") as slots:
             length = baseline_length(published, request, images=len(split.training), speed=slots.measure(job))
             yield BaselinePlanned(published=published, machine=machine.title, data=source.title, length=length)
-            last, seconds = yield from _train(slots, job, length)
-        weights = [saved_weights(job)]
-        _record_opening(folder / OPENINGS, name=job.name, sha256=weights[0].sha256)
+            limit = patience(length.seconds / length.epochs)
+            for _, event in train(slots, [replace(job, epochs=length.epochs, images=length.images, patience=limit)]):
+                if isinstance(event, Failed):
+                    failure = f"{event.outcome}, {event.message}"
+                    raise SlotError(f"{name} failed, the test set stays closed: {failure}")
+                if isinstance(event, EpochResult):
+                    yield (last := event)
+                else:
+                    seconds = event.seconds
+        weights = saved_weights(job)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        with (folder / "openings.jsonl").open("a", encoding="utf-8") as ledger:  # before the test images are read
+            ledger.write(json.dumps({"time": now, "name": name, "weights_sha256": weights.sha256}) + "\n")
         reproduction = BaselineReproduction(
             published=published,
             candidate=candidate,
-            cost=size,
             length=length,
             seed=request.seed,
-            validation_accuracy=last.validation_accuracy or 0.0,
+            validation_accuracy=last.validation_accuracy,
             validation_images=min(len(split.validation), length.images or len(split.validation)),
-            test=open_test(source, weights=weights, architecture=candidate.architecture, machine=machine),
+            test=open_test(source, weights=[weights], architecture=candidate.architecture, machine=machine),
             seconds=seconds,
             official=source.official,
             provenance={**circumstances(machine, source=source), "split SHA-256": split.fingerprint},
@@ -164,33 +162,11 @@ def baseline_length(
     epoch = work(images, whole=images) / speed
     if request.as_published or request.epochs is not None:
         epochs = request.epochs or published.epochs
-        return BaselineLength(epochs=epochs, images=None, minutes=None, seconds=epochs * epoch)
+        return BaselineLength(epochs=epochs, seconds=epochs * epoch)
     budget = 60 * request.minutes
     epochs = min(published.epochs, max(1, int(budget / epoch)))
     share = 1.0
     while epochs * epoch * share > budget and share > SMALLEST_SHARE:
         share /= 2
-    part, seconds = int(images * share) if share < 1 else None, epochs * epoch * share
-    return BaselineLength(epochs=epochs, images=part, minutes=request.minutes, seconds=seconds)
-
-
-def _train(slots: Slots, job: Job, length: BaselineLength) -> Generator[EpochResult, None, tuple[EpochResult, float]]:
-    """Returns the last epoch and the seconds of all of them."""
-    limit = patience(length.seconds / length.epochs)
-    last: EpochResult | None = None
-    for _, event in train(slots, [replace(job, epochs=length.epochs, images=length.images, patience=limit)]):
-        match event:
-            case EpochResult():
-                yield (last := event)
-            case Failed():
-                raise SlotError(f"{job.name} failed, the test set stays closed: {event.outcome}, {event.message}")
-            case Finished() if last:
-                return last, event.seconds
-    raise SlotError(f"{job.name} did not end")
-
-
-def _record_opening(path: Path, *, name: str, sha256: str) -> None:
-    """A line in the ledger of the baselines, before the test images are read."""
-    opening = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "name": name, "weights_sha256": sha256}
-    with path.open("a", encoding="utf-8") as ledger:
-        ledger.write(json.dumps(opening) + "\n")
+    part = int(images * share) if share < 1 else None
+    return BaselineLength(epochs=epochs, images=part, minutes=request.minutes, seconds=epochs * epoch * share)

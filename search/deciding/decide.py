@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
 
-from search.candidate import from_values
+from search.candidate import Candidate, from_values
 from search.data.sources import Source, find_source
 from search.data.split import load
-from search.deciding.evidence import Chosen, Report
-from search.deciding.request import Decision
-from search.deciding.testing import open_test
-from search.deciding.trainings import TrainedEpoch, Trainings
+from search.deciding import statistics
+from search.deciding.recommendation import Recommendation, recommend
+from search.deciding.request import Claim, Decision
+from search.deciding.testing import OpenedTest, RetrainedWeights, open_test
+from search.deciding.trainings import Chosen, TrainedEpoch, Trainings
 from search.inspecting.status import read_status
-from search.networks.count import cost
+from search.networks.count import Cost, cost
 from search.planning.decision_plan import Plan, check_complete, make_plan
 from search.searching.provenance import check_data, provenance
 from search.searching.study_folder import StudyFolder
@@ -36,6 +37,48 @@ class Planned:
     earlier_openings: int
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Report:
+    """All the evidence of a decision, from which the verdict is computed."""
+
+    study: str
+    device: str
+    data: str  # where the images came from
+    official: bool  # they are CIFAR-10, so that the number may be compared with anything at all
+    candidate: Candidate
+    cost: Cost
+    choice: Chosen
+    test: OpenedTest
+    claims: tuple[Claim, ...]
+    openings: tuple[str, ...]  # ISO times at which this study's test set was opened, this one last
+    seconds: float  # wall clock of confirmation, retraining and test
+    trials: Mapping[str, int]  # counts by state: complete, pruned, failed
+    provenance: Mapping[str, str]  # versions, seeds, hashes, precision, threads, command line
+    history: tuple[TrainedEpoch, ...]
+    starts: tuple[Mapping[str, str], ...] = ()  # the provenance of every start of the search
+    weights: tuple[RetrainedWeights, ...] = ()  # that were tested
+
+    def __post_init__(self) -> None:
+        if not self.openings:
+            raise ValueError("a test accuracy without an opening of the test set: record it in the ledger first")
+
+    @cached_property
+    def recommendation(self) -> Recommendation:
+        """The verdict and its sentences."""
+        return recommend(self.test, self.claims)
+
+    @property
+    def confirm_epochs(self) -> int:
+        """Epochs of a confirmation's schedule."""
+        return max(row.result.epochs for row in self.history if row.phase == "confirmation")
+
+    @property
+    def optimism(self) -> tuple[float, float] | None:
+        """Seed-to-seed spread and expected luck of the best complete trial, as fractions; None if not measured."""
+        spread = statistics.pooled_sd([row.accuracies for row in self.choice.confirmation])
+        return None if spread is None else (spread, statistics.expected_optimism(self.trials["complete"], spread))
+
+
 DecisionStep = Planned | TrainedEpoch | Chosen
 
 
@@ -50,7 +93,16 @@ def decide(request: Decision) -> Iterator[DecisionStep | Report]:
     check_complete(history)
     folder = StudyFolder(request.folder, study)
     machine, source = survey(request.device, slots=request.slots), find_source(request.data)
-    plan = _plan(request, history, split=folder.split, slots=machine.slots)
+    plan = make_plan(
+        history,
+        images=len(load(folder.split).training),
+        slots=machine.slots,
+        minutes=request.minutes,
+        epochs=request.epochs,
+        candidates=request.candidates,
+        confirm_seeds=request.confirm_seeds,
+        seeds=request.seeds,
+    )
     with owned(url, study=study) as storage:
         check_data(history.manifest, study=study, source=source, split=folder.split)
         earlier = len(openings(study, storage=url))
@@ -60,28 +112,25 @@ def decide(request: Decision) -> Iterator[DecisionStep | Report]:
         )
         choice = yield from trainings.confirm()
         yield choice
-        winner = choice.winner
-        weights = yield from trainings.retrain(history.trials[winner.trial])
+        winner = history.trials[choice.winner.trial]
+        weights = yield from trainings.retrain(winner)
         # The choice is frozen and the weights are on disk: only now may the test set be opened, and the ledger first.
         record_opening(
             study,
             storage=storage,
-            candidate_trial=winner.trial,
+            candidate_trial=winner.number,
             weights_sha256=[row.sha256 for row in weights],
             seeds=[row.seed for row in weights],
         )
-        candidate = from_values(history.trials[winner.trial].values)
-        size = cost(candidate.architecture)
+        candidate = from_values(winner.values)
         yield Report(
             study=study,
             device=machine.title,
             data=source.title,
             official=source.official,
-            candidate=candidate.as_dict(),
-            parameters=size.parameters,
-            flops=size.flops,
-            validation_accuracy=winner.mean,
-            confirmation=choice.confirmation,
+            candidate=candidate,
+            cost=cost(candidate.architecture),
+            choice=choice,
             test=open_test(source, weights=weights, architecture=candidate.architecture, machine=machine),
             claims=request.claims,
             openings=tuple(opening.time for opening in openings(study, storage=url)),
@@ -94,26 +143,12 @@ def decide(request: Decision) -> Iterator[DecisionStep | Report]:
         )
 
 
-def _plan(request: Decision, history: History, *, split: Path, slots: int) -> Plan:
-    return make_plan(
-        history,
-        images=len(load(split).training),
-        slots=slots,
-        minutes=request.minutes,
-        epochs=request.epochs,
-        candidates=request.candidates,
-        confirm_seeds=request.confirm_seeds,
-        seeds=request.seeds,
-    )
-
-
 def _provenance(request: Decision, history: History, *, plan: Plan, machine: Machine, source: Source) -> dict[str, str]:
     manifest = history.manifest
     part = f" on {manifest.images:,} images" if manifest.images else ""
     decision = f"{plan.confirm_epochs} a confirmation, {plan.epochs} the retraining"
     return {
-        **provenance(machine, source=source, manifest=manifest),
+        **provenance(machine, source=source, manifest=manifest, compile=request.compile),
         "epochs": f"{manifest.epochs} a trial{part}, {decision}",
         "threads": f"{machine.cores} cores",  # shared among as many trainings as there are at a time
-        **({"compile": request.compile} if request.compile else {}),
     }

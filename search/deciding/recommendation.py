@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from search.deciding.request import Claim
-from search.deciding.statistics import LEVEL, Interval, border_counts, images_needed, wilson
-from search.text import percent
+from search.deciding.statistics import LEVEL, Interval, border_counts, images_needed, seed_half_width, wilson
+from search.deciding.testing import OpenedTest
+from search.text import percent, plural
 
 BuildOrBuy = Literal["build", "buy", "cannot-tell"]
 
@@ -29,47 +30,30 @@ class Recommendation:
     """One verdict over all claims and the sentences that its numbers allow."""
 
     verdict: BuildOrBuy
-    accuracy: float
-    interval: Interval
     claims: tuple[ClaimVerdict, ...]
     reasons: tuple[str, ...]
     changes: tuple[str, ...]
     limits: tuple[str, ...]
 
 
-def recommend(
-    accuracy: float, interval: Interval, claims: Sequence[Claim], *, n: int, seeds: int = 1, spread: float = 0.0
-) -> Recommendation:
-    """Judge a test accuracy, its interval on `n` images and `seeds` seeds, against all claims.
-
-    `spread` is the seeds' half of the interval (`statistics.seed_half_width`), needed to say where verdicts flip.
-    """
-    judged = tuple(judge(claim, interval) for claim in claims)
+def recommend(test: OpenedTest, claims: Sequence[Claim]) -> Recommendation:
+    """Judge a test against all claims: build if every one is beaten, buy if one cannot be."""
+    judged = tuple(judge(claim, test.interval) for claim in claims)
     verdicts = {claim.verdict for claim in judged}
-    verdict: BuildOrBuy = "cannot-tell"
-    if "buy" in verdicts:
-        verdict = "buy"
-    elif verdicts == {"build"}:
-        verdict = "build"
+    verdict: BuildOrBuy = "buy" if "buy" in verdicts else "build" if verdicts == {"build"} else "cannot-tell"
     return Recommendation(
         verdict=verdict,
-        accuracy=accuracy,
-        interval=interval,
         claims=judged,
-        reasons=_reasons(verdict, accuracy, interval, judged, n=n, seeds=seeds),
-        changes=_changes(accuracy, interval, judged, n=n, spread=spread),
-        limits=_limits(judged[0], seeds=seeds),
+        reasons=_reasons(verdict, test, judged),
+        changes=tuple(_changes(test, judged)),
+        limits=_limits(judged[0], seeds=len(test.seeds)),
     )
 
 
 def judge(claim: Claim, interval: Interval) -> ClaimVerdict:
     """Build if the whole interval lies above the claim, buy if below, otherwise cannot-tell; touching is not above."""
-    verdict: BuildOrBuy = "cannot-tell"
-    margin = 0.0
-    if interval.low > claim.accuracy:
-        verdict, margin = "build", interval.low - claim.accuracy
-    elif interval.high < claim.accuracy:
-        verdict, margin = "buy", interval.high - claim.accuracy
+    margin = max(0.0, interval.low - claim.accuracy) + min(0.0, interval.high - claim.accuracy)
+    verdict: BuildOrBuy = "build" if margin > 0 else "buy" if margin < 0 else "cannot-tell"
     return ClaimVerdict(name=claim.name, accuracy=claim.accuracy, verdict=verdict, margin_points=100 * margin)
 
 
@@ -83,19 +67,17 @@ def between(interval: Interval) -> str:
     return f"{percent(interval.low)} to {percent(interval.high)}"
 
 
-def _reasons(
-    verdict: BuildOrBuy, accuracy: float, interval: Interval, judged: Sequence[ClaimVerdict], *, n: int, seeds: int
-) -> tuple[str, ...]:
-    trainings = "one training" if seeds == 1 else f"the mean of {seeds} trainings"
+def _reasons(verdict: BuildOrBuy, test: OpenedTest, judged: Sequence[ClaimVerdict]) -> tuple[str, ...]:
+    trainings = "one training" if len(test.seeds) == 1 else f"the mean of {len(test.seeds)} trainings"
     return (
         {
             "build": "Build in-house: the whole interval lies above every claim.",
             "buy": "Buy: the whole interval lies below at least one claim.",
             "cannot-tell": "The test cannot tell: the interval holds at least one claim and lies below none.",
         }[verdict],
-        f"The test accuracy is {percent(accuracy)} ({trainings}, {n:,} test images); "
-        f"its {100 * LEVEL:g} % interval is {between(interval)}.",
-        *(_against(claim, accuracy) for claim in judged),
+        f"The test accuracy is {percent(test.accuracy)} ({trainings}, {test.n:,} test images); "
+        f"its {100 * LEVEL:g} % interval is {between(test.interval)}.",
+        *(_against(claim, test.accuracy) for claim in judged),
         "No cost was given, so none is weighed: the verdict compares accuracies only.",
     )
 
@@ -112,25 +94,17 @@ def _against(claim: ClaimVerdict, accuracy: float) -> str:
     return f"{claim.name} claims {stated(claim.accuracy)}, and {comparison} (measured: {measured})."
 
 
-def _changes(
-    accuracy: float, interval: Interval, judged: Sequence[ClaimVerdict], *, n: int, spread: float
-) -> tuple[str, ...]:
-    sentences = [
-        f"This interval says build against any claim below {percent(interval.low)} "
-        f"and buy against any above {percent(interval.high)}."
-    ]
+def _changes(test: OpenedTest, judged: Sequence[ClaimVerdict]) -> Iterator[str]:
+    low, high = map(percent, test.interval)
+    yield f"This interval says build against any claim below {low} and buy against any above {high}."
+    spread = seed_half_width(test.accuracies)
     for claim in judged:
-        sentences.append(_flips(claim, n=n, spread=spread))
+        below, above = border_counts(claim.accuracy, test.n, spread=spread)
+        build = "no accuracy" if above is None else f"{percent(above / test.n)} ({above:,} of {test.n:,} right) or more"
+        buy = "no accuracy" if below is None else f"{percent(below / test.n)} ({below:,} right) or less"
+        yield f"Against {claim.name}, {build} says build, {buy} says buy, and anything between cannot tell."
         if claim.verdict == "cannot-tell":
-            sentences.append(_needed(claim, accuracy, spread=spread))
-    return tuple(sentences)
-
-
-def _flips(claim: ClaimVerdict, *, n: int, spread: float) -> str:
-    below, above = border_counts(claim.accuracy, n, spread=spread)
-    build = "no accuracy" if above is None else f"{percent(above / n)} ({above:,} of {n:,} right) or more"
-    buy = "no accuracy" if below is None else f"{percent(below / n)} ({below:,} right) or less"
-    return f"Against {claim.name}, {build} says build, {buy} says buy, and anything between cannot tell."
+            yield _needed(claim, test.accuracy, spread=spread)
 
 
 def _needed(claim: ClaimVerdict, accuracy: float, *, spread: float) -> str:
@@ -139,13 +113,12 @@ def _needed(claim: ClaimVerdict, accuracy: float, *, spread: float) -> str:
         start = f"No number of test images alone would tell {percent(accuracy)} from {claim.name}: "
         return start + ("more seeds are needed." if spread else "the two are the same.")
     return (
-        f"To tell {percent(accuracy)} from {claim.name}'s {stated(claim.accuracy)} takes about {images:,} test "
-        f"images; {claim.name}'s own answers on the same images would tell with fewer."
+        f"To tell {percent(accuracy)} from {claim.name}'s {stated(claim.accuracy)} takes about "
+        f"{plural(images, 'test image')}; {claim.name}'s own answers on the same images would tell with fewer."
     )
 
 
 def _limits(first: ClaimVerdict, *, seeds: int) -> tuple[str, ...]:
-    own = wilson(round(1000 * first.accuracy), 1000)
     trainings = (
         "One training was tested: the interval covers the finite test set, not the spread between seeds."
         if seeds == 1
@@ -153,8 +126,9 @@ def _limits(first: ClaimVerdict, *, seeds: int) -> tuple[str, ...]:
     )
     return (
         trainings,
-        "A claim is taken at its word: it comes with no number of test images and no split. "
-        f"Had {first.name}'s been measured on 1,000 images, its own interval would be {between(own)}.",
+        "A claim is taken at its word: it comes with no number of test images and no split. Had "
+        f"{first.name}'s been measured on 1,000 images, its own interval would be "
+        f"{between(wilson(round(1000 * first.accuracy), 1000))}.",
         "CIFAR-10 has ten classes and is a closed set: every image shows one of them, and nothing here measures what "
         "happens to any other object.",
         "Its images are 32 x 32 pixels, one centred object each; larger photographs, video, weather and other cameras "

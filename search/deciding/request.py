@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from search.training.compiling import Mode
 
 EXAMPLE = "--claim Detectocorp=70"
-LONGEST_NAME = 60
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class Claim:
     accuracy: float
 
     def __post_init__(self) -> None:
-        if not self.name.strip() or not self.name.isprintable() or len(self.name) > LONGEST_NAME:
+        if not self.name.strip() or not self.name.isprintable() or len(self.name) > 60:
             raise UsageError(
-                f"a claim needs a printable name of 1 to {LONGEST_NAME} characters, not {self.name!r}; write {EXAMPLE}"
+                f"a claim needs a printable name of 1 to 60 characters, not {self.name!r}; write {EXAMPLE}"
             )
         if not 0 < self.accuracy <= 1:
             percent = f"{100 * self.accuracy:g} %"
@@ -54,12 +54,11 @@ class Decision:
 
     def __post_init__(self) -> None:
         check_limits(self)
-        names = [claim.name for claim in self.claims]
-        if not names:
+        if not self.claims:
             raise UsageError(f"a decision needs a claim to compare with; write {EXAMPLE}")
-        for name in names:
-            if names.count(name) > 1:
-                raise UsageError(f"{name} claims {names.count(name)} accuracies; give each vendor one --claim")
+        for name, count in Counter(claim.name for claim in self.claims).items():
+            if count > 1:
+                raise UsageError(f"{name} claims {count} accuracies; give each vendor one --claim")
 
 
 @dataclass(frozen=True, kw_only=True)

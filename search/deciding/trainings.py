@@ -1,20 +1,26 @@
-"""The trainings that a decision rests on: the best trials again with fresh seeds, then the winner on all images."""
+"""The trainings that a decision rests on: the best trials again with fresh seeds, then the winner on all images.
+
+Fresh seeds, because the best of many trials is partly the luckiest of many.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from itertools import groupby
+from statistics import fmean
+from typing import TYPE_CHECKING, Literal
 
 from search.candidate import from_values
 from search.data.sources import Source
 from search.data.split import load
-from search.deciding.confirm import choose
-from search.deciding.evidence import Chosen, Epoch, Phase, RetrainedWeights
+from search.deciding.testing import RetrainedWeights
+from search.measuring.seed_spread import seed_spread
 from search.planning.decision_plan import Plan
 from search.searching.study_folder import StudyFolder
-from search.slots.job import Failed, Finished, Job, Unsaved
+from search.slots.job import Failed, Finished, Job, Left, Unsaved
 from search.slots.machine import Machine
 from search.slots.pool import Slots
 from search.slots.slot_state import AnySlots, SlotError, run_all
@@ -24,21 +30,55 @@ from studies.history import History, TrialRecord
 if TYPE_CHECKING:
     from search.training.compiling import Mode
 
+Phase = Literal["search", "confirmation", "retraining"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedEpoch:
     """One epoch of one of the trainings."""
 
-    name: str
     phase: Phase
+    name: str  # of the training, for messages
+    trial: int
+    seed: int
     result: EpochResult
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confirmed:
+    """One of the best trials, trained again with fresh seeds."""
+
+    trial: int
+    accuracies: tuple[float, ...]  # validation, one per seed
+    flops: int
+
+    @property
+    def mean(self) -> float:
+        """The mean validation accuracy over the seeds."""
+        return fmean(self.accuracies)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """The choice is frozen; the test set is still closed."""
+
+    confirmation: tuple[Confirmed, ...]
+    winner: Confirmed
+    dropped: tuple[str, ...] = ()  # candidates whose training failed, and why
+
+
+def curves(history: Sequence[TrainedEpoch], phase: Phase) -> dict[tuple[int, int], list[EpochResult]]:
+    """The epochs of every training of a phase, in order, by trial and seed."""
+    rows = sorted((row for row in history if row.phase == phase), key=lambda row: (row.trial, row.seed))
+    trainings = groupby(rows, key=lambda row: (row.trial, row.seed))
+    return {key: sorted((row.result for row in epochs), key=lambda result: result.epoch) for key, epochs in trainings}
 
 
 def train(slots: AnySlots, jobs: Sequence[Job]) -> Iterator[tuple[Job, EpochResult | Finished | Failed]]:
     """Run all jobs: the epochs and the end of each. Raises SlotError."""
     for job, event in run_all(slots, jobs):
-        if isinstance(event, Unsaved):
-            raise SlotError(event.message)
+        if isinstance(event, Unsaved | Left):
+            raise SlotError(event.message if isinstance(event, Unsaved) else f"{job.name} did not end")
         if isinstance(event, EpochResult | Finished | Failed):
             yield job, event
 
@@ -64,8 +104,8 @@ class Trainings:
     machine: Machine
     source: Source
     folder: StudyFolder
-    compile: Mode | None = None
-    _epochs: list[Epoch] = field(default_factory=list)
+    compile: Mode | None
+    _epochs: list[TrainedEpoch] = field(default_factory=list)
 
     def confirm(self) -> Generator[TrainedEpoch, None, Chosen]:
         """Train the best trials again and choose."""
@@ -73,15 +113,18 @@ class Trainings:
         seeds = range(self.plan.confirm_seeds)
         jobs = [self._job("confirmation", trial, index) for trial in longest_first for index in seeds]
         failures = yield from self._train(jobs, phase="confirmation")
-        confirmed = [
-            (trial.number, self._final_accuracies(trial.number), int(trial.attributes["flops"]))
-            for trial in self.plan.trials
-            if trial.number not in failures
-        ]
-        if not confirmed:
+        accuracies: dict[int, list[float]] = {}
+        for (trial, _), results in curves(self._epochs, "confirmation").items():
+            accuracies.setdefault(trial, []).append(results[-1].validation_accuracy or 0.0)
+        confirmation = tuple(
+            Confirmed(trial=row.number, accuracies=tuple(accuracies[row.number]), flops=int(row.attributes["flops"]))
+            for row in self.plan.trials
+            if row.number not in failures
+        )
+        if not confirmation:
             raise SlotError(f"none of the candidates could be trained again: {'; '.join(failures.values())}")
-        confirmation = choose(confirmed, images=len(load(self.folder.split).validation))
-        return Chosen(confirmation=confirmation, dropped=tuple(failures.values()))
+        winner = choose(confirmation, images=len(load(self.folder.split).validation))
+        return Chosen(confirmation=confirmation, winner=winner, dropped=tuple(failures.values()))
 
     def retrain(self, winner: TrialRecord) -> Generator[TrainedEpoch, None, tuple[RetrainedWeights, ...]]:
         """Train the winner on all training images, once per seed."""
@@ -91,14 +134,20 @@ class Trainings:
             raise SlotError(f"the winner could not be retrained, the test set stays closed: {failures[winner.number]}")
         return tuple(map(saved_weights, jobs))
 
-    def epochs(self) -> tuple[Epoch, ...]:
+    def epochs(self) -> tuple[TrainedEpoch, ...]:
         """Every epoch of every training, those of the search first."""
         length = self.history.manifest.epochs
-        searched = [
-            Epoch(phase="search", trial=trial.number, seed=trial.seed or 0, epochs=length, **measured)
+        searched = (
+            TrainedEpoch(
+                phase="search",
+                name=f"trial {trial.number}",
+                trial=trial.number,
+                seed=trial.seed or 0,
+                result=EpochResult(epochs=length, **measured),
+            )
             for trial in self.history.trials
             for measured in trial.curve
-        ]
+        )
         return (*searched, *self._epochs)
 
     def _job(self, phase: Phase, trial: TrialRecord, index: int) -> Job:
@@ -122,12 +171,26 @@ class Trainings:
         with Slots(settings, log=self.folder.log) as slots:
             for job, event in train(slots, jobs):
                 if isinstance(event, EpochResult):
-                    self._epochs.append(Epoch(phase=phase, trial=job.number, seed=job.seed, **vars(event)))
-                    yield TrainedEpoch(name=job.name, phase=phase, result=event)
+                    self._epochs.append(
+                        TrainedEpoch(phase=phase, name=job.name, trial=job.number, seed=job.seed, result=event)
+                    )
+                    yield self._epochs[-1]
                 elif isinstance(event, Failed):
                     failures[job.number] = f"{job.name}: {event.outcome}, {event.message}"
         return failures
 
-    def _final_accuracies(self, trial: int) -> list[float]:
-        rows = [row for row in self._epochs if row.trial == trial and row.phase == "confirmation"]
-        return [row.validation_accuracy or 0.0 for row in rows if row.epoch == row.epochs]
+
+def choose(confirmation: Sequence[Confirmed], *, images: int) -> Confirmed:
+    """The candidate of the highest mean, or the cheapest of those that tie with it.
+
+    Two candidates tie when their means, on so many validation images, differ by less than one standard error of such a
+    difference between seeds.
+    """
+    best = max(row.mean for row in confirmation)
+    ties = [row for row in confirmation if best - row.mean <= tie_width(len(row.accuracies), images=images)]
+    return min(ties, key=lambda row: (row.flops, row.trial))
+
+
+def tie_width(seeds: int, *, images: int) -> float:
+    """Standard error of the difference of two means over so many seeds, as a fraction."""
+    return seed_spread(images) * math.sqrt(2 / seeds)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from search.deciding.evidence import ABOUT_VIEWS, Report
+from search.deciding.decide import Report
 from search.deciding.recommendation import BuildOrBuy, between, stated
-from search.deciding.statistics import LEVEL, mean_interval
+from search.deciding.statistics import LEVEL, seed_half_width
+from search.deciding.testing import ABOUT_VIEWS
 from search.reporting.answers import answers
 from search.reporting.literature import PUBLISHED
 from search.text import counts, duration, percent, plural
@@ -41,7 +42,7 @@ def page(report: Report) -> str:
         "## How the number was obtained",
         *_protocol(report),
         "## Candidate",
-        "```json\n" + json.dumps(report.candidate, indent=2) + "\n```",
+        "```json\n" + json.dumps(report.candidate.as_dict(), indent=2) + "\n```",
         "## Provenance",
         _table(("what", "value"), sorted(report.provenance.items())),
     ]
@@ -50,32 +51,29 @@ def page(report: Report) -> str:
 
 def dashboard_note(report: Report, folder: Path) -> str:
     """What the dashboard shows of a decision; the report lies in `folder`."""
-    chosen = next(row for row in report.confirmation if row.chosen)
+    winner = report.choice.winner
     return (
-        f"**Best: trial {chosen.trial}**, confirmed at {percent(chosen.mean)} on validation images "
+        f"**Best: trial {winner.trial}**, confirmed at {percent(winner.mean)} on validation images "
         f"after {report.confirm_epochs} epochs, {percent(report.test.accuracy)} on {report.test.n:,} test images. "
         f"Verdict: **{report.recommendation.verdict}**.\n\nThe report lies in `{folder}`."
     )
 
 
-def _head(report: Report) -> list[str]:
-    recommendation = report.recommendation
-    blocks = [
-        f"# {_TITLES[recommendation.verdict]}: {percent(recommendation.accuracy)} on the test images",
-        f"**Verdict: {recommendation.verdict}.** {_text(' '.join(recommendation.reasons[:2]))}",
-    ]
+def _head(report: Report) -> Iterator[str]:
+    verdict, reasons = report.recommendation.verdict, report.recommendation.reasons
+    yield f"# {_TITLES[verdict]}: {percent(report.test.accuracy)} on the test images"
+    yield f"**Verdict: {verdict}.** {_text(' '.join(reasons[:2]))}"
     if not report.official:
-        blocks.append(
+        yield (
             f"> **Warning: {_text(report.data)}.** This is a rehearsal: its accuracy says nothing about CIFAR-10, and "
             "its verdict must not be signed."
         )
     if len(report.openings) > 1:
-        blocks.append(
+        yield (
             f"> **Warning: the test set was opened {plural(len(report.openings), 'time')}** "
             f"({_text(', '.join(report.openings))}). Whatever was chosen after the first opening may have been chosen "
             "because of it: the accuracy here is no longer a first look, and its interval is too narrow."
         )
-    return blocks
 
 
 def _numbers(report: Report) -> str:
@@ -86,9 +84,9 @@ def _numbers(report: Report) -> str:
         ("test images", f"{test.n:,}"),
         *((f"right with seed {seed}", f"{count:,}") for seed, count in zip(test.seeds, test.correct, strict=True)),
         ("test accuracy with test-time views (nothing rests on it)", percent(test.accuracy_with_views)),
-        ("validation accuracy (it was chosen by this)", percent(report.validation_accuracy)),
-        ("parameters", f"{report.parameters:,}"),
-        ("FLOPs per image", f"{report.flops:,}"),
+        ("validation accuracy (it was chosen by this)", percent(report.choice.winner.mean)),
+        ("parameters", f"{report.cost.parameters:,}"),
+        ("FLOPs per image", f"{report.cost.flops:,}"),
         ("trials", counts(report.trials)),
         ("test set opened", f"{len(report.openings)} x"),
         ("time for confirming, retraining and testing", duration(report.seconds)),
@@ -100,24 +98,25 @@ def _numbers(report: Report) -> str:
 
 
 def _claims(report: Report) -> str:
-    head = ("claim", "stated", "verdict", "from the claim to the interval")
     rows = []
     for claim in report.recommendation.claims:
         margin = "inside" if claim.verdict == "cannot-tell" else f"{claim.margin_points:+.2f} points"
         rows.append((claim.name, stated(claim.accuracy), claim.verdict, margin))
-    return _table(head, rows)
+    return _table(("claim", "stated", "verdict", "from the claim to the interval"), rows)
 
 
-def _recommendation(report: Report) -> list[str]:
-    blocks = []
+def _recommendation(report: Report) -> Iterator[str]:
     for answer in answers(report):
-        blocks += [f"### {_text(answer.question)}", _text(" ".join(answer.sentences))]
-    blocks += ["### What would change it", _list(report.recommendation.changes)]
-    return [*blocks, "### What this benchmark cannot show", _list(report.recommendation.limits)]
+        yield f"### {_text(answer.question)}"
+        yield _text(" ".join(answer.sentences))
+    yield "### What would change it"
+    yield _list(report.recommendation.changes)
+    yield "### What this benchmark cannot show"
+    yield _list(report.recommendation.limits)
 
 
 def _published(report: Report) -> str:
-    head = ("what", "year", "accuracy", "parameters", "extra data", "source")
+    accuracy = report.test.accuracy
     rows = [
         (
             row.name,
@@ -129,64 +128,53 @@ def _published(report: Report) -> str:
         )
         for row in PUBLISHED
     ]
-    accuracy = report.test.accuracy
-    ours = ("**this report**", "", f"**{percent(accuracy)}**", f"{report.parameters / 1e6:.1f} M", "none", "")
-    below = sum(row.accuracy < accuracy for row in PUBLISHED)
-    return _table(head, [*rows[:below], ours, *rows[below:]])
+    ours = ("**this report**", "", f"**{percent(accuracy)}**", f"{report.cost.parameters / 1e6:.1f} M", "none", "")
+    rows.insert(sum(row.accuracy < accuracy for row in PUBLISHED), ours)
+    return _table(("what", "year", "accuracy", "parameters", "extra data", "source"), rows)
 
 
-def _classes(report: Report) -> list[str]:
-    rows = report.test.per_class
-    worst = min(rows, key=lambda row: row.accuracy)
-    best = max(rows, key=lambda row: row.accuracy)
-    text = (
-        f"The weakest class is {worst.name} ({percent(worst.accuracy)}), the strongest {best.name} "
-        f"({percent(best.accuracy)})."
-    )
+def _classes(report: Report) -> Iterator[str]:
+    worst, *_, best = sorted(report.test.per_class, key=lambda row: row.accuracy)
     mistakes = [
         f"{pair.true} is taken for {pair.predicted} in {percent(pair.share)} of its images ({pair.count:g})"
         for pair in report.test.confusions(3)
     ]
-    if mistakes:
-        text += " The most frequent confusions: " + "; ".join(mistakes) + "."
-    table = _table(
-        ("class", "accuracy", "95 % interval", "images"),
-        [(row.name, percent(row.accuracy), between(row.interval), f"{row.n:,}") for row in rows],
+    yield (
+        f"The weakest class is {worst.name} ({percent(worst.accuracy)}), the strongest {best.name} "
+        f"({percent(best.accuracy)}). The most frequent confusions: {'; '.join(mistakes) or 'none'}."
     )
-    pictures = f"![Accuracy by class]({PER_CLASS})", f"![Confusion matrix]({CONFUSION})"
-    return [_text(text), table, *pictures, "The counts of the matrix are summed over the seeds."]
+    yield _table(
+        ("class", "accuracy", "95 % interval", "images"),
+        [(row.name, percent(row.accuracy), between(row.interval), f"{row.n:,}") for row in report.test.per_class],
+    )
+    yield f"![Accuracy by class]({PER_CLASS})"
+    yield f"![Confusion matrix]({CONFUSION})"
+    yield "The counts of the matrix are summed over the seeds."
 
 
-def _protocol(report: Report) -> list[str]:
+def _protocol(report: Report) -> Iterator[str]:
     times = "once" if len(report.openings) == 1 else plural(len(report.openings), "time")
-    blocks = [
+    yield (
         "Search, pruning and choosing saw a fixed validation part of the training images. The choice was frozen before "
         f"the test set was opened. It has been opened {times}: {_text(', '.join(report.openings))}."
-    ]
-    if report.confirmation:
-        blocks.append(_confirmation(report))
+    )
+    rows = []
+    for row in report.choice.confirmation:
+        mean, seeds = percent(row.mean), ", ".join(map(percent, row.accuracies))
+        if len(row.accuracies) > 1:
+            mean += f" ± {100 * seed_half_width(row.accuracies):.2f}"
+        chosen = "yes" if row is report.choice.winner else ""
+        rows.append((str(row.trial), seeds, mean, f"{row.flops:,}", chosen))
+    by_seed = f"validation accuracy after {report.confirm_epochs} epochs, by seed"
+    yield _table(("trial", by_seed, "mean, 95 % interval", "FLOPs per image", "chosen"), rows)
     if report.optimism:
         spread, luck = report.optimism
-        blocks.append(
+        yield (
             f"The best of many looks better than it is. Between seeds the validation accuracy varies by "
             f"{100 * spread:.2f} points (standard deviation in the confirmation); if all "
             f"{report.trials['complete']} complete trials were equally good, the best of them would still look "
             f"{100 * luck:.2f} points better than it is. Hence the fresh seeds, and the untouched test images."
         )
-    return blocks
-
-
-def _confirmation(report: Report) -> str:
-    rows = []
-    for confirmed in report.confirmation:
-        mean = percent(confirmed.mean)
-        if len(confirmed.accuracies) > 1:
-            interval = mean_interval(confirmed.accuracies)
-            mean += f" ± {50 * (interval.high - interval.low):.2f}"
-        seeds = ", ".join(percent(accuracy) for accuracy in confirmed.accuracies)
-        rows.append((str(confirmed.trial), seeds, mean, f"{confirmed.flops:,}", "yes" if confirmed.chosen else ""))
-    by_seed = f"validation accuracy after {report.confirm_epochs} epochs, by seed"
-    return _table(("trial", by_seed, "mean, 95 % interval", "FLOPs per image", "chosen"), rows)
 
 
 def _list(sentences: Iterable[str]) -> str:

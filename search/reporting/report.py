@@ -5,19 +5,19 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from search.deciding.decide import DecisionStep, decide
-from search.deciding.evidence import Epoch, Report, RetrainedWeights
+from search.deciding.decide import DecisionStep, Report, decide
 from search.deciding.request import Decision
 from search.deciding.statistics import LEVEL
+from search.deciding.testing import RetrainedWeights
 from search.reporting.answers import answers
 from search.reporting.literature import PUBLISHED
 from search.reporting.page import CONFUSION, LOSSES, PER_CLASS, dashboard_note, page
-from search.reporting.pictures import confusion_png, losses_png, per_class_png
+from search.reporting.pictures import draw_classes, draw_confusion, draw_losses
 from search.searching.study_folder import StudyFolder
 from studies.dashboard import publish
 from studies.storage import storage_url
@@ -41,32 +41,38 @@ def report_decision(request: Decision) -> Iterator[DecisionStep | Reported]:
             yield step
             continue
         folder = StudyFolder(request.folder, step.study).report
-        files = write_report(step, folder)
+        write_report(step, folder)
         _move(step.weights, folder)  # last: until the report is written, the weights of an earlier one stay
         publish(
             step.study,
             storage=storage_url(request.folder, request.storage),
             runs=request.folder,
             note=dashboard_note(step, folder),
-            files=[file for file in files if file.suffix in (".png", ".md")],
+            files=[folder / name for name in (LOSSES, CONFUSION, PER_CLASS, "report.md")],
         )
         yield Reported(report=step, folder=folder)
 
 
-def write_report(report: Report, folder: Path) -> list[Path]:
+def write_report(report: Report, folder: Path) -> None:
     """Write all files of a report into `folder`; none replaces an older one before all are complete."""
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder, prefix=".unfinished-") as unfinished:
         fresh = Path(unfinished)
-        files = [
-            losses_png(report.history, fresh / LOSSES, claims=report.claims),
-            confusion_png(report.test.confusion, report.test.classes, fresh / CONFUSION),
-            per_class_png(report.test.per_class, fresh / PER_CLASS, claims=report.claims),
-            _write_history(report.history, fresh / "history.csv"),
-            _write_text(page(report), fresh / "report.md"),
-            _write_text(json.dumps(as_json(report), indent=2, allow_nan=False) + "\n", fresh / "report.json"),
+        draw_losses(report.history, fresh / LOSSES, claims=report.claims)
+        draw_confusion(report.test, fresh / CONFUSION)
+        draw_classes(report.test, fresh / PER_CLASS, claims=report.claims)
+        epochs = [
+            {"phase": row.phase, "trial": row.trial, "seed": row.seed, **asdict(row.result)} for row in report.history
         ]
-        return [file.replace(folder / file.name) for file in files]
+        with (fresh / "history.csv").open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, epochs[0], lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(epochs)
+        (fresh / "report.md").write_text(page(report), encoding="utf-8")
+        text = json.dumps(as_json(report), indent=2, allow_nan=False) + "\n"
+        (fresh / "report.json").write_text(text, encoding="utf-8")
+        for path in fresh.iterdir():
+            path.replace(folder / path.name)
 
 
 def as_json(report: Report) -> dict[str, Any]:
@@ -78,53 +84,43 @@ def as_json(report: Report) -> dict[str, Any]:
         "device": report.device,
         "data": report.data,
         "official": report.official,
-        "candidate": dict(report.candidate),
-        "parameters": report.parameters,
-        "flops": report.flops,
-        "validation_accuracy": report.validation_accuracy,
+        "candidate": report.candidate.as_dict(),
+        "parameters": report.cost.parameters,
+        "flops": report.cost.flops,
+        "validation_accuracy": report.choice.winner.mean,
         "test": {
             "accuracy": test.accuracy,
             "n": test.n,
-            "interval": [test.interval.low, test.interval.high],
+            "interval": test.interval,
             "level": LEVEL,
-            "seeds": list(test.seeds),
-            "corrects": list(test.correct),
-            "accuracies": list(test.accuracies),
+            "seeds": test.seeds,
+            "corrects": test.correct,
+            "accuracies": test.accuracies,
         },
         "test_accuracy_with_views": test.accuracy_with_views,
         "test_accuracies_with_views": [correct / test.n for correct in test.correct_with_views],
         "claims": [asdict(claim) for claim in recommendation.claims],
         "verdict": recommendation.verdict,
         "test_openings": len(report.openings),
-        "test_opened_at": list(report.openings),
+        "test_opened_at": report.openings,
         "seconds": report.seconds,
         "per_class": [{"name": row.name, "accuracy": row.accuracy, "n": row.n} for row in test.per_class],
-        "classes": list(test.classes),
+        "classes": test.classes,
         "confusion": test.confusion.tolist(),
-        "confirmation": [{**asdict(row), "mean": row.mean} for row in report.confirmation],
-        "trials": dict(report.trials),
+        "confirmation": [
+            {**asdict(row), "chosen": row is report.choice.winner, "mean": row.mean}
+            for row in report.choice.confirmation
+        ],
+        "trials": report.trials,
         "recommendation": {
             "answers": [asdict(answer) for answer in answers(report)],
-            "changes": list(recommendation.changes),
-            "limits": list(recommendation.limits),
+            "changes": recommendation.changes,
+            "limits": recommendation.limits,
         },
         "published": [asdict(row) for row in PUBLISHED],
-        "provenance": dict(report.provenance),
-        "starts": [dict(start) for start in report.starts],
+        "provenance": report.provenance,
+        "starts": report.starts,
     }
-
-
-def _write_history(history: Sequence[Epoch], path: Path) -> Path:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Epoch)], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(asdict(epoch) for epoch in history)
-    return path
-
-
-def _write_text(text: str, path: Path) -> Path:
-    path.write_text(text, encoding="utf-8")
-    return path
 
 
 def _move(weights: Sequence[RetrainedWeights], folder: Path) -> None:

@@ -12,39 +12,27 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 import torch
 import torchvision.datasets.utils
+from tiny import database, starter
 
 from search import cli
 from search.data.cifar10 import OFFICIAL
 from search.searching import supervisor
 from search.searching.progress import Closed
 from search.searching.request import Search
-from search.searching.setup import Opening
-from search.slots.job import Job
+from search.searching.setup import Setup
 from studies.history import History, read_history
-from studies.manifest import Manifest
-from studies.study import open_study
+from studies.storage import owned
 
 PROGRAM = Path(sys.executable).with_name("cifar-search")
 SMOKE = Path(cli.__file__).parents[2] / "spaces" / "smoke.yaml"
 
 Call = Callable[..., tuple[int, str, str]]
-
-
-class NoSlots:
-    """Slots that would measure a machine; what is refused is refused without a training."""
-
-    def __enter__(self) -> NoSlots:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def measure(self, job: Job) -> float:  # noqa: ARG002
-        return 1000.0
+Refused = Callable[..., str]
 
 
 pytestmark = pytest.mark.usefixtures("images")
@@ -53,7 +41,9 @@ pytestmark = pytest.mark.usefixtures("images")
 @pytest.fixture
 def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
     """The program's entry point in this process, which has torch already: exit code, output, errors."""
-    monkeypatch.setattr(supervisor, "Slots", lambda *_, **__: NoSlots())
+    slots = MagicMock()  # what is refused is refused without a training
+    slots.return_value.__enter__.return_value.measure.return_value = 1000.0
+    monkeypatch.setattr(supervisor, "Slots", slots)
     monkeypatch.delenv("CIFAR_SEARCH_DATA", raising=False)
 
     def call(*arguments: object) -> tuple[int, str, str]:
@@ -67,7 +57,7 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 
 
 @pytest.fixture
-def refused(call: Call) -> Callable[..., str]:
+def refused(call: Call) -> Refused:
     """What the program says to something that it will not do: one sentence, no traceback, the right exit code."""
 
     def refused(code: int, *arguments: object) -> str:
@@ -80,20 +70,10 @@ def refused(call: Call) -> Callable[..., str]:
     return refused
 
 
-Refused = Callable[..., str]
-
-
 @pytest.fixture
 def begun(tmp_path: Path) -> Path:
     """A folder of runs with a study that has no complete trial."""
-    manifest = Manifest(
-        space_name="tiny", space={}, space_fingerprint="", split_fingerprint="", data_fingerprint="", seed=0, epochs=1,
-        retrain_epochs=1, versions={},
-    )  # fmt: skip
-    with open_study(
-        "tiny", storage=f"sqlite:///{tmp_path}/studies.db", sampler="random", pruner="none", trials=3,
-        manifest=manifest, conditional=False, differences=lambda *_: [],
-    ) as study:  # fmt: skip
+    with starter(database(tmp_path))() as study:
         study.enqueue([("known", {"rate": 0.5})])
     return tmp_path
 
@@ -101,14 +81,16 @@ def begun(tmp_path: Path) -> Path:
 @pytest.fixture
 def finished(tmp_path: Path) -> History:
     """A study of the smoke space with three complete trials, which nobody trained, in the folder of the test."""
-    opening = Opening.of(Search(trials=3, space="smoke", data="synthetic", folder=tmp_path, device="cpu"))
-    with opening.study(replace(opening.manifest()[0], epochs=2)) as study:
+    database(tmp_path)
+    setup = Setup.of(Search(trials=3, space="smoke", data="synthetic", folder=tmp_path, device="cpu"))
+    with owned(setup.url, study=setup.name) as storage:
+        study = setup.study(replace(setup.draft()[0], epochs=2), storage=storage, carry=None)
         for accuracy in (0.5, 0.75, 0.25):
-            asked = study.ask(opening.space.suggest)
-            study.note(asked.number, parameters=1234, flops=5e6)
+            asked = study.ask(setup.space.suggest)
+            assert asked is not None
             for epoch in (1, 2):
                 study.report(asked.number, epoch=epoch, accuracy=accuracy)
-            study.complete(asked.number)
+            study.complete(asked.number, parameters=1234, flops=5e6)
         return study.history()
 
 
@@ -121,22 +103,17 @@ def test_missing_data_is_a_sentence(refused: Refused, tmp_path: Path, monkeypatc
         raise OSError("no network")
 
     monkeypatch.setattr(torchvision.datasets.utils, "download_url", offline)
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "cut").mkdir()
+    for folder in ("empty", "cut"):
+        (tmp_path / folder).mkdir()
     for name in OFFICIAL:
         (tmp_path / "cut" / name).write_bytes(b"short")
-
-    said = refused(3, "run", "--data", tmp_path / "nowhere", "--runs", tmp_path / "runs")
-    assert f"{tmp_path / 'nowhere'} is not a folder; " in said
-    said = refused(3, "run", "--data", tmp_path / "empty", "--runs", tmp_path / "runs")
-    assert f"{tmp_path / 'empty'} holds no CIFAR-10" in said
-    assert "no network" in said
-    said = refused(3, "run", "--data", tmp_path / "cut", "--runs", tmp_path / "runs")
-    assert "data_batch_1 is truncated or altered: it has 5 bytes and needs 31,035,704" in said
-
-
-def test_an_unknown_space_names_the_nearest(refused: Refused) -> None:
-    assert "nearest: smoke" in refused(2, "run", "--space", "smok", "--data", "synthetic")
+    for folder, says in (
+        ("nowhere", f"{tmp_path / 'nowhere'} is not a folder; "),
+        ("empty", f"{tmp_path / 'empty'} holds no CIFAR-10"),
+        ("empty", "no network"),
+        ("cut", "data_batch_1 is truncated or altered: it has 5 bytes and needs 31,035,704"),
+    ):
+        assert says in refused(3, "run", "--data", tmp_path / folder, "--runs", tmp_path / "runs")
 
 
 def test_every_mistake_of_a_space_file_is_named_with_its_line(refused: Refused, tmp_path: Path) -> None:
@@ -155,6 +132,7 @@ def test_every_mistake_of_a_space_file_is_named_with_its_line(refused: Refused, 
 @pytest.mark.parametrize(
     ("option", "value", "code", "said"),
     [
+        ("--space", "smok", 2, "nearest: smoke"),
         ("--study", "-mine", 4, "letters, digits"),
         ("--sampler", "tpo", 4, "did you mean 'tpe'"),
         ("--pruner", "medan", 4, "did you mean 'median'"),
@@ -162,7 +140,7 @@ def test_every_mistake_of_a_space_file_is_named_with_its_line(refused: Refused, 
         ("--trials", "0", 2, "--trials must be at least 1, not 0"),
         ("--timeout", "soon", 2, "--timeout: a time such as 90s, 30m or 2h, not 'soon'"),
         ("--slots", "many", 2, "a number from 1, or auto, not 'many'"),
-        ("--images", "3", 4, "from 10, one of each class, to 1,800, not 3"),
+        ("--images", "3", 2, "from 10, one of each class, to 1,800, not 3"),
         ("--compile", "fastest", 2, "default, reduce-overhead"),
         ("--device", "tpu", 2, "known: cpu, cuda"),
     ],
@@ -194,11 +172,16 @@ def test_best_needs_a_complete_trial(refused: Refused, begun: Path) -> None:
         assert "no complete trial" in refused(4, *arguments, "--runs", begun)
 
 
-def test_a_claim_that_is_none(refused: Refused, begun: Path) -> None:
-    assert "--claim: a claim is NAME=" in refused(2, "best", "--retrain", "--claim", "Detectocorp", "--runs", begun)
-    assert "not 170 %" in refused(2, "best", "--retrain", "--claim", "Detectocorp=170", "--runs", begun)
-    twice = ("--claim", "Detectocorp=70", "--claim", "Detectocorp=80")
-    assert "Detectocorp claims 2 accuracies" in refused(2, "best", "--retrain", *twice, "--runs", begun)
+@pytest.mark.parametrize(
+    ("claims", "says"),
+    [
+        (["Detectocorp"], "--claim: a claim is NAME="),
+        (["Detectocorp=170"], "not 170 %"),
+        (["Detectocorp=70", "Detectocorp=80"], "Detectocorp claims 2 accuracies"),
+    ],
+)
+def test_a_claim_that_is_none(refused: Refused, claims: list[str], says: str) -> None:
+    assert says in refused(2, "best", "--retrain", *(word for claim in claims for word in ("--claim", claim)))
 
 
 def test_another_space_is_refused_with_the_difference(refused: Refused, finished: History, tmp_path: Path) -> None:
@@ -249,8 +232,7 @@ def test_no_password_is_shown_by_a_refusal(call: Call, tmp_path: Path, arguments
 def test_no_password_is_shown_by_the_command_that_goes_on(
     call: Call, finished: History, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    closed = Closed(history=finished, signal=signal.SIGTERM, put_back=())
-    monkeypatch.setattr(supervisor, "run", lambda search: iter([closed]))  # noqa: ARG005
+    monkeypatch.setattr(supervisor, "run", lambda _: iter([Closed(history=finished, signal=signal.SIGTERM)]))
 
     code, output, errors = call(*command(tmp_path / "my [old] runs"), "--storage", SECRET)
 
@@ -272,7 +254,7 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
     assert all(name in done.stdout for name in ("run", "status", "best", "dashboard", "bench"))
 
 
-def test_help_of_the_installed_program_takes_less_than_a_second() -> None:
+def test_the_installed_program_helps_in_less_than_a_second_and_refuses_like_its_entry_point(tmp_path: Path) -> None:
     def seconds(*arguments: str) -> float:
         start = time.perf_counter()
         subprocess.run([PROGRAM, *arguments], check=True, capture_output=True)
@@ -280,12 +262,6 @@ def test_help_of_the_installed_program_takes_less_than_a_second() -> None:
 
     assert min(seconds("--help") for _ in range(5)) < 1  # 0.3 on an idle machine
     assert min(seconds("run", "--help") for _ in range(2)) < 1
-
-
-def test_the_installed_program_refuses_like_its_entry_point(tmp_path: Path) -> None:
-    arguments = [str(PROGRAM), "status", "--runs", str(tmp_path)]
-
-    done = subprocess.run(arguments, check=False, capture_output=True, text=True)
-
+    done = subprocess.run([PROGRAM, "status", "--runs", tmp_path], check=False, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (5, "")
     assert re.fullmatch(r"cifar-search: there is no database at .*\n", done.stderr)

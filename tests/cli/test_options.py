@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from search.cli.options import request_options
 from search.cli.parsing import parse_seconds
 from search.errors import UsageError
-from search.options import argument, check_limits, option, same_option
+from search.options import argument, check_limits, option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,11 +27,6 @@ class Meal:
 
     def __post_init__(self) -> None:
         check_limits(self)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Party:
-    folder: Path = same_option(Meal, "folder")
 
 
 def run(*words: str) -> tuple[object, bool]:
@@ -48,17 +43,12 @@ def run(*words: str) -> tuple[object, bool]:
     return calls[0] if calls else (done.output, False)
 
 
-def test_without_options_the_request_has_its_defaults() -> None:
-    assert run() == (Meal(), False)
-
-
-def test_every_option_reaches_its_field() -> None:
+def test_every_option_reaches_its_field_and_has_its_default() -> None:
     words = ("soup", "--guests", "3", "--runs", "x", "--spices", "salt", "--spices", "mint", "--fast", "--served")
+    meal = Meal(name="soup", guests=3, folder=Path("x"), spices=("salt", "mint"), fast=True, cook_time=120)
 
-    assert run(*words, "--cook-time", "2m") == (
-        Meal(name="soup", guests=3, folder=Path("x"), spices=("salt", "mint"), fast=True, cook_time=120),
-        True,
-    )
+    assert run() == (Meal(), False)
+    assert run(*words, "--cook-time", "2m") == (meal, True)
 
 
 def test_help_tells_texts_and_defaults() -> None:
@@ -74,7 +64,3 @@ def test_a_mistake_names_its_option() -> None:
         run("--cook-time", "long")
     with pytest.raises(UsageError, match="--guests must be at least 1, not 0"):
         run("--guests", "0")
-
-
-def test_an_option_can_be_shared() -> None:
-    assert Party() == Party(folder=Path("kitchen"))

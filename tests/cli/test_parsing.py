@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from search.cli.parsing import parse_claim, parse_compile_mode, parse_seconds, parse_slot_count, parse_slots
+from search.cli.parsing import parse_claim, parse_compile_mode, parse_seconds, parse_slots
 from search.deciding.request import Claim
 from search.errors import UsageError
 
@@ -47,16 +45,6 @@ def test_a_bad_claim_is_refused_with_the_rule_and_the_text(text: str, says: str)
         parse_claim(text)
 
 
-@settings(deadline=None)
-@given(st.text())
-def test_any_text_is_a_claim_or_refused(text: str) -> None:
-    try:
-        claim = parse_claim(text)
-    except UsageError:
-        return
-    assert 0 < claim.accuracy <= 1
-
-
 def test_a_time_may_have_a_unit() -> None:
     assert [parse_seconds(text) for text in ("90", "90s", " 1.5m ", "2h")] == [90, 90, 90, 7200]
     with pytest.raises(UsageError, match="90s, 30m or 2h, not '5 days'"):
@@ -65,12 +53,9 @@ def test_a_time_may_have_a_unit() -> None:
 
 def test_slots_are_a_number_or_auto() -> None:
     assert (parse_slots("auto"), parse_slots("3")) == ("auto", 3)
-    for text, says in (("many", "or auto, not 'many'"), ("1.5", "not '1.5'"), ("", "not ''"), ("0", "at least 1 slot")):
-        with pytest.raises(UsageError, match=says):
+    for text in ("many", "1.5", "", "0", "-1"):
+        with pytest.raises(UsageError, match=f"from 1, or auto, not '{text}'"):
             parse_slots(text)
-    assert parse_slot_count("3") == 3
-    with pytest.raises(UsageError, match="auto is for `run`"):
-        parse_slot_count("auto")
 
 
 def test_a_mode_of_compiling_is_one_that_torch_knows() -> None:

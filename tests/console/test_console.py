@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from io import StringIO
 from typing import Any
 
 import pytest
+import tiny
 from rich.console import Console
 
 from search.console.tables import best_table, status_table
@@ -17,19 +19,10 @@ from search.inspecting.status import Status
 from search.searching.progress import Closed, Ended, Opened, Progressed, Started, Update, Waited
 from search.training.result import EpochResult
 from studies.history import History, TrialRecord
-from studies.manifest import Manifest
 
-MANIFEST = Manifest(
-    space_name="fast", space={}, space_fingerprint="", split_fingerprint="", data_fingerprint="", seed=0, epochs=4,
-    retrain_epochs=16, versions={},
-)  # fmt: skip
-VALUES = {
-    "architecture.family": "fast",
-    "architecture.stages": 1,
-    "architecture.width.1": 16,
-    "recipe.optimizer": "sgd",
-    "recipe.weight_decay": 0.0125,
-}
+MANIFEST = replace(tiny.MANIFEST, space_name="fast", epochs=4)
+VALUES: dict[str, Any] = {"architecture.family": "fast", "architecture.stages": 1, "architecture.width.1": 16}
+VALUES |= {"recipe.optimizer": "sgd", "recipe.weight_decay": 0.0125}
 
 
 def trial(number: int, state: str, accuracy: float | None = None, **changes: Any) -> TrialRecord:
@@ -63,13 +56,8 @@ def epoch(number: int, epoch: int, accuracy: float) -> Progressed:
 
 
 def ended(last: TrialRecord, *before: TrialRecord) -> Ended:
-    return Ended(
-        number=last.number,
-        state=last.state,
-        outcome=last.outcome,
-        message=last.message or "",
-        history=history(*before, last),
-    )
+    message, seen = last.message or "", history(*before, last)
+    return Ended(number=last.number, state=last.state, outcome=last.outcome, message=message, history=seen)
 
 
 FIRST, SECOND = trial(0, "complete", 0.8123, baseline="airbench-small"), trial(1, "pruned", 0.31)
@@ -86,36 +74,30 @@ RECORD: tuple[Update, ...] = (
     ended(FIRST),
     Started(number=2, slot=0, title="fast 40/80/160, sgd 24, batch 128"),
     ended(THIRD, FIRST, SECOND),
-    Closed(history=history(FIRST, SECOND, THIRD), signal=None, put_back=()),
+    Closed(history=history(FIRST, SECOND, THIRD)),
 )
 
 
-def plainly(updates: Iterable[Update]) -> str:
+def drawn(renderable: Any) -> str:
     file = StringIO()
-    watch(updates, console=Console(file=file, width=100))
+    Console(file=file, width=100).print(renderable)
     return file.getvalue()
 
 
-def live(updates: Iterable[Update], file: StringIO) -> str:
-    """All that a terminal of 100 columns got, without its colours and movements."""
-    watch(updates, console=Console(file=file, force_terminal=True, width=100, height=40))
-    return bare(file.getvalue())
+def watched(updates: Iterable[Update], file: StringIO, *, terminal: bool = False) -> str:
+    """All that a terminal, or a file, of 100 columns got, without colours and movements."""
+    assert isinstance(watch(updates, console=Console(file=file, force_terminal=terminal, width=100, height=40)), Closed)
+    return bare(file)
 
 
-def bare(text: str) -> str:
-    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text).replace("\r", "")
-
-
-def drawn(picture: Picture) -> str:
-    file = StringIO()
-    Console(file=file, width=100).print(picture.draw())
-    return file.getvalue()
+def bare(file: StringIO) -> str:
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", file.getvalue()).replace("\r", "")
 
 
 def test_plain_lines_tell_every_event_once() -> None:
-    lines = plainly(RECORD).splitlines()
+    lines = watched(RECORD, file := StringIO()).splitlines()
 
-    assert "\x1b" not in "".join(lines)
+    assert "\x1b" not in file.getvalue()
     assert lines == [
         "CPU with 2 cores, 2 slots of 1 thread, bfloat16; CIFAR-10 in /data; about 50 min for 10 trials",
         "study mine in sqlite:///runs/studies.db: 4 epochs a trial",
@@ -135,25 +117,20 @@ def test_plain_lines_tell_every_event_once() -> None:
 
 def test_going_on_says_what_is_finished_and_stopping_what_waits() -> None:
     done = [trial(number, "complete", 0.5) for number in range(10)]
-
-    assert "10 of 10 are finished" in plainly([opened(*done), Closed(history=history(*done), signal=None, put_back=())])
     stopped = Closed(history=history(FIRST), signal=2, put_back=(1, 2))
-    assert plainly([opened(), stopped]).splitlines()[-1].endswith("; trial 1, 2 put back")
 
-
-def test_watch_returns_how_it_closed() -> None:
-    assert watch(RECORD, console=Console(file=StringIO())) is RECORD[-1]
-    assert watch(RECORD, console=Console(file=StringIO(), force_terminal=True)) is RECORD[-1]
+    assert "10 of 10 are finished" in watched([opened(*done), Closed(history=history(*done))], StringIO())
+    assert watched([opened(), stopped], StringIO()).splitlines()[-1].endswith("; trial 1, 2 put back")
 
 
 def test_the_live_picture_shows_what_runs_the_best_and_the_last_events() -> None:
     picture = Picture()
-    assert "measuring" in drawn(picture)
+    assert "measuring" in drawn(picture.draw())
     best = [trial(number, "complete", 0.9 - number / 100) for number in range(7)]
     for update in (opened(*best), *RECORD[1:4], epoch(0, 3, 0.777)):
         picture.take(update)
 
-    text = drawn(picture)
+    text = drawn(picture.draw())
 
     assert re.search(r"7/10 trials, 7 complete, 2 running, about 50 min left", text)
     assert re.search(r"0 +3/4 +77\.70 % +airbench-small: fast 32/64/128", text)
@@ -169,7 +146,7 @@ def test_the_live_picture_forgets_old_events() -> None:
     for update in (opened(), RECORD[1], *(epoch(0, number, 0.5) for number in range(20))):
         picture.take(update)
 
-    assert re.findall(r"epoch (\d+)/4", drawn(picture)) == [str(number) for number in range(20 - EVENTS, 20)]
+    assert re.findall(r"epoch (\d+)/4", drawn(picture.draw())) == [str(number) for number in range(20 - EVENTS, 20)]
 
 
 def test_a_terminal_gets_the_picture_while_it_runs_and_the_outcome_at_the_end() -> None:
@@ -179,11 +156,11 @@ def test_a_terminal_gets_the_picture_while_it_runs_and_the_outcome_at_the_end() 
         """Waits in the middle until the picture was drawn."""
         yield from RECORD[:5]
         deadline = time.monotonic() + 10
-        while "fast 16/32/64, adamw" not in bare(file.getvalue()) and time.monotonic() < deadline:
+        while "fast 16/32/64, adamw" not in bare(file) and time.monotonic() < deadline:
             time.sleep(0.02)
         yield from RECORD[5:]
 
-    text = live(slowly(), file)
+    text = watched(slowly(), file, terminal=True)
 
     assert "note: torch 2.10 -> 2.11" in text
     assert re.search(r"1 +0/4 +- +fast 16/32/64, adamw 4.2", text)
@@ -201,36 +178,26 @@ BRACKETS = "RuntimeError: [enforce fail at alloc_cpu.cpp:126] err == 0. [/tmp/x]
 def test_what_an_error_says_is_shown_letter_by_letter(terminal: bool) -> None:
     """torch writes such brackets, and a folder may be called so: they are no styles, and no reason to stop."""
     failed = trial(0, "failed", outcome="out-of-memory", message=BRACKETS)
-    closed = Closed(history=history(failed), signal=None, put_back=())
+    closed = Closed(history=history(failed))
     updates = (opened(data="CIFAR-10 in /data/[old]/x"), Started(number=0, slot=0, title="[b]"), ended(failed), closed)
 
-    text = "".join((live(updates, StringIO()) if terminal else plainly(updates)).split())
+    text = "".join(watched(updates, StringIO(), terminal=terminal).split())
 
     assert "".join(BRACKETS.split()) in text
     assert "/data/[old]/x" in text
-
-
-def test_the_place_of_a_study_is_shown_letter_by_letter() -> None:
-    assert "runs/[a]/s.db" in shown(status_table(Status(history=history(FIRST), storage="sqlite:///runs/[a]/s.db")))
-
-
-def shown(renderable: Any) -> str:
-    file = StringIO()
-    Console(file=file, width=100).print(renderable)
-    return file.getvalue()
 
 
 def test_status_and_best_as_tables() -> None:
     running = trial(3, "running", 0.4, epochs=((1, 0.3), (2, 0.4)), seconds=None)
     found = history(FIRST, SECOND, THIRD, running)
 
-    status = shown(status_table(Status(history=found, storage="sqlite:///runs/studies.db")))
-    best = shown(best_table(found))
+    status = drawn(status_table(Status(history=found, storage="sqlite:///runs/[a]/studies.db")))
+    best = drawn(best_table(found))
 
     assert re.search(r"3 of 10 finished: 1 complete, 1 pruned, 1 failed, 1 running", status)
     assert "trial 3 (2/4) epochs" in status
     assert re.search(r"time left +about 70 s", status)
-    assert "mine (fast.yaml) in sqlite:///runs/studies.db" in status
+    assert "mine (fast.yaml) in sqlite:///runs/[a]/studies.db" in status  # letter by letter
     assert re.search(r"0 +81\.23 % +12,345 +5\.5", status)
     assert "trial 0 of study mine: 81.23 % on the validation images (baseline airbench-small)" in best
     assert re.search(r"recipe\.weight_decay +0\.0125", best)

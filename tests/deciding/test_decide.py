@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,9 @@ from safetensors.torch import load_file
 
 from search.data import synthetic
 from search.data.cifar10 import DataError
-from search.deciding.decide import DecisionStep, Planned
-from search.deciding.evidence import Chosen
+from search.deciding.decide import DecisionStep, Planned, Report
 from search.deciding.request import Claim, Decision
+from search.deciding.trainings import Chosen
 from search.reporting.report import Reported, report_decision
 from search.searching.request import Search
 from search.searching.supervisor import run
@@ -24,6 +24,7 @@ from studies.ledger import openings
 from studies.storage import storage_url
 
 Steps = list[DecisionStep | Reported]
+PHASES = ("search", "confirmation", "retraining")
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +41,11 @@ def steps(runs: Path) -> Steps:
     return list(report_decision(ask(runs)))
 
 
+def reported(steps: Steps) -> Report:
+    assert isinstance(steps[-1], Reported)
+    return steps[-1].report
+
+
 def ask(runs: Path, **changes: Any) -> Decision:
     claims = (Claim("Detectocorp", 0.11), Claim("Wonderware", 0.999))
     return Decision(**{"claims": claims, "folder": runs, "data": "synthetic", "device": "cpu", "seeds": 1, **changes})
@@ -51,43 +57,37 @@ def test_the_report_rests_on_the_test_images_and_the_claims(runs: Path) -> None:
 
     assert report["test"]["n"] == len(synthetic.test())
     assert report["test"]["interval"][0] < report["test"]["accuracy"] < report["test"]["interval"][1]
-    assert [(claim["name"], claim["verdict"]) for claim in report["claims"]] == [
-        ("Detectocorp", "build"), ("Wonderware", "buy"),
-    ]  # fmt: skip
+    assert {claim["name"]: claim["verdict"] for claim in report["claims"]} == {
+        "Detectocorp": "build",
+        "Wonderware": "buy",
+    }
     assert report["verdict"] == "buy"  # one vendor is better
     assert report["test_openings"] == len(openings("smoke", storage=storage_url(runs, None)))
 
 
 def test_the_choice_comes_before_the_opening_and_by_fresh_seeds(steps: Steps, runs: Path) -> None:
-    chosen = next(step for step in steps if isinstance(step, Chosen))
-    reported = next(step for step in steps if isinstance(step, Reported))
-    searched = read_history("smoke", storage=storage_url(runs, None))
+    (chosen,) = (step for step in steps if isinstance(step, Chosen))
+    report = reported(steps)
 
-    confirmed = next(row for row in chosen.confirmation if row.chosen)
-    assert reported.report.validation_accuracy == confirmed.mean
-    retrained = {row.seed for row in reported.report.history if row.phase == "retraining"}
-    confirming = {row.seed for row in reported.report.history if row.phase == "confirmation"}
-    searching = {trial.seed for trial in searched.trials}
-    assert not retrained & confirming
-    assert not (retrained | confirming) & searching
+    assert report.choice is chosen
+    seeds = {phase: {row.seed for row in report.history if row.phase == phase} for phase in PHASES}
+    assert seeds["search"] == {trial.seed for trial in read_history("smoke", storage=storage_url(runs, None)).trials}
+    assert not seeds["retraining"] & seeds["confirmation"]
+    assert not (seeds["retraining"] | seeds["confirmation"]) & seeds["search"]
 
 
-def test_history_csv_has_every_epoch_of_every_training(steps: Steps, runs: Path) -> None:
-    planned = next(step for step in steps if isinstance(step, Planned))
-    with (runs / "smoke" / "report" / "history.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
+def test_the_history_has_every_epoch_of_every_training(steps: Steps) -> None:
+    plan = next(step.plan for step in steps if isinstance(step, Planned))
+    report = reported(steps)
 
-    plan = planned.plan
-    lengths = f"2 a trial, {plan.confirm_epochs} a confirmation, {plan.epochs} the retraining"
-    by_phase = {phase: sum(row["phase"] == phase for row in rows) for phase in ("search", "confirmation", "retraining")}
-    assert by_phase == {
+    assert Counter(row.phase for row in report.history) == {
         "search": 4 * 2,
         "confirmation": len(plan.trials) * plan.confirm_seeds * plan.confirm_epochs,
         "retraining": plan.epochs,
     }
-    assert all(row["validation_accuracy"] == "" for row in rows if row["phase"] == "retraining")
-    report = json.loads((runs / "smoke" / "report" / "report.json").read_text())
-    assert report["provenance"]["epochs"] == lengths
+    assert {row.result.validation_accuracy for row in report.history if row.phase == "retraining"} == {None}
+    lengths = f"2 a trial, {plan.confirm_epochs} a confirmation, {plan.epochs} the retraining"
+    assert report.provenance["epochs"] == lengths
 
 
 @pytest.mark.usefixtures("steps")

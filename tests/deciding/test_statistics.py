@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from math import inf, nan
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from search.deciding.statistics import (
-    Interval,
     border_counts,
     expected_optimism,
     images_needed,
     interval_at,
-    mean_interval,
     pooled_sd,
     recipe_interval,
     seed_half_width,
@@ -25,8 +21,7 @@ shares = st.floats(0, 1)
 
 
 @pytest.mark.parametrize(
-    ("percent", "low", "high"),
-    [(71.6, 70.7, 72.5), (70.5, 69.6, 71.4), (81.0, 80.2, 81.8), (90.62, 90.0, 91.2)],
+    ("percent", "low", "high"), [(71.6, 70.7, 72.5), (70.5, 69.6, 71.4), (81.0, 80.2, 81.8), (90.62, 90.0, 91.2)]
 )
 def test_wilson_agrees_with_published_intervals(percent: float, low: float, high: float) -> None:
     interval = wilson(round(100 * percent), 10_000)
@@ -53,31 +48,10 @@ def test_no_test_can_prove_more_than_100_percent() -> None:
     assert border_counts(0.001, 100)[0] is None
 
 
-@pytest.mark.parametrize(("correct", "n"), [(-1, 10), (11, 10), (0, 0)])
-def test_impossible_counts_are_refused(correct: int, n: int) -> None:
-    with pytest.raises(ValueError, match="between 0 and n"):
-        wilson(correct, n)
-
-
-@pytest.mark.parametrize(("low", "high"), [(0.6, 0.5), (nan, 0.5), (0.5, inf)])
-def test_an_interval_checks_itself(low: float, high: float) -> None:
-    with pytest.raises(ValueError, match="finite low <= high"):
-        Interval(low, high)
-
-
 def test_the_interval_of_a_mean_is_students() -> None:
-    interval = mean_interval([0.90, 0.91, 0.92])  # sd 0.01, t(2) = 4.3027, 4.3027 * 0.01 / sqrt(3) = 0.02484
-    assert (interval.low, interval.high) == pytest.approx((0.88516, 0.93484), abs=1e-5)
+    # sd 0.01, t(2) = 4.3027, 4.3027 * 0.01 / sqrt(3) = 0.02484
     assert seed_half_width([0.90, 0.91, 0.92]) == pytest.approx(0.02484, abs=1e-5)
     assert seed_half_width([0.90]) == 0
-    with pytest.raises(ValueError, match="2 or more"):
-        mean_interval([0.9])
-
-
-def test_one_seed_is_wilson() -> None:
-    assert recipe_interval([9210], 10_000) == wilson(9210, 10_000)
-    with pytest.raises(ValueError, match="at least one seed"):
-        recipe_interval([], 10_000)
 
 
 @settings(deadline=None)
@@ -118,14 +92,12 @@ def test_the_images_needed_are_enough(accuracy: float, claim: float, spread: flo
         assert interval.low <= claim <= interval.high
 
 
-def test_the_best_of_many_looks_better_by_known_amounts() -> None:
-    assert expected_optimism(1, 0.2) == 0
-    assert expected_optimism(2, 1) == pytest.approx(0.5642, abs=1e-4)  # 1 / sqrt(pi)
-    assert expected_optimism(10, 1) == pytest.approx(1.5388, abs=1e-4)
-    assert expected_optimism(50, 1) == pytest.approx(2.2491, abs=1e-4)
-    assert expected_optimism(5000, 1) == pytest.approx(3.68, abs=0.01)
-    with pytest.raises(ValueError, match="1 or more"):
-        expected_optimism(0, 1)
+@pytest.mark.parametrize(
+    ("trials", "luck"),
+    [(1, 0), (2, 0.5642), (10, 1.5388), (50, 2.2491), (5000, 3.6776)],  # the second is 1 / sqrt(pi)
+)
+def test_the_best_of_many_looks_better_by_known_amounts(trials: int, luck: float) -> None:
+    assert expected_optimism(trials, 0.2) == pytest.approx(0.2 * luck, abs=2e-5)
 
 
 def test_the_spread_is_pooled_within_candidates_not_between_them() -> None:

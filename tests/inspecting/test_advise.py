@@ -15,7 +15,7 @@ from rich.console import Console
 
 from search import cli
 from search.candidate import from_values
-from search.console.advice import advice_text
+from search.console.tables import advice_text
 from search.data.cifar10 import Images
 from search.inspecting.advise import Advice, advise, next_space, studied_space
 from search.inspecting.boundaries import BoundaryTest, Side

@@ -18,7 +18,7 @@ import pytest
 from rich.console import Console
 from tiny import MANIFEST, ROOT, ask, finish, starter, suggest
 
-from search.console.ledger import diagnosis_text
+from search.console.tables import diagnosis_text
 from search.data.split import Split
 from search.inspecting.doctor import Diagnosis, examine_study, fix
 from search.searching.leftovers import sweep

@@ -15,7 +15,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from search.console.ledger import follow
+from search.console.follow import follow_reproduction
 from search.inspecting.doctor import examine_study
 from search.inspecting.reproduce import (
     ComparedEpoch,
@@ -271,7 +271,7 @@ def test_then_and_now_are_drawn_where_they_differ() -> None:
     judged = Reproduction(**of, **verdict, epochs=tuple(rows))
     drawn = io.StringIO()
     steps = [ReproductionStart(**of, machine="CPU", data="images"), *rows, judged]
-    assert follow(steps, console=Console(file=drawn, width=60)) is judged
+    assert follow_reproduction(steps, console=Console(file=drawn, width=60)) is judged
     lines = drawn.getvalue().splitlines()
     assert lines[:2] == ["trial 4 of study tiny, again on CPU; images", "threads: 1 -> 2"]
     assert lines[2] == "epoch 1: equal: 50.00 %, train loss 1.000000000, validation loss 1.000000000"

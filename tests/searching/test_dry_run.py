@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from search.console.dry_run import lines
+from search.console.watch import forecast_text
 from search.errors import UsageError
 from search.planning.forecast import Forecast, fitted
 from search.searching.dry_run import DryRun, dry_run
@@ -53,7 +53,7 @@ def test_a_dry_run_of_a_new_study_forecasts_and_makes_nothing(tmp_path: Path) ->
     assert found.seconds > 0
     assert found.share_of_epochs < 1
     assert {"seconds", "share_of_epochs", "disk_mb", "remaining", "slots"} <= found.as_json().keys()
-    said = "\n".join(lines(found))
+    said = forecast_text(found).plain
     assert "epochs: 8 in 4 trials, of which pruning leaves about" in said
     assert "then up to about 15 min for `cifar-search best --retrain`" in said
 

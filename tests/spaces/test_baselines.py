@@ -10,13 +10,14 @@ import pytest
 from rich.console import Console
 
 from search.candidate import from_values
-from search.console.baseline import follow
+from search.console.follow import follow_baseline
 from search.console.spaces import baselines_table
 from search.deciding import baseline
 from search.deciding.baseline import BaselineReproduction, baseline_length, reproduce_baseline
 from search.deciding.request import BaselineRequest
 from search.networks.build import build
-from search.searching.setup import Search, Setup
+from search.searching.request import Search
+from search.searching.setup import Setup
 from spaces import SpaceError
 from spaces.baselines import PLAIN, PublishedRecipe, find_baseline, load_baselines
 from studies import StudyError
@@ -92,7 +93,7 @@ def reproduced(tmp_path_factory: pytest.TempPathFactory) -> tuple[BaselineReprod
         patch.setattr(baseline, "find_baseline", lambda _: SMALL)
         patch.setattr(baseline.Slots, "measure", lambda *_, **__: 1e6)
         question = BaselineRequest(name="small", folder=folder, data="synthetic", device="cpu", minutes=1)
-        found = follow(reproduce_baseline(question), console=console)
+        found = follow_baseline(reproduce_baseline(question), console=console)
     return found, folder / "baselines", console.export_text()
 
 

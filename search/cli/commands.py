@@ -1,0 +1,257 @@
+"""The table of contents: one thin command for each thing a person can do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from search.cli.options import option_of, request_options
+from search.cli.output import console, print_json, print_line, print_next_command, show
+from search.cli.parsing import parse_claim, parse_compile_mode, parse_seconds, parse_slots
+from search.deciding.request import BaselineRequest, Decision
+from search.errors import UsageError
+from search.inspecting.request import ExplainRequest, ReproduceRequest
+from search.options import same_option
+from search.searching.request import Search
+
+SPACE_EXIT, STUDY_EXIT = 2, 4  # of a command that finds something wrong with a space, with a study
+
+app = typer.Typer(
+    help="Search a CIFAR-10 classifier, confirm it, test it once, and recommend: build in-house, or buy.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+spaces_app = typer.Typer(help="The search spaces: list them, show one, check one.", rich_markup_mode=None)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+SpaceArgument = Annotated[str, typer.Argument(metavar="NAME|FILE", help="A shipped space or a file.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyChoice:
+    """Which study a command looks at."""
+
+    study: str | None = same_option(Search, "study")
+    folder: Path = same_option(Search, "folder")
+    storage: str | None = same_option(Search, "storage")
+
+
+@app.command()
+@request_options(slots=parse_slots, compile=parse_compile_mode, timeout=parse_seconds, trial_timeout=parse_seconds)
+def run(
+    search: Search,
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Measure and forecast, and train nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --dry-run: print JSON.")] = False,
+) -> None:
+    """Search: start a study, or go on with it until it has its trials."""
+    from search.console.watch import forecast_text, watch
+    from search.searching import supervisor
+    from search.searching.dry_run import dry_run as forecast
+
+    if dry_run:
+        show(forecast(search, retraining=60 * Decision.minutes), forecast_text, as_json=as_json, soft_wrap=True)
+        return
+    if as_json:
+        raise UsageError("--json is for --dry-run; `cifar-search status --json` shows a search")
+    closed = watch(supervisor.run(search), console=console())
+    if closed.signal is not None or closed.out_of_time:
+        print_next_command()
+    if closed.signal is not None:
+        raise typer.Exit(128 + closed.signal)
+
+
+@app.command()
+@request_options()
+def status(choice: StudyChoice, *, as_json: AsJson = False) -> None:
+    """What is done, running, pruned; the best so far; the time left."""
+    from search.console.tables import status_table
+    from search.inspecting.status import read_status
+
+    show(read_status(**vars(choice)), status_table, as_json=as_json)
+
+
+@app.command()
+@request_options(claims=parse_claim, compile=parse_compile_mode)
+def best(
+    *,
+    retrain: Annotated[bool, typer.Option("--retrain", help="Confirm, retrain, test once, recommend.")] = False,
+    request: Decision,
+    as_json: AsJson = False,
+) -> None:
+    """The best candidate so far; with --retrain the decision: build or buy."""
+    if retrain:
+        from search.console.follow import follow_decision
+        from search.reporting import report
+
+        decided = follow_decision(report.report_decision(request), console=console(stderr=as_json))
+        if as_json:
+            print_json(report.as_json(decided))
+        return
+    from search.console.tables import best_table
+    from search.inspecting.status import best_json, read_status
+
+    history = read_status(request.folder, storage=request.storage, study=request.study).history
+    if as_json:
+        print_json(best_json(history))
+    else:
+        console().print(best_table(history))
+
+
+@app.command()
+def dashboard(
+    runs: Annotated[Path, option_of(Search, "folder")] = Path("runs"),
+    storage: Annotated[str | None, option_of(Search, "storage")] = None,
+    port: Annotated[int, typer.Option(help="On the loopback address; the dashboard knows no passwords.")] = 8080,
+) -> None:
+    """Watch the studies in a browser with optuna-dashboard."""
+    from studies.dashboard import LOOPBACK, check_servable, serve
+    from studies.storage import storage_url
+
+    url = storage_url(runs, storage)
+    check_servable(url, port=port)
+    print_line(f"http://{LOOPBACK}:{port}  (Ctrl-C ends it)")
+    serve(storage=url, runs=runs, port=port)
+
+
+app.add_typer(spaces_app, name="spaces")
+
+
+@spaces_app.callback(invoke_without_command=True)
+def spaces(context: typer.Context) -> None:
+    """The search spaces that come with the program; `show` and `check` take a file too."""
+    if context.invoked_subcommand is None:
+        from search.console.spaces import spaces_table
+        from search.planning.catalogue import load
+        from spaces.loader import shipped_spaces
+
+        console().print(spaces_table([load(name) for name in shipped_spaces()]))
+
+
+@spaces_app.command("show")
+def spaces_show(space: SpaceArgument) -> None:
+    """Every parameter of a space with its range and its condition; limits and baselines."""
+    from search.console.spaces import space_text
+    from search.planning.catalogue import load
+
+    console().print(space_text(load(space)))
+
+
+@spaces_app.command("check")
+def spaces_check(
+    space: SpaceArgument,
+    draws: Annotated[int, typer.Option(min=1, help="Candidates to draw and count.")] = 1000,
+    as_json: AsJson = False,
+) -> None:
+    """Draw from a space, build every network without training, and say what a search would suffer from."""
+    from search.console.spaces import checked_text
+    from search.inspecting.check import check
+    from search.planning.catalogue import load
+
+    checked = check(load(space), draws=draws)
+    show(checked, checked_text, as_json=as_json, soft_wrap=True)
+    if any(finding.level == "error" for finding in checked.findings):
+        raise typer.Exit(SPACE_EXIT)
+
+
+@spaces_app.command("advise")
+@request_options()
+def spaces_advise(
+    choice: StudyChoice,
+    *,
+    output: Annotated[Path | None, typer.Option(help="File to write.  [default: the study's next.yaml]")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """After a search: what its trials say of the space, and the next space, written to a file."""
+    from search.console.tables import advice_text
+    from search.inspecting.advise import advise
+
+    show(advise(**vars(choice), output=output), advice_text, as_json=as_json)
+
+
+@app.command()
+@request_options()
+def explain(request: ExplainRequest, *, as_json: AsJson = False) -> None:
+    """Every layer of a candidate: shapes, what it sees of the image, parameters, FLOPs, memory."""
+    from search.console.layers import layers_text
+    from search.inspecting.explain import explain as explain_candidate
+
+    width = console().width
+    show(explain_candidate(request), lambda found: layers_text(found, width=width), as_json=as_json)
+
+
+@app.command()
+@request_options()
+def baseline(request: BaselineRequest, *, as_json: AsJson = False) -> None:
+    """Train a published recipe under our protocol, test it once: reported against reproduced."""
+    if not request.name:
+        from search.console.spaces import baselines_table
+        from spaces.baselines import load_baselines
+
+        console().print(baselines_table(load_baselines().values()))
+        return
+    from search.console.follow import follow_baseline
+    from search.deciding.baseline import reproduce_baseline
+
+    reproduction = follow_baseline(reproduce_baseline(request), console=console(stderr=as_json))
+    if as_json:
+        print_json(reproduction.as_json())
+
+
+@app.command()
+def bench(
+    space: Annotated[list[str] | None, typer.Option(help="Space (repeatable).  [default: one of each family]")] = None,
+    reach: Annotated[list[int] | None, typer.Option(help="Train to PERCENT, and take the time (repeatable).")] = None,
+    usual: Annotated[bool, typer.Option("--usual", help="Beside a DataLoader with PIL transforms.")] = False,
+    compile: Annotated[Any, option_of(Search, "compile", parse_compile_mode)] = None,
+    data: Annotated[str | None, option_of(Search, "data")] = None,
+    device: Annotated[str | None, option_of(Search, "device")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Images per second on this machine, beside a bare loop over ready tensors; --reach and --usual stand alone."""
+    from search.benchmarking.bench import bench as measure
+    from search.console.speed import bench_tables
+
+    result = measure(space or (), targets=reach or (), usual=usual, compile=compile, data=data, device=device)
+    show(result, bench_tables, as_json=as_json)
+
+
+@app.command()
+@request_options()
+def doctor(
+    *,
+    fix: Annotated[bool, typer.Option("--fix", help="Repair what can be repaired.")] = False,
+    choice: StudyChoice,
+    as_json: AsJson = False,
+) -> None:
+    """Hold the ledger of a study against what is stored and what lies in its folder."""
+    from search.console.tables import diagnosis_text
+    from search.inspecting import doctor as doctors
+
+    done = doctors.fix(**vars(choice)) if fix else ()
+    diagnosis = doctors.examine_study(**vars(choice))
+    if as_json:
+        print_json({**diagnosis.as_json(), "done": done})
+    else:
+        console().print(diagnosis_text(diagnosis, done=done), soft_wrap=True)
+    if diagnosis.findings:
+        raise typer.Exit(STUDY_EXIT)
+
+
+@app.command()
+@request_options()
+def reproduce(request: ReproduceRequest, *, as_json: AsJson = False) -> None:
+    """Train a trial again from its record alone, and compare every epoch."""
+    from search.console.follow import follow_reproduction
+    from search.inspecting.reproduce import reproduce as train_again
+
+    result = follow_reproduction(train_again(request), console=console(stderr=as_json))
+    if as_json:
+        print_json(result.as_json())
+    if not result.confirmed:
+        raise typer.Exit(STUDY_EXIT)

@@ -1,0 +1,140 @@
+"""Draws a decision, a published recipe or a single trial while it is trained again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import astuple
+
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+from search.console.terminal import columns, line_printer
+from search.deciding.baseline import BaselinePlanned, BaselineReproduction, BaselineStep
+from search.deciding.decide import DecisionStep, Planned, Report
+from search.deciding.testing import ABOUT_VIEWS, OpenedTest
+from search.deciding.trainings import Chosen, TrainedEpoch
+from search.inspecting.reproduce import ComparedEpoch, EpochNumbers, Reproduction, ReproductionStart, ReproductionStep
+from search.reporting.report import Reported
+from search.text import duration, percent, plural
+from search.training.result import EpochResult
+
+
+def follow_decision(steps: Iterable[DecisionStep | Reported], *, console: Console) -> Report:
+    """A line for every epoch, a table for every result; returns the report."""
+    say = line_printer(console)
+    for step in steps:
+        match step:
+            case Planned():
+                say(f"{step.machine}; {step.data}; about {duration(step.plan.seconds)}")
+                say(f"study {step.study}: {step.plan.title}")
+                if step.earlier_openings:
+                    times = plural(step.earlier_openings, "time")
+                    say(f"warning: the test set of this study was opened {times} before", style="yellow")
+            case TrainedEpoch(result=result):
+                score = percent(result.validation_accuracy or result.train_accuracy)
+                kind = "validation" if result.validation_accuracy is not None else "training"
+                say(f"{step.phase}: {step.name}, epoch {result.epoch}/{result.epochs}: {score} {kind}")
+            case Chosen():
+                for reason in step.dropped:
+                    say(f"dropped: {reason}", style="yellow")
+                console.print(_confirmation(step))
+            case Reported():
+                console.print(Text(), report_table(step.report))
+                say(f"\nreport: {step.folder / 'report.md'}")
+    assert isinstance(step, Reported), "a decision ends with its report"
+    return step.report
+
+
+def follow_baseline(steps: Iterable[BaselineStep], *, console: Console) -> BaselineReproduction:
+    """A line for every epoch, a table at the end; returns the result."""
+    say = line_printer(console)
+    for step in steps:
+        match step:
+            case BaselinePlanned(length=length):
+                minutes = length.minutes
+                budget = f"a budget of {minutes:g} minutes" if minutes is not None else "no budget"
+                say(f"{step.machine}; {step.data}; about {duration(length.seconds)}")
+                say(f"{step.published.name}: {step.published.title}; {_length(step)}, {budget}")
+            case EpochResult():
+                say(f"epoch {step.epoch}/{step.epochs}: {percent(step.validation_accuracy)} validation")
+            case BaselineReproduction():
+                console.print(Text(), _baseline_table(step))
+    assert isinstance(step, BaselineReproduction), "a baseline ends with its result"
+    return step
+
+
+def follow_reproduction(steps: Iterable[ReproductionStep], *, console: Console) -> Reproduction:
+    """A line for every difference and every epoch; returns the verdict."""
+    say = line_printer(console)
+    for step in steps:
+        match step:
+            case ReproductionStart():
+                say(f"trial {step.trial} of study {step.study}, again on {step.machine}; {step.data}")
+                for difference in step.differences:
+                    say(f"{difference.name}: {difference.then} -> {difference.now}", style="yellow")
+            case ComparedEpoch(then=then, now=now) if then == now:
+                say(f"epoch {step.epoch}: equal: {_numbers(now)}")
+            case ComparedEpoch(then=then, now=now):
+                say(f"epoch {step.epoch}: then {_numbers(then)}\n{'':8} now  {_numbers(now)}")
+            case Reproduction():
+                say(f"{step.verdict}: {step.reason}", style="green" if step.confirmed else "yellow")
+                if step.kept is not None:
+                    say("its weights are kept again" if step.kept else "not kept: they are other weights")
+    assert isinstance(step, Reproduction), "a trial that is trained again ends with a verdict"
+    return step
+
+
+def report_table(report: Report) -> Group:
+    """The answer, its number and its claims."""
+    recommendation = report.recommendation
+    grid = Table.grid(padding=(0, 2))
+    grid.add_row("test accuracy", Text(_accuracy(report.test), "bold"))
+    grid.add_row("test images", f"{report.test.n:,}, {plural(len(report.test.seeds), 'seed')}, no test-time views")
+    grid.add_row("with test-time views", f"{percent(report.test.accuracy_with_views)}, nothing rests on it")
+    grid.add_row("test set opened", plural(len(report.openings), "time"))
+    for claim in recommendation.claims:
+        grid.add_row(Text(f"{claim.name} claims {percent(claim.accuracy)}"), Text(claim.verdict, "bold"))
+    style = "bold green" if recommendation.verdict == "build" else "bold yellow"
+    grid.add_row("verdict", Text(recommendation.verdict, style))
+    warning = "" if report.official else f"{report.data}: a rehearsal, not to be signed.\n"
+    reasons = " ".join(recommendation.reasons)
+    return Group(grid, Text(), Text(warning, "yellow"), Text(reasons), Text(), Text(ABOUT_VIEWS))
+
+
+def _baseline_table(result: BaselineReproduction) -> Group:
+    published, test = result.published, result.test
+    grid = Table.grid(padding=(0, 2))
+    grid.add_row("reported", f"{percent(published.reported / 100)}, chosen by {published.chosen_by}")
+    grid.add_row("reproduced", Text(f"{_accuracy(test)}, {result.verdict}", "bold"))
+    grid.add_row("test images", f"{test.n:,}, opened once, the last epoch's weights of one seed, no test-time views")
+    grid.add_row("with test-time views", f"{percent(test.accuracy_with_views)}, nothing rests on it")
+    grid.add_row("validation", f"{percent(result.validation_accuracy)} of {result.validation_images:,} images")
+    grid.add_row("trained", f"{_length(result)} in {duration(result.seconds)}")
+    if not result.official:
+        grid.add_row("", Text("generated images: a rehearsal, the numbers mean nothing", "yellow"))
+    return Group(grid, Text(), Text(ABOUT_VIEWS))
+
+
+def _confirmation(choice: Chosen) -> Table:
+    table = columns("trial", "mean", "by seed", "MFLOPs", "", title="confirmed with fresh seeds")
+    for row in choice.confirmation:
+        chosen = "chosen" if row is choice.winner else ""
+        seeds = " ".join(map(percent, row.accuracies))
+        table.add_row(str(row.trial), percent(row.mean), seeds, f"{row.flops / 1e6:.1f}", chosen)
+    return table
+
+
+def _accuracy(test: OpenedTest) -> str:
+    return f"{percent(test.accuracy)}  [{percent(test.interval.low)} to {percent(test.interval.high)}]"
+
+
+def _length(step: BaselinePlanned | BaselineReproduction) -> str:
+    part = f" on {step.length.images:,} images" if step.length.images else ""
+    return f"{step.length.epochs} of {step.published.epochs} published epochs{part}"
+
+
+def _numbers(numbers: EpochNumbers) -> str:
+    *losses, accuracy = astuple(numbers)
+    train, validation = ("-" if loss is None else f"{loss:.9f}" for loss in losses)
+    return f"{percent(accuracy)}, train loss {train}, validation loss {validation}"
