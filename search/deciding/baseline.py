@@ -25,7 +25,7 @@ from search.planning.forecast import SMALLEST_SHARE, work
 from search.searching.provenance import circumstances
 from search.slots.job import Failed, Finished, Job, patience
 from search.slots.machine import survey
-from search.slots.pool import Slots
+from search.slots.pool import Pool
 from search.slots.slot_state import SlotError
 from search.training.result import EpochResult
 from spaces.baselines import PublishedRecipe, find_baseline
@@ -131,7 +131,7 @@ def reproduce_baseline(request: BaselineRequest) -> Iterator[BaselineStep]:
             seed=seed_from(request.seed, published.name),
             weights=folder / f"{published.name}.safetensors",
         )
-        with Slots(machine.settings(source, split=path), log=folder / "slots.log") as slots:
+        with Pool(machine.settings(source, split=path), log=folder / "slots.log") as slots:
             length = baseline_length(published, request, images=len(split.training), speed=slots.measure(job))
             yield BaselinePlanned(published=published, machine=machine.title, data=source.title, length=length)
             last, seconds = yield from _train(slots, job, length)
@@ -175,7 +175,7 @@ def baseline_length(
     return BaselineLength(epochs=epochs, images=part, minutes=request.minutes, seconds=seconds)
 
 
-def _train(slots: Slots, job: Job, length: BaselineLength) -> Generator[EpochResult, None, tuple[EpochResult, float]]:
+def _train(slots: Pool, job: Job, length: BaselineLength) -> Generator[EpochResult, None, tuple[EpochResult, float]]:
     """Returns the last epoch and the seconds of all of them."""
     limit = patience(length.seconds / length.epochs)
     last: EpochResult | None = None

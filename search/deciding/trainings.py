@@ -16,8 +16,8 @@ from search.planning.decision_plan import Plan
 from search.searching.study_folder import StudyFolder
 from search.slots.job import Failed, Finished, Job, Unsaved
 from search.slots.machine import Machine
-from search.slots.pool import Slots
-from search.slots.slot_state import AnySlots, SlotError, run_all
+from search.slots.pool import Pool
+from search.slots.slot_state import BasePool, SlotError
 from search.training.result import EpochResult
 from studies.history import History, TrialRecord
 
@@ -34,9 +34,9 @@ class TrainedEpoch:
     result: EpochResult
 
 
-def train(slots: AnySlots, jobs: Sequence[Job]) -> Iterator[tuple[Job, EpochResult | Finished | Failed]]:
+def train(slots: BasePool, jobs: Sequence[Job]) -> Iterator[tuple[Job, EpochResult | Finished | Failed]]:
     """Run all jobs: the epochs and the end of each. Raises SlotError."""
-    for job, event in run_all(slots, jobs):
+    for job, event in slots.run_all(jobs):
         if isinstance(event, Unsaved):
             raise SlotError(event.message)
         if isinstance(event, EpochResult | Finished | Failed):
@@ -117,9 +117,9 @@ class Trainings:
     def _train(self, jobs: Sequence[Job], *, phase: Phase) -> Generator[TrainedEpoch, None, dict[int, str]]:
         """Run the jobs to their ends; returns the failures, by trial."""
         failures: dict[int, str] = {}
-        machine = self.machine.for_jobs(len(jobs))
+        machine = self.machine.with_slots(min(self.machine.slots, len(jobs)))
         settings = machine.settings(self.source, split=self.folder.split, compile=self.compile)
-        with Slots(settings, log=self.folder.log) as slots:
+        with Pool(settings, log=self.folder.log) as slots:
             for job, event in train(slots, jobs):
                 if isinstance(event, EpochResult):
                     self._epochs.append(Epoch(phase=phase, trial=job.number, seed=job.seed, **vars(event)))

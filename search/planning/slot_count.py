@@ -8,9 +8,9 @@ from pathlib import Path
 
 import torch
 
-from search.slots.job import Job, Leaving, Setting
+from search.slots.job import Condition, Job, SlotSettings
 from search.slots.machine import Machine
-from search.slots.pool import Slots
+from search.slots.pool import Pool
 from search.slots.slot_state import SlotError
 from search.text import plural
 
@@ -61,11 +61,11 @@ def find_slot_count(
     machine: Machine,
     job: Job,
     *,
-    settings: Callable[[Machine], Sequence[Setting]],
+    settings: Callable[[Machine], Sequence[SlotSettings]],
     most: int,
     log: Path,
     work: str,
-    leaving: Leaving,
+    interrupted: Condition,
 ) -> SlotCount:
     """Measures the job on 1, 2, 4, ... slots of each device at a time, up to `most`, each on fresh slots.
 
@@ -74,14 +74,14 @@ def find_slot_count(
     free = free_mb(machine)
 
     def measure(slots: int) -> MeasuredCount:
-        with Slots(settings(machine.with_slots(slots)), log=log, work=work) as pool:
-            speed = pool.measure(job, leaving=leaving)
+        with Pool(settings(machine.with_slots(slots)), log=log, work=work) as pool:
+            speed = pool.measure(job, interrupted=interrupted)
             taken = _taken_mb(machine, free, pids=pool.pids)
         return MeasuredCount(slots=slots, images_per_second=speed, memory_mb=taken)
 
     room = min(free, default=None)
     room_mb = None if room is None else ROOM * room * max(1, machine.gpus)
-    return try_counts(steps(machine, most=most), measure=measure, room_mb=room_mb, leaving=leaving)
+    return try_counts(steps(machine, most=most), measure=measure, room_mb=room_mb, interrupted=interrupted)
 
 
 def try_counts(
@@ -89,7 +89,7 @@ def try_counts(
     *,
     measure: Callable[[int], MeasuredCount],
     room_mb: float | None,
-    leaving: Leaving = lambda: False,
+    interrupted: Condition = lambda: False,
 ) -> SlotCount:
     """Tries these numbers of slots while each gains enough and all fit into `room_mb` (None: unknown).
 
@@ -110,7 +110,7 @@ def try_counts(
             if not tried:
                 raise
             return end(f"{plural(slots, 'slot')} failed ({str(error).splitlines()[0]})")
-        if leaving():
+        if interrupted():
             return end("the measurement was interrupted")
         if len(tried) > 1 and tried[-1].images_per_second < GAIN * tried[-2].images_per_second:
             return end(f"{plural(slots, 'slot')} gain less than {100 * (GAIN - 1):.0f} % more")

@@ -17,10 +17,10 @@ from search.searching.leftovers import sweep
 from search.searching.progress import Closed, Update
 from search.searching.request import Search
 from search.searching.setup import Setup
-from search.slots.job import Leaving
-from search.slots.pool import TRAINING, Slots
+from search.slots.job import Condition
+from search.slots.pool import TRAINING, Pool
 from search.slots.signals import InterruptedSearch, StopFlag, stop_flag
-from search.slots.slot_state import AnySlots
+from search.slots.slot_state import BasePool
 from studies.samplers import STARTUP_TRIALS
 from studies.storage import UnreachableError, owned
 
@@ -101,7 +101,7 @@ class MeasuredSlots:
     """Slots whose speed was measured, with the search that they are for."""
 
     setup: Setup  # its machine is the one that was found
-    slots: AnySlots
+    slots: BasePool
     trial: TypicalTrial
     images_per_second: float  # of all slots together on `trial`
     notes: tuple[str, ...]  # what the person should know of them
@@ -125,15 +125,15 @@ class MeasuredSlots:
 def measured_slots(setup: Setup, *, split: Path, log: Path, work: str, flag: StopFlag) -> Iterator[MeasuredSlots]:
     """The slots of a search. Raises StudyError, DeviceError, SlotError, ClusterError, InterruptedSearch."""
 
-    def leaving() -> bool:
+    def interrupted() -> bool:
         return flag.signal is not None
 
     trial = typical(setup.space)
     lines: tuple[str, ...] = ()
     if setup.search.slots == "auto":
-        setup, lines = _with_best_count(setup, trial, split=split, log=log, work=work, leaving=leaving)
+        setup, lines = _with_best_count(setup, trial, split=split, log=log, work=work, interrupted=interrupted)
     with _slots(setup, split=split, log=log, work=work) as (slots, found, notes):
-        speed = slots.measure(trial.job, leaving=leaving)
+        speed = slots.measure(trial.job, interrupted=interrupted)
         if flag.signal is not None:
             raise InterruptedSearch(flag.signal)
         yield MeasuredSlots(
@@ -142,7 +142,7 @@ def measured_slots(setup: Setup, *, split: Path, log: Path, work: str, flag: Sto
 
 
 def _with_best_count(
-    setup: Setup, trial: TypicalTrial, *, split: Path, log: Path, work: str, leaving: Leaving
+    setup: Setup, trial: TypicalTrial, *, split: Path, log: Path, work: str, interrupted: Condition
 ) -> tuple[Setup, tuple[str, ...]]:
     """The set-up with as many slots as pay, and what was measured."""
     search = setup.search
@@ -153,18 +153,18 @@ def _with_best_count(
         most=search.trials,
         log=log,
         work=work,
-        leaving=leaving,
+        interrupted=interrupted,
     )
     return replace(setup, machine=setup.machine.with_slots(count.best.slots)), count.lines
 
 
 @contextmanager
-def _slots(setup: Setup, *, split: Path, log: Path, work: str) -> Iterator[tuple[AnySlots, Setup, tuple[str, ...]]]:
+def _slots(setup: Setup, *, split: Path, log: Path, work: str) -> Iterator[tuple[BasePool, Setup, tuple[str, ...]]]:
     """Processes of this machine, or actors of a Ray cluster, which then is the machine; and what to say of it."""
     search = setup.search
     if search.ray is None:
         settings = setup.machine.settings(setup.source, split=split, compile=search.compile)
-        with Slots(settings, log=log, work=work) as slots:
+        with Pool(settings, log=log, work=work) as slots:
             yield slots, setup, ()
         return
     from search.cluster.pool import cluster_slots  # Ray is an extra

@@ -53,7 +53,7 @@ pytestmark = pytest.mark.usefixtures("images")
 @pytest.fixture
 def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
     """The program's entry point in this process, which has torch already: exit code, output, errors."""
-    monkeypatch.setattr(supervisor, "Slots", lambda *_, **__: NoSlots())
+    monkeypatch.setattr(supervisor, "Pool", lambda *_, **__: NoSlots())
     monkeypatch.delenv("CIFAR_SEARCH_DATA", raising=False)
 
     def call(*arguments: object) -> tuple[int, str, str]:
