@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import shutil
 import socket
-import sys
 import threading
-import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -26,12 +24,18 @@ if TYPE_CHECKING:  # it imports torch, which takes seconds
 
 @dataclass(frozen=True, eq=False)  # without eq it has a hash
 class ShippedImages:
-    """The training images, sent to each node once. No test images are sent."""
+    """The training images in the shared memory of a node, one copy for all its slots. No test images are sent."""
 
-    images: Images
+    arrays: tuple[Any, Any]  # pixels and labels, of NumPy: an actor starts without torch
+    classes: tuple[str, ...]
 
     def training(self) -> Images:
-        return self.images
+        """The training images, copied, since that memory is read-only."""
+        from torch import tensor
+
+        from search.data.cifar10 import Images
+
+        return Images(*map(tensor, self.arrays), self.classes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,10 +47,9 @@ class NodeInfo:
     versions: str
 
 
-Checkpoint = tuple[int | None, bytes]  # step (None: the final one) and payload
 JobWithFiles = tuple[Job, dict[str, bytes]]  # the files are those of its checkpoints, by name
-# What an actor sends: first its NodeInfo, then that it can take a job, then the events and checkpoints of its jobs.
-Message = NodeInfo | Literal["ready"] | Checkpoint | Event
+# What an actor sends: its NodeInfo, "ready", then events, and checkpoints as step (None: the final one) and payload.
+Message = NodeInfo | Literal["ready"] | tuple[int | None, bytes] | Event
 
 
 def versions() -> str:
@@ -55,10 +58,7 @@ def versions() -> str:
 
 
 class SlotActor:
-    """Trains in a thread of its own, so that a checkpoint can be sent in the middle of an epoch.
-
-    Ray keeps one thread busy with `messages` and calls the other methods in another.
-    """
+    """Trains in its own thread; Ray keeps a second one busy with `messages`, and calls the other methods in a third."""
 
     def __init__(self) -> None:
         self._folder = Path(mkdtemp(prefix="cifar-search-"))
@@ -70,8 +70,7 @@ class SlotActor:
         """The stream of messages; the settings and the split are fetched after the versions are sent."""
         import ray
 
-        node_id = ray.get_runtime_context().get_node_id()
-        yield NodeInfo(host=socket.gethostname(), node_id=node_id, versions=versions())
+        yield NodeInfo(host=socket.gethostname(), node_id=ray.get_runtime_context().get_node_id(), versions=versions())
         threading.Thread(target=self._run_jobs, args=(work, *ray.get(references)), daemon=True).start()
         while not isinstance(message := self._messages.get(), BaseException):
             yield message
@@ -80,10 +79,6 @@ class SlotActor:
     def receive(self, command: JobWithFiles | Command) -> None:
         """Take a job, or a command about the job that runs."""
         self._commands.put(command)
-
-    def stacks(self) -> str:
-        """What each thread is doing."""
-        return "\n".join("".join(traceback.format_stack(frame)) for frame in sys._current_frames().values())
 
     def tidy(self) -> None:
         """Remove all files of this actor from the node."""

@@ -10,13 +10,14 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 
-from search.errors import UsageError, UserError
+from search.errors import UsageError
 from search.slots.machine import Machine
 from search.slots.signals import stop_flag
+from search.slots.slot_state import SlotError
 from search.text import plural
 from search.training.precision import Precision, best_precision
 
@@ -25,18 +26,15 @@ CONNECT_TIMEOUT = 10.0  # seconds for the address to answer; Ray itself would tr
 FIRST_GPU_TIMEOUT = 120.0  # seconds to wait for a GPU, to ask for its precision
 
 
-class ClusterError(UserError):
+class ClusterError(SlotError):
     """A Ray cluster that cannot be reached, or has no room for a slot."""
-
-    exit_code = 6
 
 
 @contextmanager
 def connected(address: str | None) -> Iterator[Any]:
-    """The module `ray`, connected to HOST:PORT in the `with` block; an open connection is used and kept.
+    """The module `ray`, connected to HOST:PORT; an open connection is used and kept. Raises ClusterError.
 
     `local` starts Ray on this machine. None and `auto` use RAY_ADDRESS or the Ray that runs here, or else start it.
-    Raises ClusterError.
     """
     ray = _import_ray()
     if ray.is_initialized():
@@ -89,9 +87,7 @@ def _import_ray() -> Any:
 
 
 def _check_answers(cluster: str) -> None:
-    """Raise ClusterError if no server answers at HOST:PORT."""
-    if "://" in cluster:
-        raise ClusterError(f"--ray takes HOST:PORT, not {cluster}; run on a machine of the cluster, without Ray Client")
+    """Raise ClusterError if no server answers at HOST:PORT. Addresses of Ray Client (ray://) are refused too."""
     try:
         host, _, port = cluster.rpartition(":")
         with socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_TIMEOUT) as connection:
@@ -119,10 +115,8 @@ class SlotResources:
 
     def slots(self, ray: Any) -> int:
         """How many slots fit on the living nodes if nothing else runs there, but at most `max_slots`."""
-        count = 0
-        for cpus, gpus in _nodes(ray):
-            count += int(min(cpus / self.cpus, gpus / self.gpus + 1e-9 if self.gpus else cpus))
-        return min(count, self.max_slots or count)
+        fits = [int(min(cpu / self.cpus, gpu / self.gpus + 1e-9 if self.gpus else cpu)) for cpu, gpu in _nodes(ray)]
+        return min(sum(fits), self.max_slots or sum(fits))
 
     def machine(self, ray: Any) -> Machine:
         """The cluster described as one machine. Raises ClusterError if no node has room for a slot."""
@@ -144,10 +138,9 @@ class SlotResources:
         """The best precision of the first GPU that Ray provides: this machine may have none. Raises ClusterError."""
         answer = ray.remote(num_cpus=self.cpus, num_gpus=self.gpus)(best_precision).remote(torch.device("cuda"))
         try:
-            precision: Precision = ray.get(answer, timeout=FIRST_GPU_TIMEOUT)
+            return cast("Precision", ray.get(answer, timeout=FIRST_GPU_TIMEOUT))
         except ray.exceptions.RayError as error:
             raise ClusterError(f"no node lends {self}: {last_line(error)}; `ray status` shows who has them") from error
-        return precision
 
 
 def _nodes(ray: Any) -> list[tuple[float, float]]:

@@ -21,10 +21,8 @@ from search.slots.pool import TRAINING
 from search.slots.slot_state import BasePool, SlotState
 from search.training.compiling import Mode
 
-# Each in seconds.
-START_TIMEOUT = 60.0  # for all slots to be ready before the speed is measured with fewer
+START_TIMEOUT = 60.0  # seconds, as the others; for all slots to be ready before the speed is measured with fewer
 NO_SLOT_TIMEOUT = 300.0  # without any slot before the search gives up
-STACKS_TIMEOUT = 5.0  # for a silent actor to send its stacks
 TIDY_TIMEOUT = 2.0  # for an actor to remove its files
 
 
@@ -51,14 +49,18 @@ def cluster_slots(
             gpus_per_slot = float(device == "cuda" or (device is None and "GPU" in ray.cluster_resources()))
         resources = SlotResources(cpus=cpus_per_slot, gpus=gpus_per_slot, max_slots=slots)
         machine = resources.machine(ray)
-        images = cast("Source", ShippedImages(source.training()))
-        settings = machine.settings(images, split=None, compile=compile)[0]
+        images = source.training()
+        shipped = cast("Source", ShippedImages((images.pixels.numpy(), images.labels.numpy()), images.classes))
+        settings = machine.settings(shipped, split=None, compile=compile)[0]
         references = [ray.put(settings), ray.put(split.read_bytes() if split else None)]  # sent to each node once
-        threads = {"messages": 1, "calls": 1}
-        actor = ray.remote(num_cpus=cpus_per_slot, num_gpus=gpus_per_slot, concurrency_groups=threads)(SlotActor)
+        options = {
+            "num_cpus": cpus_per_slot,
+            "num_gpus": gpus_per_slot,
+            "concurrency_groups": {"messages": 1, "calls": 1},
+        }
         pool = ClusterPool(
             ray=ray,
-            actor_class=actor,
+            actor_class=ray.remote(**options)(SlotActor),
             arguments=(work, references),
             resources=resources,
             machine=machine,
@@ -91,10 +93,9 @@ class ActorHandle(SlotState):
         """The event of a message, if it is one; a checkpoint is stored. Raises ClusterError if versions differ."""
         match message:
             case NodeInfo():
-                self.host, self.node_id = message.host, message.node_id
-                if message.versions != versions():
-                    both = f"{message.versions}, this machine {versions()}"
-                    raise ClusterError(f"{self.host} has {both}; install the same versions on every node")
+                self.host, self.node_id, ours = message.host, message.node_id, versions()
+                if message.versions != ours:
+                    raise ClusterError(f"{self.host} has {message.versions}, this machine {ours}; make them equal")
             case "ready":
                 self.ready = True
             case (step, payload):
@@ -185,7 +186,7 @@ class ClusterPool(BasePool):
             message = self.ray.get(next(slot.answer))
         except self.ray.exceptions.ActorUnavailableError:
             # The connection broke, which ends the stream. Another call tells whether the actor is alive.
-            slot.answer = slot.call("stacks")
+            slot.answer = slot.call("tidy")
             return None
         except self.ray.exceptions.RayError as error:
             return self._lost(index, error)
@@ -196,10 +197,10 @@ class ClusterPool(BasePool):
     def _lost(self, index: int, error: Exception) -> Lost | None:
         """Note the death of an actor; returns what became of its job, if it had one."""
         slot = self._slots[index]
-        alive = [node["NodeID"] for node in self.ray.nodes() if node["Alive"]]
-        node_died = slot.node_id is not None and slot.node_id not in alive
+        node_died = slot.node_id in [node["NodeID"] for node in self.ray.nodes() if not node["Alive"]]
         message = f"node {slot.host} died" if node_died else f"the slot on {slot.host} died: {last_line(error)}"
-        self._write(f"{message}\n{error}")
+        with self.log.open("a", encoding="utf-8") as file:
+            file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S} {message}\n{error}\n")
         blameless = node_died or isinstance(error, ConnectionError) or getattr(error, "preempted", False)
         if slot.job is not None:
             return Lost(outcome="crashed", message=message, counts=not blameless)
@@ -208,21 +209,8 @@ class ClusterPool(BasePool):
             self._start_failed(message)
         return None
 
-    def _log_stacks(self, index: int, message: str) -> bool:
-        slot = self._slots[index]
-        try:
-            stacks = self.ray.get(slot.call("stacks"), timeout=STACKS_TIMEOUT)
-        except self.ray.exceptions.RayError as error:  # a timeout is one too
-            stacks = f"no answer: {last_line(error)}"
-        self._write(f"{slot.host}: {message}\n{stacks}")
-        return True
-
     def _replace(self, index: int) -> None:
         slot = self._slots.pop(index)  # the next count of the nodes may ask for another
         if slot.node_id:
             self.ray.wait([slot.call("tidy")], timeout=TIDY_TIMEOUT)
         self.ray.kill(slot.actor)
-
-    def _write(self, text: str) -> None:
-        with self.log.open("a", encoding="utf-8") as file:
-            file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S} {text}\n")

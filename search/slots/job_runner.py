@@ -77,8 +77,9 @@ def _run(job: Job, should_pause: Condition, settings: SlotSettings) -> Iterator[
     cuda = images.device.type == "cuda"
     if cuda:
         torch.cuda.reset_peak_memory_stats(images.device)
-    training, rejected = _begin_or_resume(job, images, settings)
-    checkpoints = Checkpoints(training, folder=job.checkpoints, identity=identity(job))
+    store = CheckpointStore(job.checkpoints) if job.checkpoints else None
+    training, rejected = _begin_or_resume(job, store, images, settings)
+    checkpoints = Checkpoints(training, store=store, identity=identity(job))
     step_before, seconds_before = training.step, training.seconds
     yield Began(epoch=training.epoch, step=training.step, rejected=rejected, latency_ms=latency)
     for result in train(training):
@@ -103,7 +104,9 @@ def _run(job: Job, should_pause: Condition, settings: SlotSettings) -> Iterator[
     )
 
 
-def _begin_or_resume(job: Job, images: Store, settings: SlotSettings) -> tuple[Training, tuple[str, ...]]:
+def _begin_or_resume(
+    job: Job, store: CheckpointStore | None, images: Store, settings: SlotSettings
+) -> tuple[Training, tuple[str, ...]]:
     """The training from its newest good checkpoint or from its beginning; and what was wrong with newer ones."""
 
     def fresh() -> Training:
@@ -120,7 +123,7 @@ def _begin_or_resume(job: Job, images: Store, settings: SlotSettings) -> tuple[T
             raise CheckpointError(f"it lies beyond epoch {job.reported}, the last one that is known")
         return training
 
-    training, rejected = CheckpointStore(job.checkpoints).newest(resumed) if job.checkpoints else (None, ())
+    training, rejected = store.newest(resumed) if store else (None, ())
     return training or fresh(), rejected
 
 
@@ -135,11 +138,10 @@ class UnsavedError(RuntimeError):
 
 
 class Checkpoints:
-    """Writes the checkpoints of one training; without a folder none."""
+    """Writes the checkpoints of one training; without a store none."""
 
-    def __init__(self, training: Training, *, folder: Path | None, identity: str) -> None:
-        self.training, self.identity = training, identity
-        self.store = CheckpointStore(folder) if folder else None
+    def __init__(self, training: Training, *, store: CheckpointStore | None, identity: str) -> None:
+        self.training, self.store, self.identity = training, store, identity
         self.saved_at = training.epoch, training.step  # what the newest checkpoint holds
         self.seconds_before = training.seconds
         weights = sum(tensor.nbytes for tensor in training.network.state_dict().values())

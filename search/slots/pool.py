@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
@@ -125,14 +125,13 @@ class Pool(BasePool):
             slot.ready, slot.since, self._failed_starts = True, time.monotonic(), 0
         return event
 
-    def _log_stacks(self, index: int, message: str) -> bool:  # noqa: ARG002 a local slot writes its stacks itself
-        slot = self._slots[index]
-        if not slot.ready or slot.process.pid is None:
-            return False
-        size = self.log.stat().st_size
-        os.kill(slot.process.pid, signal.SIGUSR1)
-        time.sleep(STACKS_SECONDS)
-        return self.log.stat().st_size > size  # a process that is stopped, for example, writes nothing
+    def _with_stacks(self, index: int, lost: Lost) -> Lost:
+        pid, size = self._slots[index].process.pid, self.log.stat().st_size
+        if self._slots[index].ready and pid is not None:
+            os.kill(pid, signal.SIGUSR1)
+            time.sleep(STACKS_SECONDS)
+        logged = self.log.stat().st_size > size  # a process that is stopped, for example, writes nothing
+        return replace(lost, message=lost.message + f"; the stacks of its threads are in {self.log}" * logged)
 
 
 def _describe_exit(exitcode: int | None) -> str:

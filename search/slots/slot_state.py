@@ -6,7 +6,7 @@ import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from search.errors import UserError
@@ -83,10 +83,6 @@ class BasePool(ABC):
         """The next message of each slot that sent one (None: no event); waits until one slot does."""
 
     @abstractmethod
-    def _log_stacks(self, index: int, message: str) -> bool:
-        """Write to the log what each thread of a silent slot is doing; returns whether that was possible."""
-
-    @abstractmethod
     def _replace(self, index: int) -> None:
         """Kill a slot; a new one takes its place."""
 
@@ -127,9 +123,7 @@ class BasePool(ABC):
         messages = self._receive_all(timeout)
         for index in self.busy:
             if index not in messages and (lost := self._slots[index].overdue(last_read=self._last_read)):
-                logged = self._log_stacks(index, lost.message)
-                hint = f"; the stacks of its threads are in {self.log}" if logged else ""
-                messages[index] = replace(lost, message=lost.message + hint)
+                messages[index] = self._with_stacks(index, lost)
         self._last_read = time.monotonic()
         events = []
         for index, event in messages.items():
@@ -166,6 +160,10 @@ class BasePool(ABC):
             if isinstance(event, Failed):
                 raise SlotError(f"the first steps of {job.name} failed: {event.message}\n{event.trace}".rstrip())
         return sum(event.images_per_second or 0.0 for event in events if isinstance(event, Finished))
+
+    def _with_stacks(self, index: int, lost: Lost) -> Lost:  # noqa: ARG002
+        """Add where the stacks of a silent slot's threads can be read, if they can."""
+        return lost
 
     def _start_failed(self, message: str) -> None:
         self._failed_starts += 1

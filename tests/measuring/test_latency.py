@@ -28,7 +28,9 @@ def test_a_larger_network_takes_longer(slot_settings: SlotSettings) -> None:
     assert 0 < 3 * small < large < 10_000
 
 
-def test_it_is_told_when_the_training_begins_and_only_where_it_was_asked_for(slot_settings: SlotSettings, job: Job) -> None:
+def test_it_is_told_when_the_training_begins_and_only_where_it_was_asked_for(
+    slot_settings: SlotSettings, job: Job
+) -> None:
     began, *_, last = run_job(job, lambda: False, settings=slot_settings)
     assert isinstance(began, Began)
     assert began.latency_ms is not None
@@ -38,7 +40,9 @@ def test_it_is_told_when_the_training_begins_and_only_where_it_was_asked_for(slo
     assert unasked.latency_ms is None
 
 
-def test_a_network_over_the_limit_is_not_trained_and_says_by_how_much(slot_settings: SlotSettings, job: Job, tmp_path: Path) -> None:
+def test_a_network_over_the_limit_is_not_trained_and_says_by_how_much(
+    slot_settings: SlotSettings, job: Job, tmp_path: Path
+) -> None:
     folder = tmp_path / "checkpoints"
     (failed,) = run_job(replace(job, most_latency=1e-6, checkpoints=folder), lambda: False, settings=slot_settings)
     assert isinstance(failed, Failed)
