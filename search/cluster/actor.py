@@ -26,7 +26,8 @@ if TYPE_CHECKING:  # it imports torch, which takes seconds
 class ShippedImages:
     """The training images in the shared memory of a node, one copy for all its slots. No test images are sent."""
 
-    arrays: tuple[Any, Any]  # pixels and labels, of NumPy: an actor starts without torch
+    pixels: Any  # of NumPy, like the labels: an actor starts without torch
+    labels: Any
     classes: tuple[str, ...]
 
     def training(self) -> Images:
@@ -35,7 +36,7 @@ class ShippedImages:
 
         from search.data.cifar10 import Images
 
-        return Images(*map(tensor, self.arrays), self.classes)
+        return Images(tensor(self.pixels), tensor(self.labels), self.classes)
 
 
 @dataclass(frozen=True, kw_only=True)

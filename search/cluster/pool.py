@@ -50,14 +50,11 @@ def cluster_slots(
         resources = SlotResources(cpus=cpus_per_slot, gpus=gpus_per_slot, max_slots=slots)
         machine = resources.machine(ray)
         images = source.training()
-        shipped = cast("Source", ShippedImages((images.pixels.numpy(), images.labels.numpy()), images.classes))
+        shipped = cast("Source", ShippedImages(images.pixels.numpy(), images.labels.numpy(), images.classes))
         settings = machine.settings(shipped, split=None, compile=compile)[0]
         references = [ray.put(settings), ray.put(split.read_bytes() if split else None)]  # sent to each node once
-        options = {
-            "num_cpus": cpus_per_slot,
-            "num_gpus": gpus_per_slot,
-            "concurrency_groups": {"messages": 1, "calls": 1},
-        }
+        groups = {"messages": 1, "calls": 1}  # one thread each
+        options = {"num_cpus": cpus_per_slot, "num_gpus": gpus_per_slot, "concurrency_groups": groups}
         pool = ClusterPool(
             ray=ray,
             actor_class=ray.remote(**options)(SlotActor),
