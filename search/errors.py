@@ -15,3 +15,8 @@ class UsageError(UserError):
     """A mistake on the command line, or in the arguments of a function that stands behind a command."""
 
     exit_code = 2
+
+
+def first_line(error: BaseException) -> str:
+    """The type of an error and the first line of its message."""
+    return f"{type(error).__name__}: " + str(error).strip().partition("\n")[0]

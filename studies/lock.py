@@ -139,7 +139,8 @@ def end_at_outage(engine: Any, outage: Callable[[Any], Exception | None]) -> Non
     """
 
     def handle(context: Any) -> None:
-        if error := outage(context.sqlalchemy_exception):
+        # The test of a pooled connection before its use may fail: SQLAlchemy then takes a new one.
+        if not context.is_pre_ping and (error := outage(context.sqlalchemy_exception)):
             raise error
 
     event.listen(engine, "handle_error", handle)

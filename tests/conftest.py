@@ -17,7 +17,7 @@ from tiny import Start, database, starter
 
 if TYPE_CHECKING:
     from search.data.cifar10 import Images
-    from search.slots.job_runner import Bench
+    from search.slots.job import SlotSettings
 
 # Tiny networks gain nothing from a second thread, and waiting threads take the cores from the slots that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -102,20 +102,19 @@ def place(warm: Zygote, tmp_path: Path) -> Place:
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    """What a slot works with: generated images, 500 of which validate, one thread."""
+def slot_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlotSettings]:
+    """Of a slot: generated images, 500 of which validate, one thread."""
     import torch  # not for tests that can do without
 
     from search.data import synthetic
     from search.data.sources import Source
     from search.data.split import stratified
-    from search.slots.job import Setting
-    from search.slots.job_runner import Bench
+    from search.slots.job import SlotSettings
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    path = tmp_path_factory.mktemp("bench") / "split.npz"
+    path = tmp_path_factory.mktemp("slot") / "split.npz"
     stratified(synthetic.training().labels, validation=500, seed=0).save(path)
     source = Source(kind="synthetic", folder=None)
-    yield Bench(setting=Setting(source=source, split=path, device="cpu", threads=1, precision="float32"))
+    yield SlotSettings(source=source, split=path, device="cpu", threads=1, precision="float32")
     torch.set_num_threads(threads)

@@ -16,37 +16,37 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from search.slots.checkpoint_store import CheckpointStore
-from search.slots.job import Began, Event, Finished, Job, Leaving, Left, Run, Setting, Speed, Unsaved
+from search.slots.job import Began, Condition, Event, Finished, Job, Paused, Run, SlotSettings, Unsaved
 from search.training.result import EpochResult
 
 STEPS = 4  # of an epoch
 
 
-def work(_setting: Setting) -> Run:
+def work(_settings: SlotSettings) -> Run:
     assert not os.environ.get("STUB_BROKEN"), "this slot cannot start"
     crash_at_named_point()
     return run
 
 
-def run(job: Job, leaving: Leaving) -> Iterator[Event]:
+def run(job: Job, should_pause: Condition) -> Iterator[Event]:
     try:
-        yield from train(job, leaving)
+        yield from train(job, should_pause)
     except OSError as error:
         yield Unsaved(message=f"cannot write {error.filename}: {error.strerror}")
 
 
-def train(job: Job, leaving: Leaving) -> Iterator[Event]:
+def train(job: Job, should_pause: Condition) -> Iterator[Event]:
     if job.epochs is None:
-        yield Speed(images_per_second=1e6)
+        yield Finished(images_per_second=1e6)
         return
-    assert job.shelf
-    shelf, pace = CheckpointStore(job.shelf), float(os.environ.get("STUB_PACE", "0"))
-    payload, rejected = shelf.newest()
-    done = json.loads(payload)["step"] if payload else 0
+    assert job.checkpoints
+    store, pace = CheckpointStore(job.checkpoints), float(os.environ.get("STUB_PACE", "0"))
+    loaded, rejected = store.newest(json.loads)
+    done = loaded["step"] if loaded else 0
     if job.reported is not None and done // STEPS > job.reported:
         done = 0
-    if payload:
-        assert json.loads(payload)["seed"] == job.seed, "the checkpoint of another trial"
+    if loaded:
+        assert loaded["seed"] == job.seed, "the checkpoint of another trial"
     yield Began(epoch=done // STEPS, step=done, rejected=rejected)
     start = time.monotonic()
     for step in range(done + 1, job.epochs * STEPS + 1):
@@ -54,16 +54,13 @@ def train(job: Job, leaving: Leaving) -> Iterator[Event]:
         trouble(job, step)
         if step % STEPS == 0:
             yield result(job, step // STEPS, seconds=pace * STEPS)
-            shelf.save(step, state(job, step))
-        if leaving():
-            shelf.save(step, state(job, step))
-            yield Left()
+            store.save(step, state(job, step))
+        if should_pause():
+            store.save(step, state(job, step))
+            yield Paused()
             return
-    sha256 = shelf.finish(state(job, job.epochs * STEPS))
-    yield Finished(
-        seconds=time.monotonic() - start, images_per_second=None, peak_memory_mb=None, weights_sha256=None,
-        checkpoint_sha256=sha256,
-    )  # fmt: skip
+    sha256 = store.finish(state(job, job.epochs * STEPS))
+    yield Finished(seconds=time.monotonic() - start, checkpoint_sha256=sha256)
 
 
 def accuracy(seed: int, epoch: int) -> float:
@@ -85,12 +82,9 @@ def state(job: Job, step: int) -> bytes:
 
 def trouble(job: Job, step: int) -> None:
     number, _, what = (os.environ.get("STUB_TROUBLE") or job.name).partition(":")
-    if (
-        number != str(job.number)
-        or step != 2
-        or not job.shelf
-        or not once(job.shelf.parent / f"trouble-{number}", what)
-    ):
+    if number != str(job.number) or step != 2 or not job.checkpoints:
+        return
+    if not once(job.checkpoints.parent / f"trouble-{number}", what):
         return
     match what.removesuffix("!"):
         case "hang":

@@ -52,8 +52,8 @@ def main() -> None:
         stub.crash_at_named_point()
         if patience := environment.get("STUB_PATIENCE"):
             dispatcher.patience = lambda _: float(patience)
-        if absence := environment.get("STUB_ABSENCE"):
-            slot_state.ABSENCE = float(absence)
+        if pause := environment.get("STUB_SUPERVISOR_PAUSE"):
+            slot_state.SUPERVISOR_PAUSE = float(pause)
         supervisor.run = partial(supervisor.run, work=environment.get("SLOT_WORK", "stub:work"))  # type: ignore[assignment]
         sys.argv = ["cifar-search", *arguments]
         try:

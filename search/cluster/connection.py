@@ -1,4 +1,4 @@
-"""Connects to a Ray cluster, or says why that is impossible."""
+"""The connection to a Ray cluster, and how much room it has for slots."""
 
 from __future__ import annotations
 
@@ -7,52 +7,50 @@ import os
 import re
 import signal
 import socket
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, cast
 
-from search.errors import UserError
+import torch
+
+from search.errors import UsageError
+from search.slots.machine import Machine
 from search.slots.signals import stop_flag
+from search.slots.slot_state import SlotError
+from search.text import plural
+from search.training.precision import Precision, best_precision
 
 OLDEST = (2, 52)  # older ones have no tokens: whoever reached such a cluster could run code on it (CVE-2023-48022)
 CONNECT_TIMEOUT = 10.0  # seconds for the address to answer; Ray itself would try for two minutes
+FIRST_GPU_TIMEOUT = 120.0  # seconds to wait for a GPU, to ask for its precision
 
 
-class ClusterError(UserError):
+class ClusterError(SlotError):
     """A Ray cluster that cannot be reached, or has no room for a slot."""
-
-    exit_code = 6
 
 
 @contextmanager
 def connected(address: str | None) -> Iterator[Any]:
-    """The module `ray`, connected to HOST:PORT in the `with` block; an open connection is used and kept.
+    """The module `ray`, connected to HOST:PORT; an open connection is used and kept. Raises ClusterError.
 
     `local` starts Ray on this machine. None and `auto` use RAY_ADDRESS or the Ray that runs here, or else start it.
-    Raises ClusterError.
     """
     ray = _import_ray()
     if ray.is_initialized():
         yield ray
         return
-    cluster = _find_cluster(address)
+    address = None if address == "auto" else address  # for Ray itself, "auto" never starts one
+    cluster = address or os.environ.get("RAY_ADDRESS")
+    if cluster and cluster not in ("auto", "local"):
+        _check_answers(cluster)
     try:
         with stop_flag() as flag:  # it also keeps our signal handlers: Ray's own would end the process at SIGTERM
-            ray.init(
-                # With "auto" Ray finds the same address again, and uses the token of this machine if there is one.
-                address=address if address not in (None, "auto") else "auto" if cluster else "local",
-                include_dashboard=None if cluster else False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
+            ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:  # Ray raises many types and explains itself only in the message
-        problem, hint = "Ray cannot be started here", "`ray start --head` may say more"
-        if cluster:
-            problem = f"the Ray at {cluster} cannot be used"
-            hint = "is this machine one of its nodes, and does it need RAY_AUTH_MODE=token?"
-        raise ClusterError(f"{problem}: {' '.join(str(error).split())}; {hint}") from error
+        hint = "is this machine a node of it, does it need RAY_AUTH_MODE=token, and does `ray start --head` work?"
+        cause = f"{cluster or 'this machine'}: {' '.join(str(error).split())}"
+        raise ClusterError(f"Ray cannot be used at {cause}; {hint}") from error
     try:
         if flag.signal is not None:
             signal.raise_signal(flag.signal)
@@ -83,22 +81,13 @@ def _import_ray() -> Any:
     except ImportError:
         raise ClusterError("--ray needs Ray, which is not installed; pip install 'cifar-search[ray]'") from None
     if tuple(map(int, re.findall(r"\d+", ray.__version__)[:2])) < OLDEST:
-        raise ClusterError(
-            f"--ray needs Ray {'.'.join(map(str, OLDEST))} or newer, which can ask for a token, not {ray.__version__}; "
-            "pip install 'cifar-search[ray]' on every node"
-        )
+        rule = f"--ray needs Ray {OLDEST[0]}.{OLDEST[1]} or newer, which can ask for a token, not {ray.__version__}"
+        raise ClusterError(f"{rule}; pip install 'cifar-search[ray]' on every node")
     return ray
 
 
-def _find_cluster(address: str | None) -> str | None:
-    """HOST:PORT of a cluster that answers, found as `ray.init` documents it; None if Ray is to be started here."""
-    noted = Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()) / "ray/ray_current_cluster"
-    candidates = address, os.environ.get("RAY_ADDRESS"), noted.read_text().strip() if noted.exists() else None
-    cluster = next((candidate for candidate in candidates if candidate and candidate != "auto"), "local")
-    if cluster == "local":
-        return None
-    if "://" in cluster:
-        raise ClusterError(f"--ray takes HOST:PORT, not {cluster}; run on a machine of the cluster, without Ray Client")
+def _check_answers(cluster: str) -> None:
+    """Raise ClusterError if no server answers at HOST:PORT. Addresses of Ray Client (ray://) are refused too."""
     try:
         host, _, port = cluster.rpartition(":")
         with socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_TIMEOUT) as connection:
@@ -107,4 +96,54 @@ def _find_cluster(address: str | None) -> str | None:
     except (OSError, ValueError) as error:
         hint = "name HOST:PORT as `ray start --head` prints it, or start Ray here with --ray local"
         raise ClusterError(f"no Ray cluster answers at {cluster} ({error}); {hint}") from None
-    return cluster
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlotResources:
+    """What one slot needs; a share of a GPU lets several slots fit on it."""
+
+    cpus: int = 1
+    gpus: float = 0.0
+    max_slots: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.cpus < 1 or not 0 <= self.gpus <= 1:
+            raise UsageError(f"a slot needs 1 CPU or more and a share of 0 to 1 GPU, not {self.cpus} and {self.gpus:g}")
+
+    def __str__(self) -> str:
+        return plural(self.cpus, "CPU") + (f" and {self.gpus:g} GPU" if self.gpus else "")
+
+    def slots(self, ray: Any) -> int:
+        """How many slots fit on the living nodes if nothing else runs there, but at most `max_slots`."""
+        fits = [int(min(cpu / self.cpus, gpu / self.gpus + 1e-9 if self.gpus else cpu)) for cpu, gpu in _nodes(ray)]
+        return min(sum(fits), self.max_slots or sum(fits))
+
+    def machine(self, ray: Any) -> Machine:
+        """The cluster described as one machine. Raises ClusterError if no node has room for a slot."""
+        nodes, slots = _nodes(ray), self.slots(ray)
+        if not slots:
+            each = "; ".join(f"{cpus:g} CPUs, {gpus:g} GPUs" for cpus, gpus in nodes)
+            raise ClusterError(f"a slot needs {self}, which no node has ({each}); ask for less, or add a node")
+        return Machine(
+            kind="cuda" if self.gpus else "cpu",
+            name=f"Ray cluster of {plural(len(nodes), 'node')}",
+            gpus=1 if self.gpus else 0,  # a slot sees one
+            cores=int(sum(cpus for cpus, _ in nodes)),
+            slots=slots,
+            threads=self.cpus,
+            precision=self.gpu_precision(ray) if self.gpus else best_precision(torch.device("cpu")),
+        )
+
+    def gpu_precision(self, ray: Any) -> Precision:
+        """The best precision of the first GPU that Ray provides: this machine may have none. Raises ClusterError."""
+        answer = ray.remote(num_cpus=self.cpus, num_gpus=self.gpus)(best_precision).remote(torch.device("cuda"))
+        try:
+            return cast("Precision", ray.get(answer, timeout=FIRST_GPU_TIMEOUT))
+        except ray.exceptions.RayError as error:
+            raise ClusterError(f"no node lends {self}: {last_line(error)}; `ray status` shows who has them") from error
+
+
+def _nodes(ray: Any) -> list[tuple[float, float]]:
+    """The CPUs and GPUs of each living node."""
+    resources = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return [(each.get("CPU", 0.0), each.get("GPU", 0.0)) for each in resources]

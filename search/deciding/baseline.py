@@ -22,7 +22,7 @@ from search.planning.forecast import SMALLEST_SHARE, work
 from search.searching.provenance import circumstances
 from search.slots.job import Failed, Job, patience
 from search.slots.machine import survey
-from search.slots.pool import Slots
+from search.slots.pool import Pool
 from search.slots.slot_state import SlotError
 from search.training.result import EpochResult
 from spaces.baselines import PublishedRecipe, find_baseline
@@ -119,7 +119,7 @@ def reproduce_baseline(request: BaselineRequest) -> Iterator[BaselineStep]:
         split.save(path := folder / f"split-{request.seed}.npz")
         name, seed = f"baseline {published.name}", seed_from(request.seed, published.name)
         job = Job(name=name, candidate=candidate, seed=seed, weights=folder / f"{published.name}.safetensors")
-        with Slots(machine.settings(source, split=path), log=folder / "slots.log") as slots:
+        with Pool(machine.settings(source, split=path), log=folder / "slots.log") as slots:
             length = baseline_length(published, request, images=len(split.training), speed=slots.measure(job))
             yield BaselinePlanned(published=published, machine=machine.title, data=source.title, length=length)
             limit = patience(length.seconds / length.epochs)

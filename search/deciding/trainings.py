@@ -20,10 +20,10 @@ from search.deciding.testing import RetrainedWeights
 from search.measuring.seed_spread import seed_spread
 from search.planning.decision_plan import Plan
 from search.searching.study_folder import StudyFolder
-from search.slots.job import Failed, Finished, Job, Left, Unsaved
+from search.slots.job import Failed, Finished, Job, Paused, Unsaved
 from search.slots.machine import Machine
-from search.slots.pool import Slots
-from search.slots.slot_state import AnySlots, SlotError, run_all
+from search.slots.pool import Pool
+from search.slots.slot_state import BasePool, SlotError
 from search.training.result import EpochResult
 from studies.history import History, TrialRecord
 
@@ -74,10 +74,10 @@ def curves(history: Sequence[TrainedEpoch], phase: Phase) -> dict[tuple[int, int
     return {key: sorted((row.result for row in epochs), key=lambda result: result.epoch) for key, epochs in trainings}
 
 
-def train(slots: AnySlots, jobs: Sequence[Job]) -> Iterator[tuple[Job, EpochResult | Finished | Failed]]:
+def train(slots: BasePool, jobs: Sequence[Job]) -> Iterator[tuple[Job, EpochResult | Finished | Failed]]:
     """Run all jobs: the epochs and the end of each. Raises SlotError."""
-    for job, event in run_all(slots, jobs):
-        if isinstance(event, Unsaved | Left):
+    for job, event in slots.run_all(jobs):
+        if isinstance(event, Unsaved | Paused):
             raise SlotError(event.message if isinstance(event, Unsaved) else f"{job.name} did not end")
         if isinstance(event, EpochResult | Finished | Failed):
             yield job, event
@@ -166,9 +166,9 @@ class Trainings:
     def _train(self, jobs: Sequence[Job], *, phase: Phase) -> Generator[TrainedEpoch, None, dict[int, str]]:
         """Run the jobs to their ends; returns the failures, by trial."""
         failures: dict[int, str] = {}
-        machine = self.machine.for_jobs(len(jobs))
+        machine = self.machine.with_slots(min(self.machine.slots, len(jobs)))
         settings = machine.settings(self.source, split=self.folder.split, compile=self.compile)
-        with Slots(settings, log=self.folder.log) as slots:
+        with Pool(settings, log=self.folder.log) as slots:
             for job, event in train(slots, jobs):
                 if isinstance(event, EpochResult):
                     self._epochs.append(

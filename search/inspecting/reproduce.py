@@ -19,9 +19,9 @@ from search.measuring.seed_spread import seed_spread
 from search.searching.provenance import Difference, check_data, differences_of, provenance, start_of
 from search.searching.study_folder import StudyFolder
 from search.slots.checkpoint_store import CheckpointStore
-from search.slots.job import Event, Failed, Finished, Job, Setting, Unsaved
+from search.slots.job import Event, Failed, Finished, Job, SlotSettings, Unsaved
 from search.slots.machine import DeviceError, Machine, survey
-from search.slots.pool import TRAINING, Slots
+from search.slots.pool import TRAINING, Pool
 from search.slots.signals import InterruptedSearch, stop_flag
 from search.slots.slot_state import SlotError
 from search.training.result import EpochResult
@@ -114,11 +114,11 @@ def reproduce(request: ReproduceRequest, *, work: str = TRAINING) -> Iterator[Re
         study=history.study, trial=record.number, machine=machine.title, data=source.title, differences=differences
     )
     images = len(load(folder.split).validation)
-    (setting,) = machine.settings(source, split=folder.split)
+    (settings,) = machine.settings(source, split=folder.split)
     with TemporaryDirectory(prefix="cifar-search-") as place:
         store = CheckpointStore(Path(place))
         job = _job(history, record, store=store.folder)
-        with closing(_events(job, setting, log=folder.reproduce_log, work=work)) as events:
+        with closing(_events(job, settings, log=folder.reproduce_log, work=work)) as events:
             epochs, end = yield from compare_epochs(record, events)
         same_checkpoint = None
         if record.checkpoint and isinstance(end, Finished):
@@ -208,9 +208,9 @@ def judge(
     return ("within the band" if abs(now - then) <= band else "outside the band"), reason
 
 
-def _events(job: Job, setting: Setting, *, log: Path, work: str) -> Generator[Event, None, None]:
-    with stop_flag() as flag, Slots([setting], log=log, work=work) as slots:
-        for _, event in slots.run_all([job], leaving=lambda: flag.signal is not None):
+def _events(job: Job, settings: SlotSettings, *, log: Path, work: str) -> Generator[Event, None, None]:
+    with stop_flag() as flag, Pool([settings], log=log, work=work) as slots:
+        for _, event in slots.run_all([job], interrupted=lambda: flag.signal is not None):
             yield event
         if flag.signal is not None:
             raise InterruptedSearch(flag.signal)
@@ -225,7 +225,7 @@ def _job(history: History, record: TrialRecord, *, store: Path) -> Job:
         seed=record.seed,
         epochs=history.manifest.epochs,
         images=history.manifest.images,
-        shelf=store,
+        checkpoints=store,
         patience=math.inf,  # somebody waits for it, and nobody knows how long an epoch takes here
     )
 

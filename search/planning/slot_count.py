@@ -8,9 +8,9 @@ from pathlib import Path
 
 import torch
 
-from search.slots.job import Job, Leaving, Setting
+from search.slots.job import Condition, Job, SlotSettings
 from search.slots.machine import Machine
-from search.slots.pool import Slots
+from search.slots.pool import Pool
 from search.slots.slot_state import SlotError
 from search.text import plural
 
@@ -56,21 +56,23 @@ def find_slot_count(
     machine: Machine,
     job: Job,
     *,
-    settings: Callable[[Machine], Sequence[Setting]],
+    settings: Callable[[Machine], Sequence[SlotSettings]],
     most: int,
     log: Path,
     work: str,
-    leaving: Leaving,
+    interrupted: Condition,
 ) -> SlotCount:
     """Measures the job on 1, 2, 4, ... fresh slots of each device, `most` of them at most. Raises SlotError."""
     free = free_mb(machine)
 
     def measure(slots: int) -> MeasuredCount:
-        with Slots(settings(machine.with_slots(slots)), log=log, work=work) as pool:
-            return MeasuredCount(slots, pool.measure(job, leaving=leaving), _taken_mb(machine, free, pids=pool.pids))
+        with Pool(settings(machine.with_slots(slots)), log=log, work=work) as pool:
+            return MeasuredCount(
+                slots, pool.measure(job, interrupted=interrupted), _taken_mb(machine, free, pids=pool.pids)
+            )
 
     room_mb = ROOM * min(free) * max(1, machine.gpus) if free else None
-    return try_counts(steps(machine, most=most), measure=measure, room_mb=room_mb, leaving=leaving)
+    return try_counts(steps(machine, most=most), measure=measure, room_mb=room_mb, interrupted=interrupted)
 
 
 def try_counts(
@@ -78,7 +80,7 @@ def try_counts(
     *,
     measure: Callable[[int], MeasuredCount],
     room_mb: float | None,  # None: unknown
-    leaving: Leaving = lambda: False,
+    interrupted: Condition = lambda: False,
 ) -> SlotCount:
     """Tries numbers of slots while each gains enough and fits into `room_mb`. Raises SlotError if the first fails."""
     tried: list[MeasuredCount] = []
@@ -92,7 +94,7 @@ def try_counts(
             if not tried:
                 raise
             return SlotCount(tuple(tried), f"{count} failed ({str(error).splitlines()[0]})")
-        if leaving():
+        if interrupted():
             return SlotCount(tuple(tried), "the measurement was interrupted")
         if len(tried) > 1 and tried[-1].images_per_second < GAIN * tried[-2].images_per_second:
             return SlotCount(tuple(tried), f"{count} gain less than {100 * (GAIN - 1):.0f} % more")

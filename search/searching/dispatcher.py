@@ -15,9 +15,9 @@ from search.planning.feasibility import examine
 from search.planning.forecast import Forecast
 from search.searching.progress import Ended, Progressed, Resumed, Retried, Silent, Started, Update, Waited
 from search.searching.study_folder import StudyFolder
-from search.slots.job import Began, Event, Failed, Finished, Job, Left, Lost, Outcome, Unsaved, patience
+from search.slots.job import Began, Event, Failed, Finished, Job, Lost, Outcome, Paused, Unsaved, patience
 from search.slots.signals import StopFlag
-from search.slots.slot_state import AnySlots
+from search.slots.slot_state import BasePool
 from search.training.result import EpochResult
 from spaces import Space
 from studies import StudyError
@@ -40,7 +40,7 @@ class Dispatcher:
     """Retries each call of the study while the database is unreachable; the slots wait meanwhile."""
 
     study: Study
-    slots: AnySlots
+    slots: BasePool
     space: Space
     forecast: Forecast
     folder: StudyFolder
@@ -80,11 +80,11 @@ class Dispatcher:
     def leave(self) -> Generator[Update, None, tuple[int, ...]]:
         """Lets every trial keep what it has done and wait for the next start; returns their numbers.
 
-        Slots keep what they have done even while the database is away.
+        Pool keep what they have done even while the database is away.
         """
         numbers = tuple(self.running)
         for slot in self.slots.busy:
-            self.slots.leave(slot)
+            self.slots.pause(slot)
         deadline = time.monotonic() + LEAVE
         reachable = True
         while self.slots.busy and time.monotonic() < deadline:
@@ -135,7 +135,7 @@ class Dispatcher:
             case Failed():
                 self._measured(number, event.latency_ms)
                 yield from self._fail(number, event.outcome, event.message)
-            case Left():
+            case Paused():
                 yield from self._put_back(number)
             case Lost():
                 yield from self._lose(number, event)
@@ -200,7 +200,7 @@ class Dispatcher:
             seed=asked.seed,
             epochs=self.study.manifest.epochs,
             images=self.study.manifest.images,
-            shelf=self.folder.checkpoints(asked.number).folder,
+            checkpoints=self.folder.checkpoints(asked.number).folder,
             reported=asked.reported,
             patience=patience(self.forecast.epoch_seconds(flops, slots=len(self.slots))),
             limit=self.trial_timeout,

@@ -15,9 +15,9 @@ from search.searching.leftovers import sweep
 from search.searching.progress import Closed, Update
 from search.searching.request import Search
 from search.searching.setup import Setup
-from search.slots.pool import TRAINING, Slots
+from search.slots.pool import TRAINING, Pool
 from search.slots.signals import InterruptedSearch, StopFlag, stop_flag
-from search.slots.slot_state import AnySlots
+from search.slots.slot_state import BasePool
 from studies.algorithms import STARTUP_TRIALS
 from studies.storage import UnreachableError, owned
 
@@ -96,10 +96,10 @@ def _until_closed(dispatcher: Dispatcher, *, deadline: float | None) -> Iterator
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuredSlots:
-    """Slots whose speed was measured, with the search that they are for."""
+    """Pool whose speed was measured, with the search that they are for."""
 
     setup: Setup  # its machine is the one that was found
-    slots: AnySlots
+    slots: BasePool
     trial: TypicalTrial
     images_per_second: float  # of all slots together on `trial`
     notes: tuple[str, ...]  # what the person should know of them
@@ -122,7 +122,7 @@ class MeasuredSlots:
 def measured_slots(setup: Setup, *, split: Path, log: Path, work: str, flag: StopFlag) -> Iterator[MeasuredSlots]:
     """The slots of a search. Raises StudyError, DeviceError, SlotError, ClusterError, InterruptedSearch."""
 
-    def leaving() -> bool:
+    def interrupted() -> bool:
         return flag.signal is not None
 
     trial = typical(setup.space)
@@ -135,23 +135,23 @@ def measured_slots(setup: Setup, *, split: Path, log: Path, work: str, flag: Sto
             most=setup.search.trials,
             log=log,
             work=work,
-            leaving=leaving,
+            interrupted=interrupted,
         )
         setup, lines = replace(setup, machine=setup.machine.with_slots(count.best.slots)), count.lines
     with _slots(setup, split=split, log=log, work=work) as (slots, found, notes):
-        speed = slots.measure(trial.job, leaving=leaving)
+        speed = slots.measure(trial.job, interrupted=interrupted)
         if flag.signal is not None:
             raise InterruptedSearch(flag.signal)
         yield MeasuredSlots(setup=found, slots=slots, trial=trial, images_per_second=speed, notes=notes, lines=lines)
 
 
 @contextmanager
-def _slots(setup: Setup, *, split: Path, log: Path, work: str) -> Iterator[tuple[AnySlots, Setup, tuple[str, ...]]]:
+def _slots(setup: Setup, *, split: Path, log: Path, work: str) -> Iterator[tuple[BasePool, Setup, tuple[str, ...]]]:
     """Processes of this machine, or actors of a Ray cluster, which then is the machine; and what to say of it."""
     search = setup.search
     if search.ray is None:
         settings = setup.machine.settings(setup.source, split=split, compile=search.compile)
-        with Slots(settings, log=log, work=work) as slots:
+        with Pool(settings, log=log, work=work) as slots:
             yield slots, setup, ()
         return
     from search.cluster.pool import cluster_slots  # Ray is an extra

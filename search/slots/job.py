@@ -1,4 +1,4 @@
-"""One training as plain data: what a slot is given, and what it says of it."""
+"""One training as plain data: what a slot receives, and the events that it sends."""
 
 from __future__ import annotations
 
@@ -10,20 +10,19 @@ from typing import TYPE_CHECKING, Literal
 from search.candidate import Candidate
 from search.training.result import EpochResult
 
-if TYPE_CHECKING:  # these import torch, which takes seconds: what hands jobs out can do without
+if TYPE_CHECKING:  # these import torch, which takes seconds: whoever only hands out jobs does not need it
     from search.data.sources import Source
     from search.training.compiling import Mode
     from search.training.precision import Precision
 
-LEAST_PATIENCE = 300.0  # seconds
-RETRIES = 2  # of a training whose slot was lost
+MIN_PATIENCE = 300.0  # seconds
 PATIENCE = 10  # times the usual seconds of an epoch before a slot counts as hung
 
 Outcome = Literal["diverged", "out-of-memory", "crashed", "hung", "timed-out", "infeasible"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setting:
+class SlotSettings:
     """What a slot keeps from job to job."""
 
     source: Source
@@ -36,106 +35,96 @@ class Setting:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One training; without a length only the speed of it is measured."""
+    """One training; without `epochs` only its speed is measured."""
 
     name: str  # for messages: "trial 7"
     candidate: Candidate
-    number: int = 0  # the trial's
+    number: int = 0  # of the trial
     seed: int = 0
     epochs: int | None = None
-    images: int | None = None  # train on so many, equally many of each class; on all of its part if None
+    images: int | None = None  # train on this many, equally many of each class; None: on the whole training part
     on_all: bool = False  # train on the validation part too
-    weights: Path | None = None  # where the trained weights go
-    shelf: Path | None = None  # folder of its checkpoints, from which it goes on; none are kept without
-    reported: int | None = None  # epochs that are known of it: no checkpoint beyond them is taken
-    patience: float = LEAST_PATIENCE  # seconds without an event before the slot counts as hung
+    weights: Path | None = None  # file for the trained weights
+    checkpoints: Path | None = None  # folder of its checkpoints, from which it resumes; None: no checkpoints
+    reported: int | None = None  # last epoch that the study knows: a checkpoint beyond it is rejected
+    patience: float = MIN_PATIENCE  # seconds without an event before the slot counts as hung
     limit: float | None = None  # seconds that it may take on its slot
-    latency: bool = False  # measure it before the training
-    most_latency: float | None = None  # milliseconds; what is slower is not trained
+    latency: bool = False  # measure the latency before the training
+    most_latency: float | None = None  # milliseconds; a slower network is not trained
 
 
 @dataclass(frozen=True, kw_only=True)
 class Began:
-    """The training starts, or goes on from a checkpoint."""
+    """The training starts, or resumes from a checkpoint."""
 
-    epoch: int = 0  # finished before
-    step: int = 0  # of all the steps of the training, done before
-    rejected: tuple[str, ...] = ()  # checkpoints that did not verify, and why
-    latency_ms: float | None = None  # of one image, where it was asked for
-
-
-@dataclass(frozen=True, kw_only=True)
-class Speed:
-    """How fast a candidate trains here."""
-
-    images_per_second: float
+    epoch: int = 0  # epochs finished before
+    step: int = 0  # steps done before, counted over all epochs
+    rejected: tuple[str, ...] = ()  # checkpoints that could not be used, and why
+    latency_ms: float | None = None  # of one image, if the job asked for it
 
 
 @dataclass(frozen=True, kw_only=True)
-class Left:
-    """The training was left in order, after a whole step; what it had done is on its shelf."""
+class Paused:
+    """The training was ended after a whole step and can resume from its checkpoint."""
 
-    signal: int | None = None  # that the slot itself was sent; None where it was asked to leave
+    signal: int | None = None  # that the slot itself received; None if the pool asked for the pause
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """The training ran to its end."""
+    """The training ran to its end, or its speed was measured."""
 
-    seconds: float  # on this slot
-    images_per_second: float | None  # None where nothing was left to train
-    peak_memory_mb: float | None  # on the GPU
-    weights_sha256: str | None  # of the file at Job.weights
-    checkpoint_sha256: str | None  # of the final checkpoint on Job.shelf
+    seconds: float = 0.0  # of training on this slot
+    images_per_second: float | None = None  # None if there was nothing left to train
+    peak_memory_mb: float | None = None  # on the GPU
+    weights_sha256: str | None = None  # of the file Job.weights
+    checkpoint_sha256: str | None = None  # of the final checkpoint in Job.checkpoints
 
     def numbers(self) -> dict[str, float]:
-        """What is worth a column beside the accuracy."""
-        found = {"images_per_second": self.images_per_second, "peak_memory_mb": self.peak_memory_mb}
-        return {name: value for name, value in found.items() if value is not None}
+        """The numbers to store with the trial."""
+        return {name: getattr(self, name) for name in ("images_per_second", "peak_memory_mb") if getattr(self, name)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Failed:
-    """The training ended early, for a reason of its candidate's: it would end so again."""
+    """The training ended early because of its candidate: it would fail again."""
 
     outcome: Outcome
     message: str
     trace: str = ""
-    latency_ms: float | None = None  # where that is the reason
+    latency_ms: float | None = None  # if the latency is the reason
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lost:
-    """The slot died, hung or took too long: the training may go on elsewhere from its shelf."""
+    """The slot died, hung or took too long: the training may resume on another slot."""
 
     outcome: Outcome
     message: str
-    counts: bool = True  # against the training; not where the slot never came to it
+    counts: bool = True  # as a failed attempt of the training; not if the slot never began it
 
 
 @dataclass(frozen=True, kw_only=True)
 class Unsaved:
-    """A checkpoint could not be written, through no fault of the candidate."""
+    """A file could not be written, which is not the candidate's fault."""
 
     message: str
 
 
-Event = Began | EpochResult | Speed | Left | Finished | Failed | Lost | Unsaved
-END_OF_JOB = (Speed, Left, Finished, Failed, Lost, Unsaved)
-
-Word = Literal["go on", "stop", "leave"]
-"""What a slot is told: after each EpochResult to go on or to stop; at any time to leave."""
-
-Leaving = Callable[[], bool]
-"""Whether the slot was asked to leave, to be looked at after every step."""
-
-Run = Callable[[Job, Leaving], Iterator[Event]]
-"""The events of a job, of which one of END_OF_JOB is the last."""
-
-Work = Callable[[Setting], Run]
-"""What a slot is made of, once in its life; a function of a module, so that its name can be sent."""
+Event = Began | EpochResult | Paused | Finished | Failed | Lost | Unsaved  # all but the first two end the job
+Command = Literal["continue", "stop", "pause"]  # the first two answer an EpochResult; "pause" may come at any time
+Condition = Callable[[], bool]  # for example, whether a training is to be paused: asked after every step
+Run = Callable[[Job, Condition], Iterator[Event]]  # runs a job; its last event ends the job
+MakeRun = Callable[[SlotSettings], Run]  # prepares a new slot, to which it is sent by its name: module:function
 
 
 def patience(epoch_seconds: float) -> float:
-    """Seconds without an event before a slot counts as hung, when an epoch usually takes so long."""
-    return max(LEAST_PATIENCE, PATIENCE * epoch_seconds)
+    """Seconds without an event before a slot counts as hung, if an epoch usually takes `epoch_seconds`."""
+    return max(MIN_PATIENCE, PATIENCE * epoch_seconds)
+
+
+def ends_process(event: Event) -> bool:
+    """Whether the process that sent this event is dead or must be replaced; a new one has a new CUDA context."""
+    if isinstance(event, Failed):
+        return event.outcome in ("crashed", "out-of-memory")
+    return isinstance(event, Lost | Unsaved) or (isinstance(event, Paused) and event.signal is not None)

@@ -1,26 +1,26 @@
-"""Which device, how many slots on it, and what a first line says about it."""
+"""The device, the number of slots on it, and what each slot needs to know."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from search.data.sources import Source
-from search.errors import UserError
-from search.slots.job import Setting
+from search.errors import UsageError
+from search.slots.job import SlotSettings
+from search.text import plural
 from search.training.compiling import Mode, obstacle
 from search.training.precision import Precision, best_precision
 
 MOST_CPU_SLOTS = 4  # a slot holds the data in its own memory: 0.3 GB of pixels, 1 GB with torch
 
 
-class DeviceError(UserError):
-    """A device that is not there, or more slots than it can serve."""
-
-    exit_code = 2
+class DeviceError(UsageError):
+    """A device that does not exist, or more slots than it can serve."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,37 +43,24 @@ class Machine:
     @property
     def title(self) -> str:
         """For the first line of a run and for reports."""
-        where = f"{self.gpus} x {self.name}" if self.gpus > 1 else self.name
-        slots = f"{self.slots} slot{'s' * (self.slots > 1)} of {self.threads} thread{'s' * (self.threads > 1)}"
-        return f"{where}, {slots}, {self.precision}"
+        name = f"{self.gpus} x {self.name}" if self.gpus > 1 else self.name
+        return f"{name}, {plural(self.slots, 'slot')} of {plural(self.threads, 'thread')}, {self.precision}"
 
-    def settings(self, source: Source, *, split: Path | None, compile: Mode | None = None) -> list[Setting]:
-        """What each slot needs to know; GPUs are dealt out in turn. Raises DeviceError where nothing can compile."""
+    def settings(self, source: Source, *, split: Path | None, compile: Mode | None = None) -> list[SlotSettings]:
+        """The settings of each slot; GPUs are dealt out in turn. Raises DeviceError if nothing can be compiled here."""
         if compile and (problem := obstacle(compile, device=torch.device(self.kind))):
             raise DeviceError(problem)
-        return [
-            Setting(
-                source=source,
-                split=split,
-                device=f"cuda:{index % self.gpus}" if self.gpus else "cpu",
-                threads=self.threads,
-                precision=self.precision,
-                compile=compile,
-            )
-            for index in range(self.slots)
-        ]
-
-    def for_jobs(self, jobs: int) -> Machine:
-        """The same machine with no more slots than jobs, the threads shared among them."""
-        return self.with_slots(min(self.slots, jobs))
+        devices = [f"cuda:{index % self.gpus}" if self.gpus else "cpu" for index in range(self.slots)]
+        settings = partial(SlotSettings, source=source, split=split, threads=self.threads, precision=self.precision)
+        return [settings(device=device, compile=compile) for device in devices]
 
     def with_slots(self, slots: int) -> Machine:
-        """The same machine with so many slots, the threads shared among them."""
+        """The same machine with this many slots, which share its threads."""
         return replace(self, slots=slots, threads=max(1, self.cores // slots))
 
 
 def survey(device: str | None = None, *, slots: int | None = None) -> Machine:
-    """CUDA if it is there, the CPU otherwise, unless `device` (cpu or cuda) says which. Raises DeviceError."""
+    """CUDA if there is a GPU, else the CPU, unless `device` (cpu or cuda) says which. Raises DeviceError."""
     if device not in (None, "cpu", "cuda"):
         raise DeviceError(f"device {device!r} is not known; known: cpu, cuda")
     if slots is not None and slots < 1:
@@ -85,7 +72,7 @@ def survey(device: str | None = None, *, slots: int | None = None) -> Machine:
     count = slots or gpus or min(cores, MOST_CPU_SLOTS)
     return Machine(
         kind="cuda" if gpus else "cpu",
-        name=torch.cuda.get_device_name(0) if gpus else f"CPU with {cores} core{'s' * (cores > 1)}",
+        name=torch.cuda.get_device_name(0) if gpus else f"CPU with {plural(cores, 'core')}",
         gpus=gpus,
         cores=cores,
         slots=count,

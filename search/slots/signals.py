@@ -1,4 +1,4 @@
-"""Ctrl-C and its kin set a flag; the long job looks at it and leaves in order."""
+"""Turns Ctrl-C and similar signals into a flag, so that a long job can end in order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class InterruptedSearch(Exception):  # noqa: N818 not an error
-    """A signal came when the study could not be closed in order, for it was not open yet or did not answer."""
+    """A signal came while the study could not be closed in order: it was not open yet, or its database was away."""
 
     def __init__(self, number: int) -> None:
         super().__init__(f"stopped by {signal.Signals(number).name}")
@@ -22,28 +22,26 @@ class InterruptedSearch(Exception):  # noqa: N818 not an error
 
 @dataclass
 class StopFlag:
-    """The signal that asked to stop, if one did."""
+    """The first signal that asked this process to stop, if one did."""
 
     signal: int | None = None
 
 
 @contextmanager
 def stop_flag() -> Iterator[StopFlag]:
-    """The first signal sets the flag, a second one leaves at once by KeyboardInterrupt.
+    """The first signal sets the flag; the second raises KeyboardInterrupt.
 
-    Python hands signals to its main thread only: in another thread the flag is never set.
+    Python delivers signals to its main thread only: in another thread the flag is never set.
     """
     flag = StopFlag()
 
-    def answer(number: int, _frame: FrameType | None) -> None:
+    def handle(number: int, _frame: FrameType | None) -> None:
         if flag.signal is not None:
             raise KeyboardInterrupt
         flag.signal = number
 
-    if threading.current_thread() is not threading.main_thread():
-        yield flag
-        return
-    before = {number: signal.signal(number, answer) for number in STOPPING}
+    main = threading.current_thread() is threading.main_thread()
+    before = {number: signal.signal(number, handle) for number in STOPPING} if main else {}
     try:
         yield flag
     finally:

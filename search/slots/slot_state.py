@@ -4,32 +4,17 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
-from typing import Any, Generic, TypeVar
 
 from search.errors import UserError
-from search.slots.job import (
-    END_OF_JOB,
-    LEAST_PATIENCE,
-    PATIENCE,
-    RETRIES,
-    Event,
-    Failed,
-    Job,
-    Leaving,
-    Left,
-    Lost,
-    Outcome,
-    Speed,
-    Unsaved,
-    Word,
-)
+from search.slots.job import MIN_PATIENCE, Began, Command, Condition, Event, Failed, Finished, Job, Lost, ends_process
 from search.training.result import EpochResult
 
-ABSENCE = 30.0  # seconds: if the supervisor itself paused for so long, it does not blame the slots for their silence
+SUPERVISOR_PAUSE = 30.0  # seconds: if the supervisor itself paused for so long, the slots waited for it
+RETRIES = 2  # of a job whose slot was lost
 MAX_FAILED_STARTS = 3  # in a row, before the pool gives up starting slots
 
 
@@ -43,73 +28,62 @@ class SlotError(UserError):
 class SlotState(ABC):
     """The job of a slot, and how long the slot has been silent."""
 
-    index: int
     ready: bool = False  # the slot has started and can take a job
     job: Job | None = None
-    leaving: bool = False  # it was asked to leave its job
-    since: float = field(default_factory=time.monotonic)  # time of the last sign of life
-    intervals: list[float] = field(default_factory=list)  # seconds between the events of this job
-
-    @property
-    def idle(self) -> bool:
-        return self.job is None
+    pausing: bool = False  # it was asked to pause its job
+    since: float = field(default_factory=time.monotonic)  # time of the last message in either direction
+    seconds: float = 0.0  # that this job took until its last event
 
     @abstractmethod
-    def say(self, word: Word) -> None:
-        """Send a word to the slot."""
+    def send(self, command: Command) -> None:
+        """Send a command to the slot."""
 
     def assign(self, job: Job | None) -> None:
-        """Give the slot a job, or none."""
-        self.job, self.leaving, self.intervals, self.since = job, False, [], time.monotonic()
+        """Note that the slot has this job now, or none."""
+        self.job, self.pausing, self.seconds, self.since = job, False, 0.0, time.monotonic()
 
-    def received(self, event: Event) -> None:
-        """Note the time of an event; the last event of a job frees the slot."""
-        now = time.monotonic()
-        self.intervals.append(now - self.since)
-        self.since = now
-        if isinstance(event, END_OF_JOB):
+    def received(self, event: Event) -> Job:
+        """Note the time of an event, whose job is returned; the last event of a job frees the slot."""
+        job, now = self.job, time.monotonic()
+        assert job is not None
+        self.seconds, self.since = self.seconds + now - self.since, now
+        if not isinstance(event, Began | EpochResult):
             self.assign(None)
+        return job
 
-    def overdue(self, *, looked: float) -> tuple[Outcome, str] | None:
-        """Why the slot must be given up, or None; `looked` is when the supervisor last read the events."""
+    def overdue(self, *, last_read: float) -> Lost | None:
+        """Why the slot must be given up, if it must; `last_read` is when the supervisor last read the events."""
         assert self.job is not None
         now = time.monotonic()
-        if now - looked > ABSENCE:  # the process was stopped, or waited for the database: the slots waited for it
+        if now - last_read > SUPERVISOR_PAUSE:  # the process was stopped, or waited for the database
             self.since = now
         silent = now - self.since
-        patience = max(self.job.patience, PATIENCE * median(self.intervals or [0.0])) if self.ready else LEAST_PATIENCE
-        if silent > patience:
-            return "hung", f"no progress for {silent:.0f} seconds"
-        if self.ready and self.job.limit is not None and sum(self.intervals) + silent > self.job.limit:
-            return "timed-out", f"not done after {self.job.limit:g} seconds"
+        if silent > (self.job.patience if self.ready else MIN_PATIENCE):
+            return Lost(outcome="hung", message=f"no progress for {silent:.0f} seconds", counts=self.ready)
+        if self.ready and self.job.limit is not None and self.seconds + silent > self.job.limit:
+            return Lost(outcome="timed-out", message=f"not done after {self.job.limit:g} seconds")
         return None
 
 
-S = TypeVar("S", bound=SlotState)
-
-
 @dataclass(kw_only=True, eq=False)
-class BasePool(ABC, Generic[S]):
+class BasePool(ABC):
     """The slots of this machine or of a cluster. After each EpochResult a slot waits for `go_on` or `stop`."""
 
     log: Path
-    _slots: dict[int, S] = field(default_factory=dict, init=False)
-    _looked: float = field(default_factory=time.monotonic, init=False)  # when messages were last read
+    _slots: Mapping[int, SlotState] = field(default_factory=dict, init=False)
+    _last_read: float = field(default_factory=time.monotonic, init=False)  # when messages were last read
     _failed_starts: int = field(default=0, init=False)  # in a row
-
-    def __post_init__(self) -> None:
-        self.log.parent.mkdir(parents=True, exist_ok=True)
 
     @abstractmethod
     def start(self, index: int, job: Job) -> None:
         """Give an idle slot a job."""
 
     @abstractmethod
-    def _receive_all(self, timeout: float) -> list[tuple[S, Event]]:
-        """What the busy slots sent, and Lost for each that died or is overdue; waits for the first message."""
+    def _receive_all(self, timeout: float) -> dict[int, Event | None]:
+        """The next message of each slot that sent one (None: no event); waits until one slot does."""
 
     @abstractmethod
-    def _replace(self, slot: S) -> object:
+    def _replace(self, index: int) -> None:
         """Kill a slot; a new one takes its place."""
 
     def __len__(self) -> int:
@@ -117,90 +91,81 @@ class BasePool(ABC, Generic[S]):
 
     @property
     def idle(self) -> list[int]:
-        return sorted(index for index, slot in self._slots.items() if slot.idle)
+        return sorted(index for index, slot in self._slots.items() if slot.job is None)
 
     @property
     def busy(self) -> list[int]:
         return sorted(index for index, slot in self._slots.items() if slot.job is not None)
 
     def go_on(self, index: int) -> None:
-        """Answer an EpochResult: the training goes on. A slot that was asked to leave needs no answer."""
-        if not self._slots[index].leaving:
-            self._slots[index].say("go on")
+        """Answer an EpochResult: the training continues. A slot that was asked to pause needs no answer."""
+        if not self._slots[index].pausing:
+            self._slots[index].send("continue")
 
     def stop(self, index: int) -> None:
         """Answer an EpochResult: the training is stopped, and the slot is idle at once."""
-        slot = self._slots[index]
-        if slot.leaving:
-            self._replace(slot)
+        if self._slots[index].pausing:
+            self._replace(index)
         else:
-            slot.say("stop")
-            slot.assign(None)
+            self._slots[index].send("stop")
+            self._slots[index].assign(None)
 
-    def leave(self, index: int) -> None:
-        """Ask a slot to save a checkpoint and to send Left, which it does after the current step."""
-        self._slots[index].say("leave")
-        self._slots[index].leaving = True
+    def pause(self, index: int) -> None:
+        """Ask a slot to save a checkpoint and to send Paused, which it does after the current step."""
+        self._slots[index].send("pause")
+        self._slots[index].pausing = True
 
     def events(self, *, timeout: float) -> list[tuple[int, Job, Event]]:
         """The events of the busy slots within `timeout` seconds; a dead or overdue slot is Lost and replaced.
 
         Raises SlotError if slot after slot dies at its start, or ClusterError if no node has room for one.
         """
+        messages = self._receive_all(timeout)
+        for index in self.busy:
+            if index not in messages and (lost := self._slots[index].overdue(last_read=self._last_read)):
+                messages[index] = self._with_stacks(index, lost)
+        self._last_read = time.monotonic()
         events = []
-        for slot, event in self._receive_all(timeout):
-            assert slot.job is not None
-            events.append((slot.index, slot.job, event))
-            slot.received(event)
-            if needs_new_process(event):
-                self._replace(slot)
+        for index, event in messages.items():
+            if event is None:
+                continue
+            job = self._slots[index].received(event)
+            events.append((index, job, event))
+            if ends_process(event):
+                self._replace(index)
         return events
 
-    def measure(self, job: Job, *, leaving: Leaving = lambda: False) -> float:
+    def run_all(self, jobs: Sequence[Job], *, interrupted: Condition = lambda: False) -> Iterator[tuple[Job, Event]]:
+        """Run each job to its end on the next idle slot; a job whose slot is lost starts again."""
+        waiting = list(jobs)
+        losses = Counter[str]()
+        while (waiting or self.busy) and not interrupted():
+            for index in self.idle[: len(waiting)]:
+                self.start(index, waiting.pop(0))
+            for index, job, event in self.events(timeout=0.5):
+                if isinstance(event, EpochResult):
+                    self.go_on(index)
+                losses[job.name] += isinstance(event, Lost) and event.counts
+                if not isinstance(event, Lost):
+                    yield job, event
+                elif losses[job.name] > RETRIES:
+                    yield job, Failed(outcome=event.outcome, message=event.message)
+                else:
+                    waiting.append(job)
+
+    def measure(self, job: Job, *, interrupted: Condition = lambda: False) -> float:
         """Images per second of all slots together while all of them run this job. Raises SlotError."""
-        speeds = [event for _, event in run_all(self, [job] * len(self), leaving=leaving)]
-        failed = [event for event in speeds if isinstance(event, Failed)]
-        if failed:
-            raise SlotError(f"the first steps of {job.name} failed: {failed[0].message}\n{failed[0].trace}".rstrip())
-        return sum(event.images_per_second for event in speeds if isinstance(event, Speed))
+        events = [event for _, event in self.run_all([job] * len(self), interrupted=interrupted)]
+        for event in events:
+            if isinstance(event, Failed):
+                raise SlotError(f"the first steps of {job.name} failed: {event.message}\n{event.trace}".rstrip())
+        return sum(event.images_per_second or 0.0 for event in events if isinstance(event, Finished))
+
+    def _with_stacks(self, index: int, lost: Lost) -> Lost:  # noqa: ARG002
+        """Add where the stacks of a silent slot's threads can be read, if they can."""
+        return lost
 
     def _start_failed(self, message: str) -> None:
         self._failed_starts += 1
         if self._failed_starts == MAX_FAILED_STARTS:
             raise SlotError(f"{MAX_FAILED_STARTS} slots in a row ended before they began: {message}; see {self.log}")
-
-
-AnySlots = BasePool[Any]
-
-
-def run_all(slots: AnySlots, jobs: Sequence[Job], *, leaving: Leaving = lambda: False) -> Iterator[tuple[Job, Event]]:
-    """Run each job to its end on the next idle slot; a job whose slot is lost starts again."""
-    waiting = list(jobs)
-    losses = dict.fromkeys((job.name for job in jobs), 0)
-    while (waiting or slots.busy) and not leaving():
-        for index in slots.idle[: len(waiting)]:
-            slots.start(index, waiting.pop(0))
-        for index, job, event in slots.events(timeout=0.5):
-            if isinstance(event, EpochResult):
-                slots.go_on(index)
-            if not isinstance(event, Lost):
-                yield job, event
-                continue
-            losses[job.name] += event.counts
-            if losses[job.name] > RETRIES:
-                yield job, Failed(outcome=event.outcome, message=event.message)
-            else:
-                waiting.append(job)
-
-
-def needs_new_process(event: Event) -> bool:
-    """Whether the process that sent this event is dead or must be replaced; a new one has a new CUDA context."""
-    match event:
-        case Lost() | Unsaved():
-            return True
-        case Left():
-            return event.signal is not None
-        case Failed():
-            return event.outcome in ("crashed", "out-of-memory")
-        case _:
-            return False

@@ -43,7 +43,7 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
     """The program's entry point in this process, which has torch already: exit code, output, errors."""
     slots = MagicMock()  # what is refused is refused without a training
     slots.return_value.__enter__.return_value.measure.return_value = 1000.0
-    monkeypatch.setattr(supervisor, "Slots", slots)
+    monkeypatch.setattr(supervisor, "Pool", slots)
     monkeypatch.delenv("CIFAR_SEARCH_DATA", raising=False)
 
     def call(*arguments: object) -> tuple[int, str, str]:

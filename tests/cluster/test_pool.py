@@ -16,8 +16,8 @@ import pytest
 from ray_cluster import Cluster, ray_cluster
 
 from search.candidate import Candidate, Cnn, Recipe
-from search.cluster import pool, resources
-from search.cluster.connection import ClusterError, connected
+from search.cluster import pool
+from search.cluster.connection import ClusterError, SlotResources, connected
 from search.cluster.pool import ClusterPool, cluster_slots
 from search.data import synthetic
 from search.data.sources import Source
@@ -27,12 +27,12 @@ from search.searching import supervisor
 from search.searching.progress import Progressed, Resumed, Retried
 from search.searching.setup import Search
 from search.slots.checkpoint_store import CheckpointStore
-from search.slots.job import Began, Event, Finished, Job, Left, Lost, Setting
+from search.slots.job import Began, Event, Finished, Job, Lost, Paused, SlotSettings
 from search.slots.job_runner import identity
 from search.slots.machine import survey
-from search.slots.pool import Slots
+from search.slots.pool import Pool
 from search.slots.signals import stop_flag
-from search.slots.slot_state import AnySlots, run_all
+from search.slots.slot_state import BasePool
 from search.training.checkpoint import unpack
 from search.training.result import EpochResult
 from studies.storage import storage_url
@@ -72,11 +72,11 @@ def slots(opened: Opened) -> Iterator[ClusterPool]:
 
 
 def job(folder: Path, **changes: object) -> Job:
-    given = Job(name="a trial", seed=7, candidate=TINY, epochs=EPOCHS, shelf=folder / "shelf")
+    given = Job(name="a trial", seed=7, candidate=TINY, epochs=EPOCHS, checkpoints=folder / "checkpoints")
     return replace(given, **changes)  # type: ignore[arg-type]
 
 
-def until(slots: AnySlots, kind: type[Event], *, seconds: float = 30.0) -> list[Event]:
+def until(slots: BasePool, kind: type[Event], *, seconds: float = 30.0) -> list[Event]:
     """All that the only busy slot says, up to such a thing, which is not answered."""
     said: list[Event] = []
     deadline = time.monotonic() + seconds
@@ -153,7 +153,7 @@ def test_a_signal_sets_our_flag_also_after_ray_set_its_own_handler(cluster: Clus
 def test_a_share_of_a_gpu_puts_several_slots_on_one_node(
     cluster: Cluster, opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resources, "_precision", lambda _ray, _needed: "float32")  # of a GPU that is only declared
+    monkeypatch.setattr(SlotResources, "gpu_precision", lambda _self, _ray: "float32")  # of a GPU that is only declared
     name = cluster.add(cpus=4, gpus=1)
 
     with opened(gpus_per_slot=0.5) as slots:
@@ -177,17 +177,17 @@ def test_a_slot_that_may_stop_is_free_at_once(slots: ClusterPool, tmp_path: Path
     assert process(slots) == before
 
 
-def test_a_slot_that_leaves_keeps_its_checkpoint_at_home(slots: ClusterPool, tmp_path: Path) -> None:
+def test_a_slot_that_is_paused_keeps_its_checkpoint_on_this_machine(slots: ClusterPool, tmp_path: Path) -> None:
     index = ready(slots)
     slots.start(index, job(tmp_path, epochs=1000))
     until(slots, EpochResult)
     slots.go_on(index)
     assert slots.events(timeout=2 * PACE) == []
 
-    slots.leave(index)
+    slots.pause(index)
 
-    until(slots, Left)
-    (kept,) = {path.name for path in (tmp_path / "shelf").iterdir()} - {"step-00000004.ckpt"}
+    until(slots, Paused)
+    (kept,) = {path.name for path in (tmp_path / "checkpoints").iterdir()} - {"step-00000004.ckpt"}
     slots.start(index, job(tmp_path, epochs=1000))
     (began,) = until(slots, Began)
     assert isinstance(began, Began)
@@ -204,7 +204,7 @@ def test_a_training_whose_end_was_not_heard_ends_again(slots: ClusterPool, tmp_p
 
         assert isinstance(finished, Finished)
         assert finished.checkpoint_sha256 is not None
-        assert CheckpointStore(tmp_path / "shelf").verify_final(finished.checkpoint_sha256) is None
+        assert CheckpointStore(tmp_path / "checkpoints").verify_final(finished.checkpoint_sha256) is None
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,6 @@ def test_a_hung_or_dead_slot_is_lost_and_replaced(
     assert isinstance(lost, Lost)
     assert (lost.outcome, lost.counts) == (outcome, True)
     assert lost.message.startswith(message)
-    assert outcome != "hung" or "stub.py" in slots.log.read_text()
     ready(slots)
     assert process(slots) != before
     assert not Path(f"/proc/{before}").exists()
@@ -241,7 +240,7 @@ def test_an_idle_slot_that_dies_is_replaced_in_silence(slots: ClusterPool, tmp_p
 
 
 def test_other_versions_on_a_node_are_refused(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "versions", lambda: frozenset({"python 3.11", "cifar-search 9.9", "torch 9.9"}))
+    monkeypatch.setattr(pool, "versions", lambda: "cifar-search 9.9, torch 9.9")
 
     match = r"has cifar-search 0\S+, torch \S+, this machine cifar-search 9.9, torch 9.9"
     with opened(slots=1, gpus_per_slot=0) as slots, pytest.raises(ClusterError, match=match):
@@ -257,13 +256,13 @@ def test_too_much_is_refused_with_what_there_is(opened: Opened) -> None:
 def test_a_training_gives_the_same_bits_on_a_node_as_at_home(cluster: Cluster, tmp_path: Path) -> None:
     split, log = tmp_path / "split.npz", tmp_path / "slots.log"
     stratified(synthetic.training().labels, validation=200, seed=0).save(split)
-    setting = Setting(source=SOURCE, split=split, device="cpu", threads=1, precision=survey("cpu").precision)
+    settings = SlotSettings(source=SOURCE, split=split, device="cpu", threads=1, precision=survey("cpu").precision)
     cluster.add()
 
-    with Slots([setting], log=log) as slots:
+    with Pool([settings], log=log) as slots:
         at_home = trained(slots, tmp_path / "at home")
     with cluster_slots(SOURCE, split=split, log=log, address=cluster.address, slots=2, gpus_per_slot=0) as on_nodes:
-        assert on_nodes.measure(job(tmp_path, epochs=None, shelf=None)) > 0
+        assert on_nodes.measure(job(tmp_path, epochs=None, checkpoints=None)) > 0
         assert len({slot.node_id for slot in on_nodes._slots.values()}) == 2
         away = trained(on_nodes, tmp_path / "away")
 
@@ -271,11 +270,11 @@ def test_a_training_gives_the_same_bits_on_a_node_as_at_home(cluster: Cluster, t
     assert away == at_home
 
 
-def trained(slots: AnySlots, folder: Path) -> list[object]:
+def trained(slots: BasePool, folder: Path) -> list[object]:
     """All that two trainings say of themselves, without the time that it took, and their weights."""
-    jobs = [job(folder, name=name, seed=seed, shelf=folder / name) for seed, name in enumerate("ab")]
-    said: list[tuple[Job, Event]] = sorted(run_all(slots, jobs), key=lambda told: told[0].name)
-    results = [replace(event, seconds=0.0) for _, event in said if isinstance(event, EpochResult)]
+    jobs = [job(folder, name=name, seed=seed, checkpoints=folder / name) for seed, name in enumerate("ab")]
+    events = sorted(slots.run_all(jobs), key=lambda pair: pair[0].name)
+    results = [replace(event, seconds=0.0) for _, event in events if isinstance(event, EpochResult)]
     states = [unpack(CheckpointStore(folder / one.name).final(), identity=identity(one)) for one in jobs]
     weights = [{name: tensor.tolist() for name, tensor in state["network"].items()} for state in states]
     return [*results, *weights]

@@ -155,7 +155,7 @@ def test_a_crash_while_a_loss_is_counted(place: Place, tmp_path: Path) -> None:
 
 @pytest.mark.fault("laptop sleep, SIGSTOP and SIGCONT", then="silence while we slept counts against nobody")
 def test_a_pause_of_everything_counts_against_nobody(place: Place) -> None:
-    first = place.start(trials=2, STUB_PATIENCE="3", STUB_ABSENCE="1", STUB_PACE="0.3")
+    first = place.start(trials=2, STUB_PATIENCE="3", STUB_SUPERVISOR_PAUSE="1", STUB_PACE="0.3")
     first.until("trial 1 starts")
     time.sleep(0.6)  # in its first epoch, before it is known how long one takes
     os.killpg(first.pid, signal.SIGSTOP)

@@ -83,7 +83,7 @@ def test_slots_are_measured_on_real_processes_with_their_memory(
         most=3,
         log=tmp_path / "log",
         work="stub:work",
-        leaving=lambda: False,
+        interrupted=lambda: False,
     )
     assert count.best.slots == max(steps(machine, most=3))  # a stub's speed grows with their number
     assert "1 slot: 1,000,000 images/s, " in count.lines[0]

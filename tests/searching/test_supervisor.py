@@ -26,7 +26,7 @@ from search.searching.progress import Closed, Ended, Opened, Progressed, Retried
 from search.searching.request import Search
 from search.slots.job import Job
 from search.slots.machine import survey
-from search.slots.pool import Slots
+from search.slots.pool import Pool
 from studies import StudyError
 from studies.history import History, read_history
 from studies.storage import storage_url
@@ -34,7 +34,7 @@ from studies.storage import storage_url
 SMOKE = Path(supervisor.__file__).parents[2] / "spaces" / "smoke.yaml"
 
 
-class Warm(Slots):
+class Warm(Pool):
     """Slots that outlive a study and are not measured: starting takes seconds, and so does measuring."""
 
     def measure(self, job: Job, **_: object) -> float:  # noqa: ARG002
@@ -42,7 +42,7 @@ class Warm(Slots):
 
     def __exit__(self, *_: object) -> None:
         for index in self.busy:
-            self._replace(self._slots[index])
+            self._replace(index)
 
     @property
     def pid(self) -> int:
@@ -62,7 +62,7 @@ def slot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
     settings = survey("cpu", slots=1).settings(find_source("synthetic"), split=folder / "split.npz")
     warm = Warm([replace(setting, threads=1) for setting in settings], log=folder / "slots.log")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(supervisor, "Slots", lambda _settings, **_: warm)
+        patch.setattr(supervisor, "Pool", lambda _settings, **_: warm)
         patch.setattr(synthetic, "training", lambda: images)  # making them takes half a second
         patch.setattr(synthetic, "test", opened)
         patch.setattr(cifar10, "load_test", opened)

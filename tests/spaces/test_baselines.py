@@ -91,7 +91,7 @@ def reproduced(tmp_path_factory: pytest.TempPathFactory) -> tuple[BaselineReprod
     console = Console(width=120, record=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(baseline, "find_baseline", lambda _: SMALL)
-        patch.setattr(baseline.Slots, "measure", lambda *_, **__: 1e6)
+        patch.setattr(baseline.Pool, "measure", lambda *_, **__: 1e6)
         question = BaselineRequest(name="small", folder=folder, data="synthetic", device="cpu", minutes=1)
         found = follow_baseline(reproduce_baseline(question), console=console)
     return found, folder / "baselines", console.export_text()
