@@ -6,8 +6,6 @@ for update in run(Search(trials=10, space="smoke", data="synthetic")):
     print(update)
 """
 
-from __future__ import annotations
-
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 

@@ -1,7 +1,5 @@
 """The errors that a person can mend, each with the exit code of the command that raises it."""
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 

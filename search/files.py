@@ -1,7 +1,5 @@
 """Files that are whole or not there, whatever ends the process or the machine."""
 
-from __future__ import annotations
-
 import os
 import sys
 from contextlib import suppress

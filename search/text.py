@@ -1,7 +1,5 @@
 """Numbers and durations in words, the same wherever a person reads them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Published recipes with the accuracy that was reported for them, to be trained again under one protocol."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files

@@ -1,7 +1,5 @@
 """A YAML text as plain data that remembers the line of every entry and the problems found so far."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Iterator

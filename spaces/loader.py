@@ -1,7 +1,5 @@
 """From a space file to a Space, or to a SpaceError with every mistake and its line."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from importlib.resources import files

@@ -1,7 +1,5 @@
 """One thing that varies: the range or the options of its values, and the condition under which it is there."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """A search space: which values a trial may have, and which measures of a network are too large."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterable, Mapping

@@ -1,7 +1,5 @@
 """From a Space to the text of a space file that reads back as the same space."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from io import StringIO

@@ -1,7 +1,5 @@
 """How a space is explored: Optuna lives here, and plain data comes out."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from search.errors import UserError

@@ -5,8 +5,6 @@ rung at `min_resource=1` is then decided after one epoch (with steps from 0 it w
 pruner's `n_warmup_steps=k` lets the first decision fall after epoch k.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable
 

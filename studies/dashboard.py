@@ -1,7 +1,5 @@
 """What optuna-dashboard shows of a study beside its trials, and the dashboard itself."""
 
-from __future__ import annotations
-
 import socket
 from collections.abc import Sequence
 from pathlib import Path

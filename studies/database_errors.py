@@ -1,7 +1,5 @@
 """What an error of a database means: whether it passes by itself, and what to do if it does not."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The trials of a study as plain data, read while it runs or after."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,7 +1,5 @@
 """Which parameters mattered for reaching the best quarter of the trials, by PED-ANOVA (arXiv 2304.10255)."""
 
-from __future__ import annotations
-
 import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence

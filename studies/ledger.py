@@ -1,7 +1,5 @@
 """Every opening of the test set, a line that is added and never changed."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime

@@ -1,7 +1,5 @@
 """The lock of a study: one process at a time owns it, and the lock ends with that process."""
 
-from __future__ import annotations
-
 import fcntl
 import hashlib
 import os

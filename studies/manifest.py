@@ -1,7 +1,5 @@
 """What a study was started with, so that it is never continued with something else."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

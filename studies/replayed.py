@@ -1,7 +1,5 @@
 """A study in memory that replays trainings whose every score is known."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 

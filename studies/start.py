@@ -1,7 +1,5 @@
 """Starts a study, or goes on with one that was started before."""
 
-from __future__ import annotations
-
 import sys
 import warnings
 from collections.abc import Mapping

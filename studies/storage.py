@@ -1,7 +1,5 @@
 """Opens the database that keeps the studies, or says why it cannot."""
 
-from __future__ import annotations
-
 import os
 import re
 import time

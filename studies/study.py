@@ -1,7 +1,5 @@
 """A study that this process owns: it asks for trials, reports their epochs, and tells how they ended."""
 
-from __future__ import annotations
-
 import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence

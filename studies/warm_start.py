@@ -1,7 +1,5 @@
 """Trials of another study that a new one starts with: the sampler learns from them, and they do not count."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta

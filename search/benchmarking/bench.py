@@ -1,7 +1,5 @@
 """How fast this machine trains the shipped families, and how long a training takes to reach an accuracy."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """A finite pool of candidates whose every training is recorded in a file, so that a search among them takes no time."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import math

@@ -4,8 +4,6 @@
 there when it is started again.
 """
 
-from __future__ import annotations
-
 import multiprocessing
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -5,8 +5,6 @@ part of the pool, order and seed. TPE takes the candidate nearest to what it wou
 most of the pool is tried anyway: the share of the pool that was tried stands beside each result.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

@@ -1,7 +1,5 @@
 """Strategies that search a pool under one total cost, each ended by the confirmation of its best."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product

@@ -1,7 +1,5 @@
 """The types of a candidate's fields, each with the bounds of its values."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BeforeValidator, ConfigDict, Field

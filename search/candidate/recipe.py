@@ -1,7 +1,5 @@
 """How a network is trained: the optimisers, one line each, and the recipe that names one of them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 

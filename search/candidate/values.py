@@ -1,7 +1,5 @@
 """From flat values to a candidate, and back; what each name of a space file may be."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
 from functools import cache, partial

@@ -1,7 +1,5 @@
 """The command line: its entry point, which turns errors into sentences and exit codes."""
 
-from __future__ import annotations
-
 import errno
 import sys
 

@@ -1,7 +1,5 @@
 """The table of contents: one thin command for each thing a person can do."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any

@@ -1,7 +1,5 @@
 """The ways in which commands print; Rich is imported when something is printed first."""
 
-from __future__ import annotations
-
 import json
 import shlex
 import sys

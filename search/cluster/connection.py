@@ -1,7 +1,5 @@
 """The connection to a Ray cluster, and how much room it has for slots."""
 
-from __future__ import annotations
-
 import logging
 import os
 import re

@@ -1,7 +1,5 @@
 """Draws a decision, a published recipe or a single trial while it is trained again."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import astuple
 

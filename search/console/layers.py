@@ -1,7 +1,5 @@
 """The layers of a candidate as a table."""
 
-from __future__ import annotations
-
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text

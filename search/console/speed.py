@@ -1,7 +1,5 @@
 """The speed of this machine as tables."""
 
-from __future__ import annotations
-
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text

@@ -1,7 +1,5 @@
 """The terminal that everything is drawn in."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 

@@ -1,7 +1,5 @@
 """Draws a search while it runs: a live picture in a terminal, plain lines elsewhere."""
 
-from __future__ import annotations
-
 import time
 from collections import deque
 from collections.abc import Iterable

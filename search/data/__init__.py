@@ -1,7 +1,5 @@
 """The images: where they come from, who may see them, how a batch is made of them."""
 
-from __future__ import annotations
-
 from search.errors import UserError
 
 

@@ -1,7 +1,5 @@
 """Random changes of a training batch, drawn for each image, all on the device."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

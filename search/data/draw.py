@@ -1,7 +1,5 @@
 """Random numbers for a batch, drawn for each image."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Turns, resizes, shears and recolours images, each by its own numbers."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor

@@ -4,8 +4,6 @@ Operations, ranges and rounding are those of torchvision's RandAugment and Trivi
 nearest pixel in the geometric ones; where torchvision leaves black behind, these leave the colour they are given.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

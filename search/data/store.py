@@ -1,7 +1,5 @@
 """All the data that a training needs, on its device."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

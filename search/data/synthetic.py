@@ -1,7 +1,5 @@
 """A small, learnable, generated data set of CIFAR-10's shape, for tests and for a first look without data."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 

@@ -1,7 +1,5 @@
 """Trains a published recipe again under the protocol of every study and tests it once: reported against reproduced."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """The decision, from a searched study to its evidence: confirm, choose, retrain, open the test set once."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Build or buy: the verdict that an interval allows against each claim, with what would change it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal

@@ -1,7 +1,5 @@
 """How sure an accuracy is: intervals, the images needed, and the luck in choosing the best of many."""
 
-from __future__ import annotations
-
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from math import ceil, floor, hypot, sqrt

@@ -1,7 +1,5 @@
 """Opens the test set: the only place outside the data package that asks for it."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass

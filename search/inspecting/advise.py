@@ -1,7 +1,5 @@
 """What the finished trials of a study say about its space, as the file of the space to search next."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

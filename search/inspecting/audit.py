@@ -1,7 +1,5 @@
 """What must be true of a study's records, whatever happened to it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The ends of a parameter's range: whether the best trials crowd there, and how far the range can be widened."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

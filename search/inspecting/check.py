@@ -1,7 +1,5 @@
 """What a search would meet in a space, before one starts: many draws are built and counted, none is trained."""
 
-from __future__ import annotations
-
 import os
 import warnings
 from collections import Counter

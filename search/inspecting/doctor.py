@@ -1,7 +1,5 @@
 """Checks a study's records, and what lies in its folder, against the rules that must hold; repairs what it can."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The layers of one candidate: of a space, of a published recipe, or of a trial."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random

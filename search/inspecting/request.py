@@ -1,7 +1,5 @@
 """What a person may ask about a candidate or a trial."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """How a study stands: what is done, what runs, the best so far, the time left."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """When compiling a network pays."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from search.candidate import Candidate

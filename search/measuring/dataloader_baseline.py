@@ -1,7 +1,5 @@
 """The usual way to train, to compare the product's speed with: PIL transforms in a DataLoader."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial

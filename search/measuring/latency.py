@@ -1,7 +1,5 @@
 """How long a network takes to answer for one image."""
 
-from __future__ import annotations
-
 import time
 from statistics import median
 

@@ -1,7 +1,5 @@
 """How much the accuracy of a training varies when only its seed changes."""
 
-from __future__ import annotations
-
 import math
 
 SPREAD = 0.0015  # standard deviation on 10,000 images, which shrinks with the root of their number (arXiv 2304.01910;

@@ -1,7 +1,5 @@
 """How fast a candidate trains on this machine, and how much of that is the network itself."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace

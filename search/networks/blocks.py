@@ -1,7 +1,5 @@
 """The pieces that several families are built from."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from itertools import product
 from typing import Any

@@ -1,7 +1,5 @@
 """The network of an architecture."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The cell family: the networks of NAS-Bench-201."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from torch import Tensor, nn

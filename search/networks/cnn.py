@@ -1,7 +1,5 @@
 """The cnn family: what hand-made notebooks build, stages of convolution and pooling before linear layers."""
 
-from __future__ import annotations
-
 from torch import nn
 
 from search.candidate import Cnn

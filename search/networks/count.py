@@ -1,7 +1,5 @@
 """What a network costs, counted on the real network without memory or arithmetic."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache

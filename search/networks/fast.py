@@ -1,7 +1,5 @@
 """The fast family: a 2x2 stem, pooled stages, one global maximum, one linear layer."""
 
-from __future__ import annotations
-
 from torch import Tensor, nn
 
 from search.candidate import Fast

@@ -1,7 +1,5 @@
 """The mlp family: linear layers over the pixels, the floor that convolution must beat."""
 
-from __future__ import annotations
-
 from torch import nn
 
 from search.candidate import Mlp

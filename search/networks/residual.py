@@ -1,7 +1,5 @@
 """The residual family: ResNet and Wide ResNet for 32 x 32 pixels."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

@@ -1,7 +1,5 @@
 """Weights that were trained elsewhere: where they are, and whether they fit."""
 
-from __future__ import annotations
-
 import pickle
 import socket
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """What this program can read, without torch: spaces of its families, limited by its measures."""
 
-from __future__ import annotations
-
 from search.candidate import FAMILIES, checks
 from search.sentences import Check
 from spaces import Space

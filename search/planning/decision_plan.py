@@ -1,7 +1,5 @@
 """How many trainings the decision may cost, so that it ends in the time a person gives it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from heapq import heapreplace

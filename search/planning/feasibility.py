@@ -1,7 +1,5 @@
 """From a space to candidates that may be trained: built, counted, and held against its limits."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import product

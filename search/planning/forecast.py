@@ -1,7 +1,5 @@
 """How long a search will take, from a measured speed and the size of the space's networks; the length that fits."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from random import Random
 from statistics import fmean

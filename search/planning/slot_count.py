@@ -1,7 +1,5 @@
 """How many slots at a time give the most trials per minute, by measurement."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path

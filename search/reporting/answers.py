@@ -1,7 +1,5 @@
 """The four questions that management asks of a classifier, answered from the numbers of a report."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import fmean

@@ -1,7 +1,5 @@
 """What is published about CIFAR-10: references with their sources, in ascending order, none of them an offer."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from importlib.resources import files

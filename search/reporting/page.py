@@ -1,7 +1,5 @@
 """The page that a person reads: a report as Markdown, the verdict first."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The pictures of a report, drawn without a display and without matplotlib's global state."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Reports a decision: report.md for a person, report.json for a program, history.csv, the pictures and the weights."""
 
-from __future__ import annotations
-
 import csv
 import json
 from collections.abc import Iterator, Sequence

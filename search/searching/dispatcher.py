@@ -1,7 +1,5 @@
 """Hands the trials of a study to the slots, and takes in what the slots say."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """A search up to its first trial, and what it would take from there; nothing of it is kept."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory

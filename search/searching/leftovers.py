@@ -1,7 +1,5 @@
 """What lies in a study's folder and is of no more use: found, and removed."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

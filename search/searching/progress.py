@@ -1,7 +1,5 @@
 """What a long job tells whoever watches it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from search.slots.job import Outcome

@@ -1,7 +1,5 @@
 """Where a number comes from: seeds, hashes, versions, the machine, the code, the command."""
 
-from __future__ import annotations
-
 import os
 import platform
 import shlex

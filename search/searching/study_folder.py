@@ -1,7 +1,5 @@
 """Where everything that belongs to one study lies in the folder of runs."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Owns a study, from its set-up until it has its trials, its time is over, or a signal stops it."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager

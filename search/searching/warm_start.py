@@ -1,7 +1,5 @@
 """Which trials of another study lie in a space, so that a new study of it is given them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from search.candidate import Candidate, CandidateError, Value, from_values, values_of

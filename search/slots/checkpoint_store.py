@@ -1,7 +1,5 @@
 """The checkpoints of one training: each is whole or absent."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """Runs one job in a slot: trains a candidate and yields an event for each step of it."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import shutil

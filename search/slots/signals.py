@@ -1,7 +1,5 @@
 """Turns Ctrl-C and similar signals into a flag, so that a long job can end in order."""
 
-from __future__ import annotations
-
 import signal
 import threading
 from collections.abc import Iterator

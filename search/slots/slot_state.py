@@ -1,7 +1,5 @@
 """What all slots share, whether they are local processes or Ray actors."""
 
-from __future__ import annotations
-
 import time
 from abc import ABC, abstractmethod
 from collections import Counter

@@ -1,7 +1,5 @@
 """A running average of the weights, to which the network is set again and again, more strongly near the end."""
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 

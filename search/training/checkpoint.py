@@ -1,7 +1,5 @@
 """The state of a training as bytes that are data, never code."""
 
-from __future__ import annotations
-
 import io
 
 import torch

@@ -1,7 +1,5 @@
 """Compiling a network, and whether this machine can."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import sysconfig

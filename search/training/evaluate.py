@@ -1,7 +1,5 @@
 """Accuracy, loss and logits of a network on images that it does not train on, without augmentation."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

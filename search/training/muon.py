@@ -1,7 +1,5 @@
 """Muon: the filters of convolutions take orthogonal steps, all other weights take SGD's."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from typing import Any
 

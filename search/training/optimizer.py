@@ -1,7 +1,5 @@
 """The optimiser of a recipe: which weights learn together, and how fast."""
 
-from __future__ import annotations
-
 import math
 import pkgutil
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Which number format the arithmetic of a device should use."""
 
-from __future__ import annotations
-
 from contextlib import AbstractContextManager
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """The result of one epoch."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 

@@ -1,7 +1,5 @@
 """The learning rate of every step: a warm-up, then one of five schedules."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any

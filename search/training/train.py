@@ -1,7 +1,5 @@
 """One training, as a generator that can be left after any step."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Iterator
