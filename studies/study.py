@@ -14,17 +14,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from studies import StudyError
 from studies.dashboard import best_note
-from studies.history import (
-    CARRIED,
-    MOST_RETRIES,
-    PLANNED,
-    History,
-    Loss,
-    Outcome,
-    TrialRecord,
-    history_of,
-    record_of,
-)
+from studies.history import CARRIED, MOST_RETRIES, PLANNED, History, Loss, Outcome, TrialRecord, history_of, record_of
 from studies.manifest import Manifest
 from studies.storage import translated
 

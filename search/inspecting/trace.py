@@ -127,11 +127,7 @@ class Tracer(TorchFunctionMode):
         )
 
     def __torch_function__(
-        self,
-        func: Any,
-        _types: object,
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
+        self, func: Any, _types: object, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         """Run a function and note what its output depends on: the most that one of its inputs does."""
         named = kwargs or {}

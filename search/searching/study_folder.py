@@ -1,7 +1,6 @@
 """Where everything that belongs to one study lies in the folder of runs."""
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 from search.slots.checkpoint_store import CheckpointStore
@@ -10,58 +9,21 @@ from studies import StudyError
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # of a study: it is safe as a folder's
 
 
-@dataclass(frozen=True)
 class StudyFolder:
-    """The folder of one study. Nothing is made or read here. Raises StudyError for a name that is no folder's."""
+    """The paths of one study. Nothing is made or read here. Raises StudyError for a name that is no folder's."""
 
-    runs: Path
-    study: str
-
-    def __post_init__(self) -> None:
-        if not NAME.fullmatch(self.study):
-            raise StudyError(
-                f"a study's name is 1 to 64 letters, digits, '.', '_', '-', no sign first, not {self.study!r}"
-            )
-
-    @property
-    def path(self) -> Path:
-        """The folder itself."""
-        return self.runs / self.study
-
-    @property
-    def split(self) -> Path:
-        """Which training images validate."""
-        return self.path / "split.npz"
-
-    @property
-    def log(self) -> Path:
-        """What the slots of a search or of a decision print."""
-        return self.path / "slots.log"
-
-    @property
-    def reproduce_log(self) -> Path:
-        """The same of `cifar-search reproduce`."""
-        return self.path / "reproduce.log"
-
-    @property
-    def trials(self) -> Path:
-        """A folder of checkpoints for each trial."""
-        return self.path / "trials"
-
-    @property
-    def retraining(self) -> Path:
-        """Weights of final trainings before they are tested."""
-        return self.path / "retraining"
-
-    @property
-    def report(self) -> Path:
-        """What `cifar-search best --retrain` found."""
-        return self.path / "report"
-
-    @property
-    def next_space(self) -> Path:
-        """What `cifar-search spaces advise` writes."""
-        return self.path / "next.yaml"
+    def __init__(self, runs: Path, study: str) -> None:
+        if not NAME.fullmatch(study):
+            raise StudyError(f"a study's name is 1 to 64 letters, digits, '.', '_', '-', no sign first, not {study!r}")
+        self.study = study
+        self.path = runs / study
+        self.split = self.path / "split.npz"  # which training images validate
+        self.log = self.path / "slots.log"  # what the slots of a search or of a decision print
+        self.reproduce_log = self.path / "reproduce.log"  # the same of `cifar-search reproduce`
+        self.trials = self.path / "trials"  # a folder of checkpoints for each trial
+        self.retraining = self.path / "retraining"  # weights of final trainings before they are tested
+        self.report = self.path / "report"  # what `cifar-search best --retrain` found
+        self.next_space = self.path / "next.yaml"  # what `cifar-search spaces advise` writes
 
     def checkpoints(self, trial: int) -> CheckpointStore:
         """The checkpoints of a trial."""
