@@ -3,7 +3,7 @@
 from search.candidate.architecture import *  # noqa: F403 every family: a new one needs no line here
 from search.candidate.architecture import FAMILIES as FAMILIES
 from search.candidate.architecture import Architecture as Architecture
-from search.candidate.recipe import OPTIMIZERS as OPTIMIZERS
+from search.candidate.optimizers import OPTIMIZERS as OPTIMIZERS
 from search.candidate.recipe import Recipe as Recipe
 from search.candidate.values import Bounds as Bounds
 from search.candidate.values import Candidate as Candidate

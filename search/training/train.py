@@ -15,7 +15,7 @@ from search.data.augmentation import Augmentation, Targets
 from search.data.store import Store, normalise
 from search.training.averaging import EVERY, Averaging
 from search.training.evaluate import evaluate
-from search.training.optimizer import add_l1, optimizer
+from search.training.parameter_groups import add_l1, optimizer
 from search.training.precision import Precision, autocast
 from search.training.result import EpochResult
 from search.training.schedule import Schedule

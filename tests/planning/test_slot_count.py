@@ -48,7 +48,7 @@ def test_the_last_number_that_gains_a_tenth_and_fits_is_chosen_and_no_larger_one
 def test_a_slot_that_fails_alone_is_an_error_and_a_signal_ends_the_measurement() -> None:
     with pytest.raises(SlotError, match="out of memory"):
         try_counts([1, 2], measure=partial(measure, most=0), room_mb=None)
-    count = try_counts([1, 2], measure=measure, room_mb=None, leaving=lambda: True)
+    count = try_counts([1, 2], measure=measure, room_mb=None, interrupted=lambda: True)
     assert count.lines == ("1 slot: 1,000 images/s, 100 MB each", "1 slot at a time: the measurement was interrupted")
 
 

@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 
 from search.candidate import OPTIMIZERS, Recipe
 from search.networks.blocks import FrozenScaleNorm
-from search.training.optimizer import learning_rate, optimizer
+from search.training.parameter_groups import learning_rate, optimizer
 from search.training.schedule import Schedule, shape
 
 SCHEDULES: list[Any] = ["linear", "cosine", "one_cycle", "plateau", "constant"]

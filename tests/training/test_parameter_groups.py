@@ -14,7 +14,7 @@ from torch import nn
 from search.candidate import OPTIMIZERS, Architecture, Cnn, Fast, Recipe, Transfer
 from search.networks.blocks import FrozenScaleNorm, PartialIdentity
 from search.networks.build import build
-from search.training.optimizer import add_l1, learning_rate, optimizer, weight_decay
+from search.training.parameter_groups import add_l1, learning_rate, optimizer, weight_decay
 
 FAST: Architecture = Fast(stages=2, width=(4, 6), depth=(1, 2), kernel=(3, 3))
 CNN: Architecture = Cnn(stages=2, width=(4, 6), hidden=(5,))
