@@ -1,7 +1,5 @@
 """Reads the options whose text is no plain number, name or path. Each function raises UsageError."""
 
-from __future__ import annotations
-
 import re
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -29,7 +27,7 @@ def parse_slots(text: str) -> int | Literal["auto"]:
     return int(text)
 
 
-def parse_compile_mode(text: str) -> Mode:
+def parse_compile_mode(text: str) -> "Mode":
     """A mode of torch.compile."""
     from search.training.compiling import Mode  # imports torch
 

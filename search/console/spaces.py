@@ -1,7 +1,5 @@
 """Search spaces, and what was found about one, as tables and lines."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
@@ -9,6 +7,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from search.console.terminal import columns
 from search.text import percent, plain
 from spaces import Space
 from spaces.baselines import PublishedRecipe
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 def spaces_table(spaces: Iterable[Space]) -> Table:
     """One line for each."""
-    table = _table("name", "family", ">vary", ">trial", "")
+    table = columns("name", "family", ">vary", ">trial", "")
     for space in spaces:
         length = f"{space.length.trial} epochs" if space.length else "-"
         table.add_row(space.name, space.family, str(len(space.varying)), length, Text(space.description))
@@ -30,7 +29,7 @@ def spaces_table(spaces: Iterable[Space]) -> Table:
 def space_text(space: Space) -> Group:
     """Everything that a space file says."""
     head = Text.assemble((space.name, "bold"), f": {space.description} (family {space.family}, {space.source})")
-    parameters = _table("name", "kind", "range", "condition")
+    parameters = columns("name", "kind", "range", "condition")
     for parameter in space.parameters:
         kind, when = parameter.kind, condition_text(parameter.when) if parameter.when else ""
         style = "dim" if isinstance(kind, Fixed) else ""
@@ -38,19 +37,11 @@ def space_text(space: Space) -> Group:
     return Group(head, Text(), parameters, Text(), *_length_limits_baselines(space))
 
 
-def checked_text(checked: Checked) -> Group:
+def checked_text(checked: "Checked") -> Group:
     """Shares, sizes, groups, findings."""
     counts = f": {checked.draws:,} draws, {checked.infeasible / checked.draws:.1%} of them may not be trained"
     head = [Text.assemble("space ", (checked.space, "bold"), counts), *_reasons(checked)]
     return Group(*head, Text(), _sizes(checked), Text(), *_groups(checked), Text(), *_findings(checked))
-
-
-def _table(*columns: str) -> Table:
-    """A table with these headers; `>` aligns a column to the right."""
-    table = Table(box=None, padding=(0, 2))
-    for column in columns:
-        table.add_column(column.lstrip(">"), overflow="fold", justify="right" if column[:1] == ">" else "left")
-    return table
 
 
 def _length_limits_baselines(space: Space) -> Iterator[Text]:
@@ -64,22 +55,22 @@ def _length_limits_baselines(space: Space) -> Iterator[Text]:
         yield Text(f"baseline {baseline.name}: {', '.join(texts)}")
 
 
-def _reasons(checked: Checked) -> Iterator[Text]:
+def _reasons(checked: "Checked") -> Iterator[Text]:
     for measure, count in checked.over.items():
         yield Text(f"  over the limit of {measure}: {count / checked.draws:.1%}")
     if checked.impossible:
         yield Text(f"  no network: {checked.impossible / checked.draws:.1%}, most often: {checked.commonest}")
 
 
-def _sizes(checked: Checked) -> Table:
-    table = _table("network", ">smallest", ">median", ">largest", ">limit")
+def _sizes(checked: "Checked") -> Table:
+    table = columns("network", ">smallest", ">median", ">largest", ">limit")
     for measure, size in checked.sizes.items():
         limit = "-" if size.maximum is None else f"{size.maximum:,.12g}"
         table.add_row(measure, f"{size.smallest:,.0f}", f"{size.median:,.0f}", f"{size.largest:,.0f}", limit)
     return table
 
 
-def _groups(checked: Checked) -> Iterator[Text]:
+def _groups(checked: "Checked") -> Iterator[Text]:
     if len(checked.groups) > 1:
         yield Text("drawn jointly by TPE, each group independently of the others:")
         for group in checked.groups:
@@ -88,7 +79,7 @@ def _groups(checked: Checked) -> Iterator[Text]:
         yield Text("TPE draws all parameters jointly")
 
 
-def _findings(checked: Checked) -> Iterator[Text]:
+def _findings(checked: "Checked") -> Iterator[Text]:
     for finding in checked.findings:
         yield Text(f"{finding.level}: {finding.message}", "red" if finding.level == "error" else "yellow")
     if not checked.findings:
@@ -97,8 +88,8 @@ def _findings(checked: Checked) -> Iterator[Text]:
 
 def baselines_table(recipes: Iterable[PublishedRecipe]) -> Table:
     """What can be trained again."""
-    table = _table("name", ">reported", ">epochs", "what")
-    table.title, table.title_justify = "published recipes: cifar-search baseline NAME", "left"
+    title = "published recipes: cifar-search baseline NAME"
+    table = columns("name", ">reported", ">epochs", "what", title=title)
     for published in recipes:
         what = Text.assemble(published.title, "\n", (published.source, "dim"))
         table.add_row(published.name, percent(published.reported / 100), str(published.epochs), what)

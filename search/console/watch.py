@@ -127,7 +127,7 @@ class Picture:
         left = f"no answer for {duration(self.silent)}" if self.silent else self._left(self.opened, planned - finished)
         numbers = f"{finished}/{planned} trials, {counts(now)}, {left}"
         bar.add_row(ProgressBar(total=planned, completed=finished), numbers)
-        slots = columns("trial", "epoch", "validation", title="running", left="candidate")
+        slots = columns(">trial", ">epoch", ">validation", "candidate", title="running")
         for number, title in sorted(self.titles.items()):
             result = self.results.get(number)
             epoch = f"{result.epoch if result else 0}/{self.opened.epochs}"

@@ -113,13 +113,8 @@ def decide(request: Decision) -> Iterator[DecisionStep | Report]:
         winner = history.trials[choice.winner.trial]
         weights = yield from trainings.retrain(winner)
         # The choice is frozen and the weights are on disk: only now may the test set be opened, and the ledger first.
-        record_opening(
-            study,
-            storage=storage,
-            candidate_trial=winner.number,
-            weights_sha256=[row.sha256 for row in weights],
-            seeds=[row.seed for row in weights],
-        )
+        hashes, seeds = [row.sha256 for row in weights], [row.seed for row in weights]
+        record_opening(study, storage=storage, candidate_trial=winner.number, weights_sha256=hashes, seeds=seeds)
         candidate = from_values(winner.values)
         yield Report(
             study=study,

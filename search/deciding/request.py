@@ -1,7 +1,5 @@
 """What a person may ask of a decision or of a published recipe."""
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +48,7 @@ class Decision:
     epochs: int | None = option(None, "Length of these trainings.", least=1)
     slots: int | None = option(None, "Trainings at a time.  [default: one per GPU or CPU core to 4]", least=1)
     device: str | None = same_option(Search, "device")
-    compile: Mode | None = same_option(Search, "compile")
+    compile: "Mode | None" = same_option(Search, "compile")
 
     def __post_init__(self) -> None:
         check_limits(self)

@@ -144,9 +144,5 @@ def open_test(
         ask = partial(logits, network.to(device), images, mean=mean, std=std, precision=machine.precision)
         np.add.at(counts, (images.labels.cpu().numpy(), ask().argmax(1).cpu().numpy()), 1)
         correct_with_views.append(int((ask(views=SIX_VIEWS).argmax(1) == images.labels).sum()))
-    return OpenedTest(
-        seeds=tuple(row.seed for row in weights),
-        classes=images.classes,
-        answers=answers,
-        correct_with_views=tuple(correct_with_views),
-    )
+    seeds, with_views = tuple(row.seed for row in weights), tuple(correct_with_views)
+    return OpenedTest(seeds=seeds, classes=images.classes, answers=answers, correct_with_views=with_views)

@@ -3,15 +3,13 @@
 Fresh seeds, because the best of many trials is partly the luckiest of many.
 """
 
-from __future__ import annotations
-
 import hashlib
 import math
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from statistics import fmean
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from search.candidate import from_values
 from search.data.sources import Source
@@ -24,11 +22,9 @@ from search.slots.job import Failed, Finished, Job, Paused, Unsaved
 from search.slots.machine import Machine
 from search.slots.pool import Pool
 from search.slots.slot_state import BasePool, SlotError
+from search.training.compiling import Mode
 from search.training.result import EpochResult
 from studies.history import History, TrialRecord
-
-if TYPE_CHECKING:
-    from search.training.compiling import Mode
 
 Phase = Literal["search", "confirmation", "retraining"]
 
@@ -171,10 +167,9 @@ class Trainings:
         with Pool(settings, log=self.folder.log) as slots:
             for job, event in train(slots, jobs):
                 if isinstance(event, EpochResult):
-                    self._epochs.append(
-                        TrainedEpoch(phase=phase, name=job.name, trial=job.number, seed=job.seed, result=event)
-                    )
-                    yield self._epochs[-1]
+                    epoch = TrainedEpoch(phase=phase, name=job.name, trial=job.number, seed=job.seed, result=event)
+                    self._epochs.append(epoch)
+                    yield epoch
                 elif isinstance(event, Failed):
                     failures[job.number] = f"{job.name}: {event.outcome}, {event.message}"
         return failures

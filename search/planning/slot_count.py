@@ -12,6 +12,8 @@ from search.slots.pool import Pool
 from search.slots.slot_state import SlotError
 from search.text import plural
 
+Settings = Callable[[Machine], Sequence[SlotSettings]]  # those of a machine's slots
+
 GAIN = 1.10  # at least, for a step up: with more trials at a time the sampler knows less of each that it draws
 ROOM = 0.90  # share of the free memory that slots may take: trials may be larger than the one that was measured
 
@@ -51,36 +53,27 @@ class SlotCount:
 
 
 def find_slot_count(
-    machine: Machine,
-    job: Job,
-    *,
-    settings: Callable[[Machine], Sequence[SlotSettings]],
-    most: int,
-    log: Path,
-    work: str,
-    interrupted: Condition,
+    machine: Machine, job: Job, *, settings: Settings, most: int, log: Path, work: str, interrupted: Condition
 ) -> SlotCount:
     """Measures the job on 1, 2, 4, ... fresh slots of each device, `most` of them at most. Raises SlotError."""
     free = free_mb(machine)
 
     def measure(slots: int) -> MeasuredCount:
         with Pool(settings(machine.with_slots(slots)), log=log, work=work) as pool:
-            return MeasuredCount(
-                slots, pool.measure(job, interrupted=interrupted), _taken_mb(machine, free, pids=pool.pids)
-            )
+            speed = pool.measure(job, interrupted=interrupted)
+            return MeasuredCount(slots, speed, _taken_mb(machine, free, pids=pool.pids))
 
     room_mb = ROOM * min(free) * max(1, machine.gpus) if free else None
     return try_counts(steps(machine, most=most), measure=measure, room_mb=room_mb, interrupted=interrupted)
 
 
 def try_counts(
-    numbers: Iterable[int],
-    *,
-    measure: Callable[[int], MeasuredCount],
-    room_mb: float | None,  # None: unknown
-    interrupted: Condition = lambda: False,
+    numbers: Iterable[int], *, measure: Callable[[int], MeasuredCount], room_mb: float | None, interrupted: Condition
 ) -> SlotCount:
-    """Tries numbers of slots while each gains enough and fits into `room_mb`. Raises SlotError if the first fails."""
+    """Tries numbers of slots while each gains enough and fits into `room_mb` (None: unknown).
+
+    Raises SlotError if the first fails.
+    """
     tried: list[MeasuredCount] = []
     for slots in numbers:
         count, needed = plural(slots, "slot"), slots * max((row.memory_mb or 0 for row in tried), default=0)

@@ -22,12 +22,11 @@ class Answer:
 def answers(report: Report) -> tuple[Answer, ...]:
     """The questions of the brief that this project answers, in its order."""
     names = ", ".join(claim.name for claim in report.claims)
-    literature, done, ahead = _literature(report), _work_done(report), _work_ahead(report)
     return (
         Answer(f"How does it compare to {names}?", report.recommendation.reasons),
-        Answer("How does it compare to the far more advanced solutions in the literature?", tuple(literature)),
-        Answer("What was done to get the accuracy?", tuple(done)),
-        Answer("Is it necessary to improve it, and what work would that be?", tuple(ahead)),
+        Answer("How does it compare to the far more advanced solutions in the literature?", tuple(_literature(report))),
+        Answer("What was done to get the accuracy?", tuple(_work_done(report))),
+        Answer("Is it necessary to improve it, and what work would that be?", tuple(_work_ahead(report))),
     )
 
 
