@@ -92,15 +92,13 @@ def search(
 def draw(
     strategy: Strategy, pool: CandidatePool, *, space: Space, order: Sequence[int], seed: int
 ) -> Iterator[ReplayedTrial]:
-    """The trials of a search that ends only where no candidates are left, each drawn when it is asked for.
-
-    Random draws take the candidates in their order, and so do the first ones of TPE.
-    """
+    """The trials of a search that ends only where no candidates are left, each drawn when it is asked for."""
     left, lengths = list(order), _lengths(strategy, pool)
     study = ReplayedStudy(
         space.suggest, sampler=strategy.sampler, pruner=strategy.pruner, epochs=max(lengths), seed=seed
     )
     while left:
+        # Random draws take the candidates in their order, and so do the first ones of TPE.
         in_order = strategy.sampler == "random" or len(order) - len(left) < STARTUP_TRIALS
         candidate = left[0] if in_order else pool.nearest(place(study.propose(), space), left)
         left.remove(candidate)

@@ -42,18 +42,17 @@ def best_five(history: History) -> Table:
     for trial in history.top(5):
         numbers = trial.attributes
         parameters, mflops = f"{numbers.get('parameters', 0):,.0f}", f"{numbers.get('flops', 0) / 1e6:.1f}"
-        seconds = f"{numbers.get('seconds_per_epoch', 0):.1f}"
-        table.add_row(str(trial.number), percent(trial.accuracy), parameters, mflops, seconds, _summary(trial))
+        costs = parameters, mflops, f"{numbers.get('seconds_per_epoch', 0):.1f}"
+        table.add_row(str(trial.number), percent(trial.accuracy), *costs, _summary(trial))
     return table
 
 
 def best_table(history: History) -> Group:
     """The best candidate so far, every value of it."""
     best = best_trial(history)
-    head = Text.assemble(
-        f"trial {best.number} of study {history.study}: ", (percent(best.accuracy), "bold green"),
-        " on the validation images", f" (baseline {best.baseline})" if best.baseline else "",
-    )  # fmt: skip
+    accuracy, baseline = (percent(best.accuracy), "bold green"), f" (baseline {best.baseline})" if best.baseline else ""
+    start, end = f"trial {best.number} of study {history.study}: ", f" on the validation images{baseline}"
+    head = Text.assemble(start, accuracy, end)
     table = columns("value", ">")
     for name, value in sorted(best.values.items()):
         table.add_row(name, plain(value))

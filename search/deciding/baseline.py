@@ -148,11 +148,8 @@ def reproduce_baseline(request: BaselineRequest) -> Iterator[BaselineStep]:
 
 
 def baseline_length(recipe: PublishedRecipe, request: BaselineRequest, *, images: int, speed: float) -> BaselineLength:
-    """As many of the published epochs as fit the minutes, one at least; where one is too long, on fewer images.
-
-    `images` are those of the training part, `speed` is in images per second.
-    """
-    epoch = work(images, whole=images) / speed
+    """As many of the published epochs as fit the minutes, one at least; where one is too long, on fewer images."""
+    epoch = work(images, whole=images) / speed  # seconds on the whole training part; the speed is in images per second
     if request.as_published or request.epochs is not None:
         epochs = request.epochs or recipe.epochs
         return BaselineLength(epochs=epochs, seconds=epochs * epoch)

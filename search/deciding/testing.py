@@ -45,7 +45,7 @@ class ClassAccuracy:
     interval: Interval
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Confusion:
     """One class taken for another."""
 
@@ -114,17 +114,13 @@ class OpenedTest:
         wrong = self.confusion.copy()
         np.fill_diagonal(wrong, 0)
         order = np.argsort(-wrong, axis=None, kind="stable")[:most]
-        return tuple(
-            Confusion(
-                true=self.classes[true],
-                predicted=self.classes[predicted],
-                count=int(wrong[true, predicted]) / len(self.seeds),
-                share=float(wrong[true, predicted] / self.confusion[true].sum()),
-                share_of_errors=float(wrong[true, predicted] / wrong.sum()),
-            )
-            for true, predicted in zip(*np.unravel_index(order, wrong.shape), strict=True)
-            if wrong[true, predicted]
-        )
+        pairs = []
+        for true, predicted in zip(*np.unravel_index(order, wrong.shape), strict=True):
+            if images := int(wrong[true, predicted]):
+                names, count = (self.classes[true], self.classes[predicted]), images / len(self.seeds)
+                shares = float(images / self.confusion[true].sum()), float(images / wrong.sum())
+                pairs.append(Confusion(*names, count, *shares))
+        return tuple(pairs)
 
 
 def open_test(

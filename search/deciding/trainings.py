@@ -133,17 +133,12 @@ class Trainings:
     def epochs(self) -> tuple[TrainedEpoch, ...]:
         """Every epoch of every training, those of the search first."""
         length = self.history.manifest.epochs
-        searched = (
-            TrainedEpoch(
-                phase="search",
-                name=f"trial {trial.number}",
-                trial=trial.number,
-                seed=trial.seed or 0,
-                result=EpochResult(epochs=length, **measured),
-            )
-            for trial in self.history.trials
-            for measured in trial.curve
-        )
+        searched: list[TrainedEpoch] = []
+        for trial in self.history.trials:
+            name, number, seed = f"trial {trial.number}", trial.number, trial.seed or 0
+            for measured in trial.curve:
+                result = EpochResult(epochs=length, **measured)
+                searched.append(TrainedEpoch(phase="search", name=name, trial=number, seed=seed, result=result))
         return (*searched, *self._epochs)
 
     def _job(self, phase: Phase, trial: TrialRecord, index: int) -> Job:
@@ -176,11 +171,8 @@ class Trainings:
 
 
 def choose(confirmation: Sequence[Confirmed], *, images: int) -> Confirmed:
-    """The candidate of the highest mean, or the cheapest of those that tie with it.
-
-    Two candidates tie when their means, on so many validation images, differ by less than one standard error of such a
-    difference between seeds.
-    """
+    """The candidate of the highest mean, or the cheapest of those that tie with it."""
+    # Two tie when their means, on so many validation images, differ by at most one standard error of such a difference.
     best = max(row.mean for row in confirmation)
     ties = [row for row in confirmation if best - row.mean <= tie_width(len(row.accuracies), images=images)]
     return min(ties, key=lambda row: (row.flops, row.trial))

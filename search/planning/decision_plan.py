@@ -33,10 +33,8 @@ class Plan:
 
     @property
     def confirm_epochs(self) -> int:
-        """Half of the final training, as a complete schedule of its own.
-
-        Twice the candidates for the time, in nearly the order that whole trainings give (studies/results/LOG.md, 10).
-        """
+        """Half of the final training, as a complete schedule of its own."""
+        # Twice the candidates for the time, in nearly the order that whole trainings give (studies/results/LOG.md, 10).
         return -(-self.epochs // 2)
 
     @property
@@ -110,11 +108,9 @@ def make_plan(
 
 
 def contenders(history: History, count: int) -> tuple[TrialRecord, ...]:
-    """The best trials, best first; where there is room for two, the first baseline is always among them.
-
-    Baselines are good at long trainings: short trials prefer what is quick at the start (studies/results/LOG.md, 10),
-    and the reader of the report wants to know what the search gained over them.
-    """
+    """The best trials, best first; where there is room for two, the first baseline is always among them."""
+    # Baselines are good at long trainings: short trials prefer what is quick at the start (studies/results/LOG.md, 10),
+    # and the reader of the report wants to know what the search gained over them.
     ranked = history.top(len(history.trials))
     baseline = min((trial for trial in ranked if trial.baseline), key=lambda trial: trial.number, default=None)
     best = ranked[:count]

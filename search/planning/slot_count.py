@@ -70,14 +70,11 @@ def find_slot_count(
 def try_counts(
     numbers: Iterable[int], *, measure: Callable[[int], MeasuredCount], room_mb: float | None, interrupted: Condition
 ) -> SlotCount:
-    """Tries numbers of slots while each gains enough and fits into `room_mb` (None: unknown).
-
-    Raises SlotError if the first fails.
-    """
+    """Tries numbers of slots while each gains enough and fits into `room_mb`. Raises SlotError if the first fails."""
     tried: list[MeasuredCount] = []
     for slots in numbers:
         count, needed = plural(slots, "slot"), slots * max((row.memory_mb or 0 for row in tried), default=0)
-        if room_mb is not None and needed > room_mb:
+        if room_mb is not None and needed > room_mb:  # None: unknown
             return SlotCount(tuple(tried), f"{count} need {needed:,.0f} MB, and {room_mb:,.0f} MB may be taken")
         try:
             tried.append(measure(slots))
@@ -93,10 +90,8 @@ def try_counts(
 
 
 def steps(machine: Machine, *, most: int) -> Iterator[int]:
-    """Numbers of slots, each at least twice the one before, none above `most` but the first.
-
-    On GPUs as many on each; on a CPU such that their threads share the cores evenly, a core for each at least.
-    """
+    """Numbers of slots, each at least twice the one before, none above `most` but the first."""
+    # On GPUs as many on each; on a CPU such that their threads share the cores evenly, a core for each at least.
     slots: int | None = max(1, machine.gpus)
     while slots:
         yield slots
@@ -105,11 +100,8 @@ def steps(machine: Machine, *, most: int) -> Iterator[int]:
 
 
 def free_mb(machine: Machine) -> list[float]:
-    """Free memory of each GPU, or of this machine for its CPU; empty where nothing tells.
-
-    On a GPU this opens a context in this process, which keeps some hundred MB until the process ends.
-    """
-    if machine.gpus:
+    """Free memory of each GPU, or of this machine for its CPU; empty where nothing tells."""
+    if machine.gpus:  # this opens a context in this process, which keeps some hundred MB until the process ends
         return [torch.cuda.mem_get_info(index)[0] / 2**20 for index in range(machine.gpus)]
     available = _read_mb(Path("/proc/meminfo"), "MemAvailable:")
     if available is None:  # not Linux
@@ -123,14 +115,11 @@ def free_mb(machine: Machine) -> list[float]:
 
 
 def _taken_mb(machine: Machine, before: Sequence[float], *, pids: Sequence[int]) -> float | None:
-    """Memory that one of these processes took; measured while they live.
-
-    On a GPU with its context: torch's allocator gives nothing back before its process ends. On a CPU its peak of
-    resident memory, in which pages that slots share are counted for each.
-    """
-    if machine.gpus:
+    """Memory that one of these processes took; measured while they live."""
+    if machine.gpus:  # with its context: torch's allocator gives nothing back before its process ends
         after = free_mb(machine)
         return max(then - now for then, now in zip(before, after, strict=True)) / (len(pids) / machine.gpus)
+    # The peak of resident memory, in which pages that slots share are counted for each.
     peaks = (_read_mb(Path(f"/proc/{pid}/status"), "VmHWM:") for pid in pids)
     return max(filter(None, peaks), default=None)
 

@@ -11,8 +11,7 @@ from typing import Any
 from search.deciding.decide import DecisionStep, Report, decide
 from search.deciding.request import Decision
 from search.deciding.statistics import LEVEL
-from search.reporting.answers import answers
-from search.reporting.literature import PUBLISHED
+from search.reporting.answers import PUBLISHED, answers
 from search.reporting.page import CONFUSION, LOSSES, PER_CLASS, dashboard_note, page
 from search.reporting.pictures import draw_classes, draw_confusion, draw_losses
 from search.searching.study_folder import StudyFolder
@@ -77,6 +76,7 @@ def write_report(report: Report, folder: Path) -> None:
 def as_json(report: Report) -> dict[str, Any]:
     """The content of report.json: plain data, every accuracy a fraction of 1."""
     test, recommendation = report.test, report.recommendation
+    winner, confirmed = report.choice.winner, report.choice.confirmation
     return {
         "unit": "fraction",
         "study": report.study,
@@ -86,7 +86,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "candidate": report.candidate.as_dict(),
         "parameters": report.cost.parameters,
         "flops": report.cost.flops,
-        "validation_accuracy": report.choice.winner.mean,
+        "validation_accuracy": winner.mean,
         "test": {
             "accuracy": test.accuracy,
             "n": test.n,
@@ -106,10 +106,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "per_class": [{"name": row.name, "accuracy": row.accuracy, "n": row.n} for row in test.per_class],
         "classes": test.classes,
         "confusion": test.confusion.tolist(),
-        "confirmation": [
-            {**asdict(row), "chosen": row is report.choice.winner, "mean": row.mean}
-            for row in report.choice.confirmation
-        ],
+        "confirmation": [{**asdict(row), "chosen": row is winner, "mean": row.mean} for row in confirmed],
         "trials": report.trials,
         "recommendation": {
             "answers": [asdict(answer) for answer in answers(report)],
