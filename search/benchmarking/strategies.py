@@ -109,11 +109,9 @@ def draw(
 
 
 def conclude(strategy: Strategy, pool: CandidatePool, trials: Sequence[ReplayedTrial]) -> ReplayOutcome:
-    """Train what the strategy still wants of its best trials, then confirm: as `best --retrain` does.
-
-    The best by the strategy's own last score are judged by a longer training, which costs nothing where it is paid for;
-    the result of the winner is 8 epochs of another seed, so that it was not chosen for its luck.
-    """
+    """Train what the strategy still wants of its best trials, then confirm: as `best --retrain` does."""
+    # The best by the strategy's own last score are judged by a longer training, which costs nothing where it is paid
+    # for; the result of the winner is 8 epochs of another seed, so that it was not chosen for its luck.
     complete = sorted((trial for trial in trials if not trial.pruned), key=lambda trial: -trial.score)
     ranked = [trial.candidate for trial in complete]
     wanted: set[tuple[int, int]] = set()  # candidate and epochs of further trainings

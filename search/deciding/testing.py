@@ -118,8 +118,8 @@ class OpenedTest:
         for true, predicted in zip(*np.unravel_index(order, wrong.shape), strict=True):
             if images := int(wrong[true, predicted]):
                 names, count = (self.classes[true], self.classes[predicted]), images / len(self.seeds)
-                shares = float(images / self.confusion[true].sum()), float(images / wrong.sum())
-                pairs.append(Confusion(*names, count, *shares))
+                share, of_errors = float(images / self.confusion[true].sum()), float(images / wrong.sum())
+                pairs.append(Confusion(*names, count, share=share, share_of_errors=of_errors))
         return tuple(pairs)
 
 

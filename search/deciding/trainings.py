@@ -1,7 +1,4 @@
-"""The trainings that a decision rests on: the best trials again with fresh seeds, then the winner on all images.
-
-Fresh seeds, because the best of many trials is partly the luckiest of many.
-"""
+"""The trainings that a decision rests on: the best trials again with fresh seeds, then the winner on all images."""
 
 import hashlib
 import math
@@ -104,7 +101,7 @@ class Trainings:
     _epochs: list[TrainedEpoch] = field(default_factory=list)
 
     def confirm(self) -> Generator[TrainedEpoch, None, Chosen]:
-        """Train the best trials again and choose."""
+        """Train the best trials again and choose, with fresh seeds: the best of many is partly the luckiest of many."""
         longest_first = sorted(self.plan.trials, key=lambda trial: -trial.attributes["flops"])
         seeds = range(self.plan.confirm_seeds)
         jobs = [self._job("confirmation", trial, index) for trial in longest_first for index in seeds]

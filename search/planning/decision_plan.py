@@ -59,11 +59,9 @@ class Plan:
     def title(self) -> str:
         """For a first line: what will be trained."""
         numbers = ", ".join(str(trial.number) for trial in self.trials)
-        return (
-            f"confirm trial{'s' * (len(self.trials) > 1)} {numbers} "
-            f"with {plural(self.confirm_seeds, 'fresh seed')} each, {self.confirm_epochs} epochs long, "
-            f"retrain the winner with {self.seeds}, {self.epochs} epochs long"
-        )
+        trials, seeds = f"trial{'s' * (len(self.trials) > 1)} {numbers}", plural(self.confirm_seeds, "fresh seed")
+        confirming = f"confirm {trials} with {seeds} each, {self.confirm_epochs} epochs long"
+        return f"{confirming}, retrain the winner with {self.seeds}, {self.epochs} epochs long"
 
 
 def check_complete(history: History) -> None:
