@@ -109,9 +109,8 @@ def bench(
     proxies = (replace(fast, architecture=PROXY), fast) if usual else ()
     beside = tuple(dataloader_baseline.measure(each, store=ready, precision=machine.precision) for each in proxies)
     rows = tuple(_speed(name, space, ready, machine, compile) for name, space in loaded.items())
-    return BenchResult(
-        machine=machine.title, spaces=rows, estimated_seconds=estimates(rows), reached=reached, dataloader=beside
-    )
+    times = estimates(rows)
+    return BenchResult(machine=machine.title, spaces=rows, estimated_seconds=times, reached=reached, dataloader=beside)
 
 
 def reach(target: int, *, store: Store, machine: Machine) -> Reach:

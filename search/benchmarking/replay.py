@@ -85,10 +85,8 @@ def interval(values: Array) -> tuple[float, float, float]:
 
 
 def noise(pool: CandidatePool) -> dict[str, Any]:
-    """For outcome.json: how well the scores after each epoch rank candidates as 8 epochs of another seed do.
-
-    Also the spread of one training between seeds, and that of the pool, in percent.
-    """
+    """For outcome.json: how well the scores after each epoch rank candidates as 8 epochs of another seed do."""
+    # Also the spread of one training between seeds, and that of the pool, in percent.
     first, final = pool.scores["8/A"][:, -1], pool.scores["8/B"][:, -1]
     averaged = np.array([bool(values["recipe.averaging"]) for values in pool.stored])
     groups = {"all": averaged | True, "averaged": averaged, "plain": ~averaged}

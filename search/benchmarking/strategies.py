@@ -92,15 +92,13 @@ def search(
 def draw(
     strategy: Strategy, pool: CandidatePool, *, space: Space, order: Sequence[int], seed: int
 ) -> Iterator[ReplayedTrial]:
-    """The trials of a search that ends only where no candidates are left, each drawn when it is asked for.
-
-    Random draws take the candidates in their order, and so do the first ones of TPE.
-    """
+    """The trials of a search that ends only where no candidates are left, each drawn when it is asked for."""
     left, lengths = list(order), _lengths(strategy, pool)
     study = ReplayedStudy(
         space.suggest, sampler=strategy.sampler, pruner=strategy.pruner, epochs=max(lengths), seed=seed
     )
     while left:
+        # Random draws take the candidates in their order, and so do the first ones of TPE.
         in_order = strategy.sampler == "random" or len(order) - len(left) < STARTUP_TRIALS
         candidate = left[0] if in_order else pool.nearest(place(study.propose(), space), left)
         left.remove(candidate)
@@ -111,11 +109,9 @@ def draw(
 
 
 def conclude(strategy: Strategy, pool: CandidatePool, trials: Sequence[ReplayedTrial]) -> ReplayOutcome:
-    """Train what the strategy still wants of its best trials, then confirm: as `best --retrain` does.
-
-    The best by the strategy's own last score are judged by a longer training, which costs nothing where it is paid for;
-    the result of the winner is 8 epochs of another seed, so that it was not chosen for its luck.
-    """
+    """Train what the strategy still wants of its best trials, then confirm: as `best --retrain` does."""
+    # The best by the strategy's own last score are judged by a longer training, which costs nothing where it is paid
+    # for; the result of the winner is 8 epochs of another seed, so that it was not chosen for its luck.
     complete = sorted((trial for trial in trials if not trial.pruned), key=lambda trial: -trial.score)
     ranked = [trial.candidate for trial in complete]
     wanted: set[tuple[int, int]] = set()  # candidate and epochs of further trainings

@@ -15,9 +15,7 @@ class Recipe:
 
     optimizer: OptimizerName = "sgd"
     batch_size: Annotated[int, Field(ge=1, le=65536)] = 256  # images that a step trains on
-    decoupled: bool = (
-        True  # learning rate and weight decay fit any batch (training.parameter_groups), or as torch's
-    )
+    decoupled: bool = True  # learning rate and weight decay fit any batch (training.parameter_groups), or as torch's
     learning_rate: Annotated[float, Field(gt=0, le=1000)] = 10.0  # peak of the schedule
     momentum: Share = 0.85  # Nesterov for SGD and Muon, the first beta for Adam
     weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.015  # part of the loss; adamw, muon: apart from it

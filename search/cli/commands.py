@@ -176,11 +176,10 @@ def spaces_advise(
 @request_options()
 def explain(request: ExplainRequest, *, as_json: AsJson = False) -> None:
     """Every layer of a candidate: shapes, what it sees of the image, parameters, FLOPs, memory."""
-    from search.console.layers import layers_text
+    from search.console.spaces import layers_text
     from search.inspecting.explain import explain as explain_candidate
 
-    width = console().width
-    show(explain_candidate(request), lambda found: layers_text(found, width=width), as_json=as_json)
+    show(explain_candidate(request), lambda found: layers_text(found, width=console().width), as_json=as_json)
 
 
 @app.command()

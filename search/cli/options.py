@@ -1,7 +1,5 @@
 """Makes the options of a command from the request that it is called with, so that each is written down once."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable
 from dataclasses import MISSING, Field, fields, is_dataclass
@@ -53,7 +51,7 @@ def request_options(**parsers: Parser) -> Callable[[Command], Command]:
     return decorate
 
 
-def option_of(request: type[DataclassInstance], name: str, parser: Parser | None = None) -> Any:
+def option_of(request: "type[DataclassInstance]", name: str, parser: Parser | None = None) -> Any:
     """The option of one field of a request, for a command that takes no whole request."""
     return _option(request.__dataclass_fields__[name], parser)
 

@@ -1,9 +1,7 @@
 """Reads the options whose text is no plain number, name or path. Each function raises UsageError."""
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal, cast, get_args
 
 from search.deciding.request import EXAMPLE, Claim
 from search.errors import UsageError
@@ -29,14 +27,13 @@ def parse_slots(text: str) -> int | Literal["auto"]:
     return int(text)
 
 
-def parse_compile_mode(text: str) -> Mode:
+def parse_compile_mode(text: str) -> "Mode":
     """A mode of torch.compile."""
     from search.training.compiling import Mode  # imports torch
 
-    modes: tuple[Mode, ...] = get_args(Mode)
-    if text not in modes:
-        raise UsageError(f"the modes are {', '.join(modes)}, not {text!r}")
-    return modes[modes.index(text)]
+    if text not in get_args(Mode):
+        raise UsageError(f"the modes are {', '.join(get_args(Mode))}, not {text!r}")
+    return cast("Mode", text)
 
 
 def parse_claim(text: str) -> Claim:

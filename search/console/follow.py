@@ -50,7 +50,7 @@ def follow_baseline(steps: Iterable[BaselineStep], *, console: Console) -> Basel
     for step in steps:
         match step:
             case BaselinePlanned(length=length):
-                minutes = length.minutes
+                minutes = length.budget_minutes
                 budget = f"a budget of {minutes:g} minutes" if minutes is not None else "no budget"
                 say(f"{step.machine}; {step.data}; about {duration(length.seconds)}")
                 say(f"{step.published.name}: {step.published.title}; {_length(step)}, {budget}")
@@ -115,7 +115,7 @@ def _baseline_table(result: BaselineReproduction) -> Group:
 
 
 def _confirmation(choice: Chosen) -> Table:
-    table = columns("trial", "mean", "by seed", "MFLOPs", "", title="confirmed with fresh seeds")
+    table = columns(">trial", ">mean", ">by seed", ">MFLOPs", ">", title="confirmed with fresh seeds")
     for row in choice.confirmation:
         chosen = "chosen" if row is choice.winner else ""
         seeds = " ".join(map(percent, row.accuracies))

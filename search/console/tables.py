@@ -1,13 +1,11 @@
 """A study as tables and lines: how it stands, its best candidate, what it says of its space, what is wrong with it."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Group
-from rich.table import Column, Table
+from rich.table import Table
 from rich.text import Text
 
 from search.candidate import CandidateError, from_values
@@ -31,36 +29,31 @@ def status_table(status: Status) -> Group:
     grid.add_row("trials", f"{history.finished} of {history.planned} finished: {counts(history.counts)}")
     if history.carried:
         grid.add_row("carried over", f"{history.carried} trials of another study, which teach and do not count")
-    running = [
-        f"{trial.number} ({len(trial.epochs)}/{history.manifest.epochs})"
-        for trial in history.trials
-        if trial.state == "running"
-    ]
-    if running:
-        grid.add_row("running", f"trial {', '.join(running)} epochs")
+    if running := [trial for trial in history.trials if trial.state == "running"]:
+        epochs = (f"{trial.number} ({len(trial.epochs)}/{history.manifest.epochs})" for trial in running)
+        grid.add_row("running", f"trial {', '.join(epochs)} epochs")
     grid.add_row("time left", "-" if left is None else f"about {duration(left)}")
     return Group(grid, Text(), best_five(history), *_front(history))
 
 
 def best_five(history: History) -> Table:
     """The best trials so far, the first one first."""
-    table = columns("trial", "validation", "parameters", "MFLOPs", "s/epoch", title="best so far", left="candidate")
+    table = columns(">trial", ">validation", ">parameters", ">MFLOPs", ">s/epoch", "candidate", title="best so far")
     for trial in history.top(5):
         numbers = trial.attributes
         parameters, mflops = f"{numbers.get('parameters', 0):,.0f}", f"{numbers.get('flops', 0) / 1e6:.1f}"
-        seconds = f"{numbers.get('seconds_per_epoch', 0):.1f}"
-        table.add_row(str(trial.number), percent(trial.accuracy), parameters, mflops, seconds, _summary(trial))
+        costs = parameters, mflops, f"{numbers.get('seconds_per_epoch', 0):.1f}"
+        table.add_row(str(trial.number), percent(trial.accuracy), *costs, _summary(trial))
     return table
 
 
 def best_table(history: History) -> Group:
     """The best candidate so far, every value of it."""
     best = best_trial(history)
-    head = Text.assemble(
-        f"trial {best.number} of study {history.study}: ", (percent(best.accuracy), "bold green"),
-        " on the validation images", f" (baseline {best.baseline})" if best.baseline else "",
-    )  # fmt: skip
-    table = Table("value", Column("", justify="right"), box=None, padding=(0, 2))
+    accuracy, baseline = (percent(best.accuracy), "bold green"), f" (baseline {best.baseline})" if best.baseline else ""
+    start, end = f"trial {best.number} of study {history.study}: ", f" on the validation images{baseline}"
+    head = Text.assemble(start, accuracy, end)
+    table = columns("value", ">")
     for name, value in sorted(best.values.items()):
         table.add_row(name, plain(value))
     for name, number in best.attributes.items():
@@ -69,9 +62,9 @@ def best_table(history: History) -> Group:
     return Group(head, Text(), table, *_front(history), Text(), Text(note, "dim"))
 
 
-def advice_text(advice: Advice) -> Group:
+def advice_text(advice: "Advice") -> Group:
     """What mattered, what changes in the next space and why, and how to search it."""
-    table = Table("parameter", "importance", "by chance", "", box=None, padding=(0, 2))
+    table = columns("parameter", "importance", "by chance", "")
     for row in advice.importances:
         chance = f"{row.chance_low:.2g} to {row.chance_high:.2g}"
         table.add_row(row.name, f"{row.value:.2g}", chance, Text(row.verdict, ADVICE_STYLES[row.verdict]))
@@ -85,7 +78,7 @@ def advice_text(advice: Advice) -> Group:
     )
 
 
-def diagnosis_text(diagnosis: Diagnosis, *, done: Sequence[str] = ()) -> Group:
+def diagnosis_text(diagnosis: "Diagnosis", *, done: Sequence[str] = ()) -> Group:
     """What was repaired, what is found, and what that means."""
     fixable = sum(finding.fixable for finding in diagnosis.findings)
     result = f"{plural(len(diagnosis.findings), 'problem')} found" if diagnosis.findings else "no problems found"
@@ -103,7 +96,7 @@ def _front(history: History) -> Iterable[Table | Text]:
     if history.front:
         cost = str(history.manifest.cost)
         title = f"Pareto front: accuracy against {cost}"
-        table = columns("trial", "validation", cost, title=title, left="candidate")
+        table = columns(">trial", ">validation", f">{cost}", "candidate", title=title)
         for trial in history.front:
             value = f"{trial.attributes[cost]:,.4g}"
             table.add_row(str(trial.number), percent(trial.accuracy), value, _summary(trial))

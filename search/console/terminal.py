@@ -17,11 +17,9 @@ def line_printer(console: Console) -> Callable[..., None]:
     return partial(console.print, highlight=False, markup=False, soft_wrap=True)
 
 
-def columns(*names: str, title: str, left: str = "") -> Table:
-    """An empty table without lines; numbers stand on the right, the last column on the left if it has such a name."""
-    table = Table(title=title, title_justify="left", box=None, padding=(0, 2))
+def columns(*names: str, title: str | None = None, gap: int = 2) -> Table:
+    """An empty table without lines; `>` before its name aligns a column to the right."""
+    table = Table(title=title, title_justify="left", box=None, padding=(0, gap))
     for name in names:
-        table.add_column(name, justify="right")
-    if left:
-        table.add_column(left)
+        table.add_column(name.removeprefix(">"), overflow="fold", justify="right" if name[:1] == ">" else "left")
     return table

@@ -124,10 +124,13 @@ class Picture:
         bar.add_column(no_wrap=True)
         finished, planned = self.history.finished, self.history.planned
         now = {**self.history.counts, "running": len(self.titles), "waiting": 0}  # the history is of the last end
-        left = f"no answer for {duration(self.silent)}" if self.silent else self._left(self.opened, planned - finished)
+        elapsed = time.monotonic() - self.started
+        forecast = max(0.0, self.opened.seconds - elapsed)
+        seconds = elapsed / self.ended * (planned - finished) if self.ended >= TRUSTED else forecast
+        left = f"no answer for {duration(self.silent)}" if self.silent else f"about {duration(seconds)} left"
         numbers = f"{finished}/{planned} trials, {counts(now)}, {left}"
         bar.add_row(ProgressBar(total=planned, completed=finished), numbers)
-        slots = columns("trial", "epoch", "validation", title="running", left="candidate")
+        slots = columns(">trial", ">epoch", ">validation", "candidate", title="running")
         for number, title in sorted(self.titles.items()):
             result = self.results.get(number)
             epoch = f"{result.epoch if result else 0}/{self.opened.epochs}"
@@ -135,12 +138,6 @@ class Picture:
             slots.add_row(str(number), epoch, accuracy, Text(title))
         events = Group(*map(Text, self.events))
         return Group(Text(), bar, Text(), slots, Text(), best_five(self.history), Text(), events)
-
-    def _left(self, opened: progress.Opened, left: int) -> str:
-        elapsed = time.monotonic() - self.started
-        pace = elapsed / self.ended if self.ended >= TRUSTED else None
-        seconds = pace * left if pace else max(0.0, opened.seconds - elapsed)
-        return f"about {duration(seconds)} left"
 
 
 def _first_lines(opened: progress.Opened) -> list[str]:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -33,7 +33,7 @@ class BaselineLength:
 
     epochs: int
     images: int | None = None  # of an epoch; None is all of the training part
-    minutes: float | None = None  # the budget; None where the epochs were asked for
+    budget_minutes: float | None = None  # the budget; None where the epochs were asked for
     seconds: float  # forecast
 
 
@@ -85,9 +85,7 @@ class BaselineReproduction:
             "test_images": test.n,
             "verdict": self.verdict,
             "published_epochs": published.epochs,
-            "epochs": self.length.epochs,
-            "images": self.length.images,
-            "budget_minutes": self.length.minutes,
+            **asdict(self.length),
             "seed": self.seed,
             "seconds": self.seconds,
             "validation_accuracy": self.validation_accuracy,
@@ -123,8 +121,7 @@ def reproduce_baseline(request: BaselineRequest) -> Iterator[BaselineStep]:
             limit = patience(length.seconds / length.epochs)
             for _, event in train(slots, [replace(job, epochs=length.epochs, images=length.images, patience=limit)]):
                 if isinstance(event, Failed):
-                    failure = f"{event.outcome}, {event.message}"
-                    raise SlotError(f"{name} failed, the test set stays closed: {failure}")
+                    raise SlotError(f"{name} failed, the test set stays closed: {event.outcome}, {event.message}")
                 if isinstance(event, EpochResult):
                     yield (last := event)
                 else:
@@ -150,21 +147,16 @@ def reproduce_baseline(request: BaselineRequest) -> Iterator[BaselineStep]:
         yield reproduction
 
 
-def baseline_length(
-    published: PublishedRecipe, request: BaselineRequest, *, images: int, speed: float
-) -> BaselineLength:
-    """As many of the published epochs as fit the minutes, one at least; where one is too long, on fewer images.
-
-    `images` are those of the training part, `speed` is in images per second.
-    """
-    epoch = work(images, whole=images) / speed
+def baseline_length(recipe: PublishedRecipe, request: BaselineRequest, *, images: int, speed: float) -> BaselineLength:
+    """As many of the published epochs as fit the minutes, one at least; where one is too long, on fewer images."""
+    epoch = work(images, whole=images) / speed  # seconds on the whole training part; the speed is in images per second
     if request.as_published or request.epochs is not None:
-        epochs = request.epochs or published.epochs
+        epochs = request.epochs or recipe.epochs
         return BaselineLength(epochs=epochs, seconds=epochs * epoch)
     budget = 60 * request.minutes
-    epochs = min(published.epochs, max(1, int(budget / epoch)))
+    epochs = min(recipe.epochs, max(1, int(budget / epoch)))
     share = 1.0
     while epochs * epoch * share > budget and share > SMALLEST_SHARE:
         share /= 2
     part = int(images * share) if share < 1 else None
-    return BaselineLength(epochs=epochs, images=part, minutes=request.minutes, seconds=epochs * epoch * share)
+    return BaselineLength(epochs=epochs, images=part, budget_minutes=request.minutes, seconds=epochs * epoch * share)

@@ -15,7 +15,8 @@ from search.deciding.testing import OpenedTest, RetrainedWeights, open_test
 from search.deciding.trainings import Chosen, TrainedEpoch, Trainings
 from search.inspecting.status import read_status
 from search.networks.count import Cost, cost
-from search.planning.decision_plan import Plan, check_complete, make_plan
+from search.planning.confirmation import check_complete
+from search.planning.decision_plan import Plan, make_plan
 from search.searching.provenance import check_data, provenance
 from search.searching.study_folder import StudyFolder
 from search.slots.machine import Machine, survey
@@ -113,13 +114,8 @@ def decide(request: Decision) -> Iterator[DecisionStep | Report]:
         winner = history.trials[choice.winner.trial]
         weights = yield from trainings.retrain(winner)
         # The choice is frozen and the weights are on disk: only now may the test set be opened, and the ledger first.
-        record_opening(
-            study,
-            storage=storage,
-            candidate_trial=winner.number,
-            weights_sha256=[row.sha256 for row in weights],
-            seeds=[row.seed for row in weights],
-        )
+        hashes, seeds = [row.sha256 for row in weights], [row.seed for row in weights]
+        record_opening(study, storage=storage, candidate_trial=winner.number, weights_sha256=hashes, seeds=seeds)
         candidate = from_values(winner.values)
         yield Report(
             study=study,

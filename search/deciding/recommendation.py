@@ -19,8 +19,7 @@ class ClaimVerdict:
     name: str
     accuracy: float  # the claim, a fraction
     verdict: BuildOrBuy
-    margin_points: float
-    """Percentage points between the claim and the nearer end of the interval: above 0 build, below 0 buy, 0 neither."""
+    margin_points: float  # percent, from the claim to the interval's nearer end: above 0 build, below 0 buy, 0 neither
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,13 +38,9 @@ def recommend(test: OpenedTest, claims: Sequence[Claim]) -> Recommendation:
     judged = tuple(judge(claim, test.interval) for claim in claims)
     verdicts = {claim.verdict for claim in judged}
     verdict: BuildOrBuy = "buy" if "buy" in verdicts else "build" if verdicts == {"build"} else "cannot-tell"
-    return Recommendation(
-        verdict=verdict,
-        claims=judged,
-        reasons=_reasons(verdict, test, judged),
-        changes=tuple(_changes(test, judged)),
-        limits=_limits(judged[0], seeds=len(test.seeds)),
-    )
+    reasons, changes = _reasons(verdict, test, judged), tuple(_changes(test, judged))
+    limits = _limits(judged[0], seeds=len(test.seeds))
+    return Recommendation(verdict=verdict, claims=judged, reasons=reasons, changes=changes, limits=limits)
 
 
 def judge(claim: Claim, interval: Interval) -> ClaimVerdict:

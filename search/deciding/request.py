@@ -1,7 +1,5 @@
 """What a person may ask of a decision or of a published recipe."""
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,13 +23,12 @@ class Claim:
     accuracy: float
 
     def __post_init__(self) -> None:
-        if not self.name.strip() or not self.name.isprintable() or len(self.name) > 60:
-            raise UsageError(
-                f"a claim needs a printable name of 1 to 60 characters, not {self.name!r}; write {EXAMPLE}"
-            )
+        name = self.name
+        if not name.strip() or not name.isprintable() or len(name) > 60:
+            raise UsageError(f"a claim needs a printable name of 1 to 60 characters, not {name!r}; write {EXAMPLE}")
         if not 0 < self.accuracy <= 1:
             percent = f"{100 * self.accuracy:g} %"
-            raise UsageError(f"a claim lies above 0 % and at most at 100 %, not {percent} ({self.name}); try {EXAMPLE}")
+            raise UsageError(f"a claim lies above 0 % and at most at 100 %, not {percent} ({name}); try {EXAMPLE}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +47,7 @@ class Decision:
     epochs: int | None = option(None, "Length of these trainings.", least=1)
     slots: int | None = option(None, "Trainings at a time.  [default: one per GPU or CPU core to 4]", least=1)
     device: str | None = same_option(Search, "device")
-    compile: Mode | None = same_option(Search, "compile")
+    compile: "Mode | None" = same_option(Search, "compile")
 
     def __post_init__(self) -> None:
         check_limits(self)

@@ -32,10 +32,8 @@ def seed_half_width(accuracies: Sequence[float]) -> float:
 
 
 def interval_at(correct: float, n: int, *, spread: float = 0.0) -> Interval:
-    """Wilson's interval for `correct` of `n` images, each side widened in quadrature by `spread`, within [0, 1].
-
-    `correct` may be a mean over seeds; a part of an image is rounded outwards.
-    """
+    """Wilson's interval for `correct` of `n` images, each side widened in quadrature by `spread`, within [0, 1]."""
+    # `correct` may be a mean over seeds: a part of an image is rounded outwards.
     low, high = wilson(floor(correct), n).low, wilson(ceil(correct), n).high
     if spread == 0:
         return Interval(low, high)
@@ -66,10 +64,8 @@ def border_counts(accuracy: float, n: int, *, spread: float = 0.0) -> tuple[int 
 
 
 def images_needed(accuracy: float, other: float, *, spread: float = 0.0) -> int | None:
-    """Test images at which `accuracy` would clear `other`; None where the spread between seeds alone hides it.
-
-    Wilson's interval is the inverted score test: it clears c as soon as |p - c| > z * sqrt(c(1 - c)/n).
-    """
+    """Test images at which `accuracy` would clear `other`; None where the spread between seeds alone hides it."""
+    # Wilson's interval is the inverted score test: it clears c as soon as |p - c| > z * sqrt(c(1 - c)/n).
     difference = abs(accuracy - other)
     if difference <= spread:
         return None

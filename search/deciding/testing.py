@@ -45,7 +45,7 @@ class ClassAccuracy:
     interval: Interval
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Confusion:
     """One class taken for another."""
 
@@ -114,17 +114,13 @@ class OpenedTest:
         wrong = self.confusion.copy()
         np.fill_diagonal(wrong, 0)
         order = np.argsort(-wrong, axis=None, kind="stable")[:most]
-        return tuple(
-            Confusion(
-                true=self.classes[true],
-                predicted=self.classes[predicted],
-                count=int(wrong[true, predicted]) / len(self.seeds),
-                share=float(wrong[true, predicted] / self.confusion[true].sum()),
-                share_of_errors=float(wrong[true, predicted] / wrong.sum()),
-            )
-            for true, predicted in zip(*np.unravel_index(order, wrong.shape), strict=True)
-            if wrong[true, predicted]
-        )
+        pairs = []
+        for true, predicted in zip(*np.unravel_index(order, wrong.shape), strict=True):
+            if images := int(wrong[true, predicted]):
+                names, count = (self.classes[true], self.classes[predicted]), images / len(self.seeds)
+                share, of_errors = float(images / self.confusion[true].sum()), float(images / wrong.sum())
+                pairs.append(Confusion(*names, count, share=share, share_of_errors=of_errors))
+        return tuple(pairs)
 
 
 def open_test(
@@ -144,9 +140,5 @@ def open_test(
         ask = partial(logits, network.to(device), images, mean=mean, std=std, precision=machine.precision)
         np.add.at(counts, (images.labels.cpu().numpy(), ask().argmax(1).cpu().numpy()), 1)
         correct_with_views.append(int((ask(views=SIX_VIEWS).argmax(1) == images.labels).sum()))
-    return OpenedTest(
-        seeds=tuple(row.seed for row in weights),
-        classes=images.classes,
-        answers=answers,
-        correct_with_views=tuple(correct_with_views),
-    )
+    seeds, with_views = tuple(row.seed for row in weights), tuple(correct_with_views)
+    return OpenedTest(seeds=seeds, classes=images.classes, answers=answers, correct_with_views=with_views)

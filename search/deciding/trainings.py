@@ -1,9 +1,4 @@
-"""The trainings that a decision rests on: the best trials again with fresh seeds, then the winner on all images.
-
-Fresh seeds, because the best of many trials is partly the luckiest of many.
-"""
-
-from __future__ import annotations
+"""The trainings that a decision rests on: the best trials again with fresh seeds, then the winner on all images."""
 
 import hashlib
 import math
@@ -11,7 +6,7 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from statistics import fmean
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from search.candidate import from_values
 from search.data.sources import Source
@@ -24,11 +19,9 @@ from search.slots.job import Failed, Finished, Job, Paused, Unsaved
 from search.slots.machine import Machine
 from search.slots.pool import Pool
 from search.slots.slot_state import BasePool, SlotError
+from search.training.compiling import Mode
 from search.training.result import EpochResult
 from studies.history import History, TrialRecord
-
-if TYPE_CHECKING:
-    from search.training.compiling import Mode
 
 Phase = Literal["search", "confirmation", "retraining"]
 
@@ -108,7 +101,7 @@ class Trainings:
     _epochs: list[TrainedEpoch] = field(default_factory=list)
 
     def confirm(self) -> Generator[TrainedEpoch, None, Chosen]:
-        """Train the best trials again and choose."""
+        """Train the best trials again and choose, with fresh seeds: the best of many is partly the luckiest of many."""
         longest_first = sorted(self.plan.trials, key=lambda trial: -trial.attributes["flops"])
         seeds = range(self.plan.confirm_seeds)
         jobs = [self._job("confirmation", trial, index) for trial in longest_first for index in seeds]
@@ -137,17 +130,12 @@ class Trainings:
     def epochs(self) -> tuple[TrainedEpoch, ...]:
         """Every epoch of every training, those of the search first."""
         length = self.history.manifest.epochs
-        searched = (
-            TrainedEpoch(
-                phase="search",
-                name=f"trial {trial.number}",
-                trial=trial.number,
-                seed=trial.seed or 0,
-                result=EpochResult(epochs=length, **measured),
-            )
-            for trial in self.history.trials
-            for measured in trial.curve
-        )
+        searched: list[TrainedEpoch] = []
+        for trial in self.history.trials:
+            name, number, seed = f"trial {trial.number}", trial.number, trial.seed or 0
+            for measured in trial.curve:
+                result = EpochResult(epochs=length, **measured)
+                searched.append(TrainedEpoch(phase="search", name=name, trial=number, seed=seed, result=result))
         return (*searched, *self._epochs)
 
     def _job(self, phase: Phase, trial: TrialRecord, index: int) -> Job:
@@ -171,21 +159,17 @@ class Trainings:
         with Pool(settings, log=self.folder.log) as slots:
             for job, event in train(slots, jobs):
                 if isinstance(event, EpochResult):
-                    self._epochs.append(
-                        TrainedEpoch(phase=phase, name=job.name, trial=job.number, seed=job.seed, result=event)
-                    )
-                    yield self._epochs[-1]
+                    epoch = TrainedEpoch(phase=phase, name=job.name, trial=job.number, seed=job.seed, result=event)
+                    self._epochs.append(epoch)
+                    yield epoch
                 elif isinstance(event, Failed):
                     failures[job.number] = f"{job.name}: {event.outcome}, {event.message}"
         return failures
 
 
 def choose(confirmation: Sequence[Confirmed], *, images: int) -> Confirmed:
-    """The candidate of the highest mean, or the cheapest of those that tie with it.
-
-    Two candidates tie when their means, on so many validation images, differ by less than one standard error of such a
-    difference between seeds.
-    """
+    """The candidate of the highest mean, or the cheapest of those that tie with it."""
+    # Two tie when their means, on so many validation images, differ by at most one standard error of such a difference.
     best = max(row.mean for row in confirmation)
     ties = [row for row in confirmation if best - row.mean <= tie_width(len(row.accuracies), images=images)]
     return min(ties, key=lambda row: (row.flops, row.trial))

@@ -1,7 +1,6 @@
 """What this program can read, without torch: spaces of its families, limited by its measures."""
 
 from search.candidate import FAMILIES, checks
-from search.sentences import Check
 from spaces import Space
 from spaces.loader import load_space
 
@@ -10,11 +9,6 @@ MEASURES = ("parameters", "flops", "memory_mb", LATENCY)
 """What a constraint may limit, and what a study may make small beside its accuracy."""
 
 
-def families() -> dict[str, dict[str, Check]]:
-    """For each family the names that its spaces may use, with the check of their values."""
-    return {family: checks(family) for family in FAMILIES}
-
-
 def load(name: str) -> Space:
     """A space by the name of a shipped one or by its file. Raises SpaceError."""
-    return load_space(name, families=families(), measures=MEASURES)
+    return load_space(name, families={family: checks(family) for family in FAMILIES}, measures=MEASURES)

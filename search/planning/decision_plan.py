@@ -6,10 +6,10 @@ from heapq import heapreplace
 from itertools import product
 from statistics import median
 
+from search.planning.confirmation import contenders
 from search.planning.forecast import work
 from search.slots.job import patience
 from search.text import plural
-from studies import StudyError
 from studies.history import History, TrialRecord
 
 RETRAINED_SHARE = 10 / 9  # all images are trained on, those of the validation part too
@@ -33,10 +33,8 @@ class Plan:
 
     @property
     def confirm_epochs(self) -> int:
-        """Half of the final training, as a complete schedule of its own.
-
-        Twice the candidates for the time, in nearly the order that whole trainings give (studies/results/LOG.md, 10).
-        """
+        """Half of the final training, as a complete schedule of its own."""
+        # Twice the candidates for the time, in nearly the order that whole trainings give (studies/results/LOG.md, 10).
         return -(-self.epochs // 2)
 
     @property
@@ -61,20 +59,9 @@ class Plan:
     def title(self) -> str:
         """For a first line: what will be trained."""
         numbers = ", ".join(str(trial.number) for trial in self.trials)
-        return (
-            f"confirm trial{'s' * (len(self.trials) > 1)} {numbers} "
-            f"with {plural(self.confirm_seeds, 'fresh seed')} each, {self.confirm_epochs} epochs long, "
-            f"retrain the winner with {self.seeds}, {self.epochs} epochs long"
-        )
-
-
-def check_complete(history: History) -> None:
-    """Raises StudyError where there is nothing to retrain."""
-    if not history.best:
-        raise StudyError(
-            f"study {history.study!r} has no complete trial within its limits to retrain; "
-            "go on with `cifar-search run`, with --pruner none if all were pruned"
-        )
+        trials, seeds = f"trial{'s' * (len(self.trials) > 1)} {numbers}", plural(self.confirm_seeds, "fresh seed")
+        confirming = f"confirm {trials} with {seeds} each, {self.confirm_epochs} epochs long"
+        return f"{confirming}, retrain the winner with {self.seeds}, {self.epochs} epochs long"
 
 
 def make_plan(
@@ -107,18 +94,6 @@ def make_plan(
         for length, trials, confirming, retraining in choices
     ]
     return next((plan for plan in plans if plan.seconds <= 60 * minutes), plans[-1])
-
-
-def contenders(history: History, count: int) -> tuple[TrialRecord, ...]:
-    """The best trials, best first; where there is room for two, the first baseline is always among them.
-
-    Baselines are good at long trainings: short trials prefer what is quick at the start (studies/results/LOG.md, 10),
-    and the reader of the report wants to know what the search gained over them.
-    """
-    ranked = history.top(len(history.trials))
-    baseline = min((trial for trial in ranked if trial.baseline), key=lambda trial: trial.number, default=None)
-    best = ranked[:count]
-    return best if baseline is None or baseline in best or count == 1 else (*best[:-1], baseline)
 
 
 def makespan(costs: Sequence[float], *, slots: int) -> float:

@@ -17,10 +17,9 @@ def fetch_weights(space: Space) -> None:
     """Fetch the weights of every network that may be drawn, before a study begins. Raises WeightsError."""
     family: Any = FAMILIES[space.family]  # the fields of each family differ
     kinds: dict[str, Any] = {parameter.name: parameter.kind for parameter in space.parameters}
-    names = [name for name in build.WEIGHTS_FIELDS if f"architecture.{name}" in kinds]
-    drawn = [kinds[f"architecture.{name}"] for name in names]
-    for options in product(*((kind.value,) if isinstance(kind, Fixed) else kind.options for kind in drawn)):
-        build.fetch_weights(family(**dict(zip(names, options, strict=True))))
+    drawn = {name: kinds[f"architecture.{name}"] for name in build.WEIGHTS_FIELDS if f"architecture.{name}" in kinds}
+    for options in product(*((kind.value,) if isinstance(kind, Fixed) else kind.options for kind in drawn.values())):
+        build.fetch_weights(family(**dict(zip(drawn, options, strict=True))))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -53,11 +53,9 @@ class Forecast:
         return trials * epochs * self.share(epochs=epochs) * self.epoch_seconds(flops, slots=1, images=images)
 
     def fit(self, *, trials: int, epochs: int, images: int | None, within: float) -> tuple[int, int | None]:
-        """The epochs and images of a trial such that all trials fit into so many seconds.
-
-        First the epochs are halved, but never below what pruning needs; then fewer images are taken, down to a quarter
-        of them, unless `images` were asked for.
-        """
+        """The epochs and images of a trial such that all trials fit into so many seconds."""
+        # First the epochs are halved, but never below what pruning needs; then fewer images are taken, down to a
+        # quarter of them, unless `images` were asked for.
         fewest = FEWEST_EPOCHS if self.pruning else 1
         while epochs > fewest and self.seconds(trials=trials, epochs=epochs, images=images) > within:
             epochs = max(fewest, epochs // 2)

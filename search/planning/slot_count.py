@@ -12,6 +12,8 @@ from search.slots.pool import Pool
 from search.slots.slot_state import SlotError
 from search.text import plural
 
+Settings = Callable[[Machine], Sequence[SlotSettings]]  # those of a machine's slots
+
 GAIN = 1.10  # at least, for a step up: with more trials at a time the sampler knows less of each that it draws
 ROOM = 0.90  # share of the free memory that slots may take: trials may be larger than the one that was measured
 
@@ -51,40 +53,28 @@ class SlotCount:
 
 
 def find_slot_count(
-    machine: Machine,
-    job: Job,
-    *,
-    settings: Callable[[Machine], Sequence[SlotSettings]],
-    most: int,
-    log: Path,
-    work: str,
-    interrupted: Condition,
+    machine: Machine, job: Job, *, settings: Settings, most: int, log: Path, work: str, interrupted: Condition
 ) -> SlotCount:
     """Measures the job on 1, 2, 4, ... fresh slots of each device, `most` of them at most. Raises SlotError."""
     free = free_mb(machine)
 
     def measure(slots: int) -> MeasuredCount:
         with Pool(settings(machine.with_slots(slots)), log=log, work=work) as pool:
-            return MeasuredCount(
-                slots, pool.measure(job, interrupted=interrupted), _taken_mb(machine, free, pids=pool.pids)
-            )
+            speed = pool.measure(job, interrupted=interrupted)
+            return MeasuredCount(slots, speed, _taken_mb(machine, free, pids=pool.pids))
 
     room_mb = ROOM * min(free) * max(1, machine.gpus) if free else None
     return try_counts(steps(machine, most=most), measure=measure, room_mb=room_mb, interrupted=interrupted)
 
 
 def try_counts(
-    numbers: Iterable[int],
-    *,
-    measure: Callable[[int], MeasuredCount],
-    room_mb: float | None,  # None: unknown
-    interrupted: Condition = lambda: False,
+    numbers: Iterable[int], *, measure: Callable[[int], MeasuredCount], room_mb: float | None, interrupted: Condition
 ) -> SlotCount:
     """Tries numbers of slots while each gains enough and fits into `room_mb`. Raises SlotError if the first fails."""
     tried: list[MeasuredCount] = []
     for slots in numbers:
         count, needed = plural(slots, "slot"), slots * max((row.memory_mb or 0 for row in tried), default=0)
-        if room_mb is not None and needed > room_mb:
+        if room_mb is not None and needed > room_mb:  # None: unknown
             return SlotCount(tuple(tried), f"{count} need {needed:,.0f} MB, and {room_mb:,.0f} MB may be taken")
         try:
             tried.append(measure(slots))
@@ -100,10 +90,8 @@ def try_counts(
 
 
 def steps(machine: Machine, *, most: int) -> Iterator[int]:
-    """Numbers of slots, each at least twice the one before, none above `most` but the first.
-
-    On GPUs as many on each; on a CPU such that their threads share the cores evenly, a core for each at least.
-    """
+    """Numbers of slots, each at least twice the one before, none above `most` but the first."""
+    # On GPUs as many on each; on a CPU such that their threads share the cores evenly, a core for each at least.
     slots: int | None = max(1, machine.gpus)
     while slots:
         yield slots
@@ -112,11 +100,8 @@ def steps(machine: Machine, *, most: int) -> Iterator[int]:
 
 
 def free_mb(machine: Machine) -> list[float]:
-    """Free memory of each GPU, or of this machine for its CPU; empty where nothing tells.
-
-    On a GPU this opens a context in this process, which keeps some hundred MB until the process ends.
-    """
-    if machine.gpus:
+    """Free memory of each GPU, or of this machine for its CPU; empty where nothing tells."""
+    if machine.gpus:  # this opens a context in this process, which keeps some hundred MB until the process ends
         return [torch.cuda.mem_get_info(index)[0] / 2**20 for index in range(machine.gpus)]
     available = _read_mb(Path("/proc/meminfo"), "MemAvailable:")
     if available is None:  # not Linux
@@ -130,14 +115,11 @@ def free_mb(machine: Machine) -> list[float]:
 
 
 def _taken_mb(machine: Machine, before: Sequence[float], *, pids: Sequence[int]) -> float | None:
-    """Memory that one of these processes took; measured while they live.
-
-    On a GPU with its context: torch's allocator gives nothing back before its process ends. On a CPU its peak of
-    resident memory, in which pages that slots share are counted for each.
-    """
-    if machine.gpus:
+    """Memory that one of these processes took; measured while they live."""
+    if machine.gpus:  # with its context: torch's allocator gives nothing back before its process ends
         after = free_mb(machine)
         return max(then - now for then, now in zip(before, after, strict=True)) / (len(pids) / machine.gpus)
+    # The peak of resident memory, in which pages that slots share are counted for each.
     peaks = (_read_mb(Path(f"/proc/{pid}/status"), "VmHWM:") for pid in pids)
     return max(filter(None, peaks), default=None)
 

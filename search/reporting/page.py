@@ -8,8 +8,7 @@ from search.deciding.decide import Report
 from search.deciding.recommendation import BuildOrBuy, between, stated
 from search.deciding.statistics import LEVEL, seed_half_width
 from search.deciding.testing import ABOUT_VIEWS
-from search.reporting.answers import answers
-from search.reporting.literature import PUBLISHED
+from search.reporting.answers import PUBLISHED, answers
 from search.text import counts, duration, percent, plural
 
 LOSSES, CONFUSION, PER_CLASS = "losses.png", "confusion.png", "per_class.png"
@@ -115,17 +114,11 @@ def _recommendation(report: Report) -> Iterator[str]:
 
 def _published(report: Report) -> str:
     accuracy = report.test.accuracy
-    rows = [
-        (
-            row.name,
-            str(row.year),
-            stated(row.accuracy),
-            f"{row.parameters / 1e6:.1f} M" if row.parameters else "not stated",
-            row.extra_data,
-            f"{row.source}; {row.note}" if row.note else row.source,
-        )
-        for row in PUBLISHED
-    ]
+    rows = []
+    for row in PUBLISHED:
+        size = f"{row.parameters / 1e6:.1f} M" if row.parameters else "not stated"
+        source = f"{row.source}; {row.note}" if row.note else row.source
+        rows.append((row.name, str(row.year), stated(row.accuracy), size, row.extra_data, source))
     ours = ("**this report**", "", f"**{percent(accuracy)}**", f"{report.cost.parameters / 1e6:.1f} M", "none", "")
     rows.insert(sum(row.accuracy < accuracy for row in PUBLISHED), ours)
     return _table(("what", "year", "accuracy", "parameters", "extra data", "source"), rows)

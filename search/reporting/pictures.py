@@ -98,5 +98,4 @@ def _curves(axes: Axes, history: Sequence[TrainedEpoch], *, measure: str, factor
 
 def _name(claim: Claim, axes: Axes, **placement: Any) -> None:
     name = claim.name.replace("$", r"\$")  # an even number of bare ones would be read as a formula
-    text = f"{name} {stated(claim.accuracy)}"
-    axes.annotate(text, textcoords="offset points", fontsize=8, color=CLAIM, **placement)
+    axes.annotate(f"{name} {stated(claim.accuracy)}", textcoords="offset points", fontsize=8, color=CLAIM, **placement)

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,9 +11,7 @@ from typing import Any
 from search.deciding.decide import DecisionStep, Report, decide
 from search.deciding.request import Decision
 from search.deciding.statistics import LEVEL
-from search.deciding.testing import RetrainedWeights
-from search.reporting.answers import answers
-from search.reporting.literature import PUBLISHED
+from search.reporting.answers import PUBLISHED, answers
 from search.reporting.page import CONFUSION, LOSSES, PER_CLASS, dashboard_note, page
 from search.reporting.pictures import draw_classes, draw_confusion, draw_losses
 from search.searching.study_folder import StudyFolder
@@ -40,7 +38,10 @@ def report_decision(request: Decision) -> Iterator[DecisionStep | Reported]:
             continue
         folder = StudyFolder(request.folder, step.study).report
         write_report(step, folder)
-        _move(step.weights, folder)  # last: until the report is written, the weights of an earlier one stay
+        for old in folder.glob("weights-*"):  # not before the report is written: they belong to an earlier one
+            old.unlink()
+        for file in (file for row in step.weights for file in (row.path, row.path.with_suffix(".json"))):
+            file.replace(folder / file.name)
         publish(
             step.study,
             storage=storage_url(request.folder, request.storage),
@@ -59,9 +60,8 @@ def write_report(report: Report, folder: Path) -> None:
         draw_losses(report.history, fresh / LOSSES, claims=report.claims)
         draw_confusion(report.test, fresh / CONFUSION)
         draw_classes(report.test, fresh / PER_CLASS, claims=report.claims)
-        epochs = [
-            {"phase": row.phase, "trial": row.trial, "seed": row.seed, **asdict(row.result)} for row in report.history
-        ]
+        keys = ("phase", "trial", "seed")
+        epochs = [{key: getattr(row, key) for key in keys} | asdict(row.result) for row in report.history]
         with (fresh / "history.csv").open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, epochs[0], lineterminator="\n")
             writer.writeheader()
@@ -76,6 +76,7 @@ def write_report(report: Report, folder: Path) -> None:
 def as_json(report: Report) -> dict[str, Any]:
     """The content of report.json: plain data, every accuracy a fraction of 1."""
     test, recommendation = report.test, report.recommendation
+    winner, confirmed = report.choice.winner, report.choice.confirmation
     return {
         "unit": "fraction",
         "study": report.study,
@@ -85,7 +86,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "candidate": report.candidate.as_dict(),
         "parameters": report.cost.parameters,
         "flops": report.cost.flops,
-        "validation_accuracy": report.choice.winner.mean,
+        "validation_accuracy": winner.mean,
         "test": {
             "accuracy": test.accuracy,
             "n": test.n,
@@ -105,10 +106,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "per_class": [{"name": row.name, "accuracy": row.accuracy, "n": row.n} for row in test.per_class],
         "classes": test.classes,
         "confusion": test.confusion.tolist(),
-        "confirmation": [
-            {**asdict(row), "chosen": row is report.choice.winner, "mean": row.mean}
-            for row in report.choice.confirmation
-        ],
+        "confirmation": [{**asdict(row), "chosen": row is winner, "mean": row.mean} for row in confirmed],
         "trials": report.trials,
         "recommendation": {
             "answers": [asdict(answer) for answer in answers(report)],
@@ -119,12 +117,3 @@ def as_json(report: Report) -> dict[str, Any]:
         "provenance": report.provenance,
         "starts": report.starts,
     }
-
-
-def _move(weights: Sequence[RetrainedWeights], folder: Path) -> None:
-    """The weights into the report's folder, in place of those of an earlier report."""
-    for old in folder.glob("weights-*"):
-        old.unlink()
-    for row in weights:
-        for file in (row.path, row.path.with_suffix(".json")):
-            file.replace(folder / file.name)

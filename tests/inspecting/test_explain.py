@@ -16,7 +16,7 @@ from tiny import MANIFEST, database, starter
 
 from search import cli
 from search.candidate import from_values
-from search.console.layers import layers_text
+from search.console.spaces import layers_text
 from search.inspecting.explain import ExplainRequest, candidate_of, explain
 from search.networks.count import cost
 from spaces import SpaceError

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from tiny import MANIFEST
 
-from search.planning.decision_plan import check_complete, contenders, make_plan, makespan
+from search.planning.confirmation import check_complete, contenders
+from search.planning.decision_plan import make_plan, makespan
 from search.planning.forecast import EVALUATION, VALIDATION
 from studies import StudyError
 from studies.history import History, TrialRecord

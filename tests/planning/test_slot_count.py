@@ -39,7 +39,7 @@ def measure(slots: int, *, most: int = 16) -> MeasuredCount:
 def test_the_last_number_that_gains_a_tenth_and_fits_is_chosen_and_no_larger_one_is_tried(
     room_mb: float | None, most: int, tried: list[int], best: int, end: str
 ) -> None:
-    count = try_counts([1, 2, 4, 8, 16], measure=partial(measure, most=most), room_mb=room_mb)
+    count = try_counts([1, 2, 4, 8, 16], measure=partial(measure, most=most), room_mb=room_mb, interrupted=bool)
     assert ([row.slots for row in count.tried], count.best.slots) == (tried, best)
     assert count.lines[1] == "2 slots: 1,500 images/s, 100 MB each, 1.50 x one slot"
     assert count.lines[-1] == f"{best} slots at a time: {end}"
@@ -47,7 +47,7 @@ def test_the_last_number_that_gains_a_tenth_and_fits_is_chosen_and_no_larger_one
 
 def test_a_slot_that_fails_alone_is_an_error_and_a_signal_ends_the_measurement() -> None:
     with pytest.raises(SlotError, match="out of memory"):
-        try_counts([1, 2], measure=partial(measure, most=0), room_mb=None)
+        try_counts([1, 2], measure=partial(measure, most=0), room_mb=None, interrupted=bool)
     count = try_counts([1, 2], measure=measure, room_mb=None, interrupted=lambda: True)
     assert count.lines == ("1 slot: 1,000 images/s, 100 MB each", "1 slot at a time: the measurement was interrupted")
 

@@ -17,7 +17,7 @@ from search.console.follow import report_table
 from search.deciding.request import Claim
 from search.deciding.trainings import Chosen, Confirmed
 from search.reporting import report as writing
-from search.reporting.literature import PUBLISHED
+from search.reporting.answers import PUBLISHED
 from search.reporting.page import page
 from search.reporting.report import as_json, write_report
 
