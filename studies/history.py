@@ -164,10 +164,8 @@ def latest_study(storage: str) -> str | None:
     """The study that was started last; None where there is none of ours. Raises StorageError."""
     with opened(storage, read_only=True) as database:
         studies = [study for study in database.get_all_studies() if ATTRIBUTE in study.user_attrs]
-    times = {
-        study.study_name: [start.get("time", "") for start in _numbered(study.user_attrs, START)] for study in studies
-    }
-    return max(times, key=lambda name: times[name][-1:], default=None)
+    starts = {study.study_name: _numbered(study.user_attrs, START) for study in studies}
+    return max(starts, key=lambda name: [start.get("time", "") for start in starts[name][-1:]], default=None)
 
 
 def load_study(name: str, *, storage: RDBStorage) -> optuna.Study:
