@@ -5,7 +5,7 @@ It may start with the trials of another one: the sampler learns from them, and t
 
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from functools import partial
@@ -22,12 +22,9 @@ from studies.algorithms import make_pruner, make_sampler
 from studies.history import CARRIED, PLANNED, START, TrialRecord, load_study
 from studies.manifest import ATTRIBUTE, Differences, Manifest, check_same, stored_manifest
 from studies.storage import opened
-from studies.study import Study
+from studies.study import Study, Suggest
 
 _FROM = "carried_from"  # study attribute: the study whose trials it was given, set when all of them are there
-
-Draw = Callable[[Any], Mapping[str, Any]]
-"""Draws one candidate's flat values from a trial of Optuna's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +43,7 @@ class Carry:
     study: str  # where the trials come from
     trials: tuple[Carried, ...]
     most: int  # how many there might have been
-    suggest: Draw  # as in Study.ask
+    suggest: Suggest  # of the new study
 
 
 def open_study(
@@ -147,7 +144,7 @@ def _carry_over(carry: Carry, *, cost: str | None, study: optuna.Study) -> tuple
     return (f"{len(carry.trials)} of {carry.most} trials of study {carry.study} are carried over",)
 
 
-def _frozen(trial: Carried, *, source: str, suggest: Draw, cost: str | None) -> FrozenTrial:
+def _frozen(trial: Carried, *, source: str, suggest: Suggest, cost: str | None) -> FrozenTrial:
     record, drawn, ends = trial.record, FixedTrial(dict(trial.stored)), None
     values, complete = dict(suggest(drawn)), record.state == "complete"
     if record.accuracy is not None and (complete or not cost):  # of a pruned trial Optuna keeps no second value
