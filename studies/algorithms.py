@@ -23,16 +23,6 @@ HYPERBAND_TRIALS = 100  # each bracket samples on its own and needs its own ten 
 REPLAYED_TRIALS = 50  # whose defaults a replayed study takes: they set what sampler and pruner count as their start
 
 
-def _tpe(seed: int, trials: int, conditional: bool) -> BaseSampler:
-    return TPESampler(
-        seed=seed,
-        n_startup_trials=max(STARTUP_TRIALS, trials * 15 // 100),
-        multivariate=True,
-        group=conditional,  # without it a conditional parameter is drawn alone
-        constant_liar=True,  # running trials count as poor, so that parallel slots spread out
-    )
-
-
 def _qmc(seed: int, trials: int, conditional: bool) -> BaseSampler:  # noqa: ARG001 the signature of the table
     if conditional:
         raise StudyError("sampler qmc covers a space without `when:` only; take --sampler tpe or random")
@@ -41,7 +31,13 @@ def _qmc(seed: int, trials: int, conditional: bool) -> BaseSampler:  # noqa: ARG
 
 
 SAMPLERS: dict[str, Callable[[int, int, bool], BaseSampler]] = {
-    "tpe": _tpe,
+    "tpe": lambda seed, trials, conditional: TPESampler(
+        seed=seed,
+        n_startup_trials=max(STARTUP_TRIALS, trials * 15 // 100),
+        multivariate=True,
+        group=conditional,  # without it a conditional parameter is drawn alone
+        constant_liar=True,  # running trials count as poor, so that parallel slots spread out
+    ),
     "random": lambda seed, *_: RandomSampler(seed=seed),
     "qmc": _qmc,
 }
@@ -57,14 +53,6 @@ def make_sampler(name: str, *, seed: int, trials: int, conditional: bool) -> Bas
         return SAMPLERS[name](seed, trials, conditional)
 
 
-def _median(trials: int, epochs: int) -> BasePruner:
-    return MedianPruner(
-        n_startup_trials=max(5, trials // 10),
-        n_warmup_steps=-(-3 * epochs // 10),  # 30 %, rounded up: epoch 1 of 3, 2 of 4, 3 of 10
-        n_min_trials=4,
-    )
-
-
 def _hyperband(trials: int, epochs: int) -> BasePruner:
     if trials < HYPERBAND_TRIALS:
         raise StudyError(
@@ -75,7 +63,11 @@ def _hyperband(trials: int, epochs: int) -> BasePruner:
 
 
 PRUNERS: dict[str, Callable[[int, int], BasePruner]] = {
-    "median": _median,
+    "median": lambda trials, epochs: MedianPruner(
+        n_startup_trials=max(5, trials // 10),
+        n_warmup_steps=-(-3 * epochs // 10),  # 30 %, rounded up: epoch 1 of 3, 2 of 4, 3 of 10
+        n_min_trials=4,
+    ),
     # The rungs of halving lie at 1/9 and 1/3 of the epochs.
     "halving": lambda _, epochs: SuccessiveHalvingPruner(min_resource=max(1, epochs // 9), reduction_factor=3),
     "hyperband": _hyperband,

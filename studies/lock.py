@@ -69,7 +69,7 @@ def is_locked(path: Path) -> bool:
     return False
 
 
-def sqlite_lock_file(database: Path, study: str) -> Path:
+def lock_path(database: Path, study: str) -> Path:
     """The lock file of a study in a SQLite file. It lies beside the file, whichever folder of runs is used."""
     database = database.resolve()
     return database.with_name(f"{database.name}.{study}.lock")

@@ -14,15 +14,7 @@ import optuna
 from optuna.storages import RDBStorage
 
 from studies import StudyError, database_errors
-from studies.lock import (
-    LockedError,
-    ServerLock,
-    end_at_outage,
-    file_lock,
-    is_locked,
-    network_file_system,
-    sqlite_lock_file,
-)
+from studies.lock import LockedError, ServerLock, end_at_outage, file_lock, is_locked, lock_path, network_file_system
 
 VARIABLE = "CIFAR_SEARCH_STORAGE"  # environment: a storage URL that no process list shows
 
@@ -89,7 +81,7 @@ def owned(url: str, *, study: str) -> Iterator[RDBStorage]:
     with translated(url):
         if file is not None:
             _check_local(file, url)
-            with file_lock(sqlite_lock_file(file, study), owned=f"study {study!r}"):
+            with file_lock(lock_path(file, study), owned=f"study {study!r}"):
                 yield from _open(url, read_only=False, server_lock=None)
         else:
             with opened(url):
@@ -100,7 +92,7 @@ def owned(url: str, *, study: str) -> Iterator[RDBStorage]:
 def is_owned(url: str, *, study: str) -> bool:
     """Whether a process works on the study at this moment. Raises StorageError."""
     if (file := sqlite_file(url)) is not None:
-        return is_locked(sqlite_lock_file(file, study))
+        return is_locked(lock_path(file, study))
     try:
         with owned(url, study=study):
             return False
@@ -161,14 +153,22 @@ def _storage_error(error: Exception, url: str, *, only_outage: bool = False) -> 
 
 def _open(url: str, *, read_only: bool, server_lock: ServerLock | None) -> Iterator[RDBStorage]:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    file, tables = sqlite_file(url), not (read_only or server_lock)
+    file, settings = sqlite_file(url), _SQLITE_SETTINGS
     try:
         if file is None:
             # Optuna runs str.format over the URL: a brace in a password must be doubled to survive it.
-            template = url.replace("{", "{{").replace("}", "}}")
-            storage = _connect(template, _server_settings(backend_of(url), server_lock), tables=tables)
+            address = url.replace("{", "{{").replace("}", "}}")
+            settings = _server_settings(backend_of(url), server_lock)
         else:
-            storage = _connect(_sqlite_uri(file, url, read_only=read_only), _SQLITE_SETTINGS, tables=tables)
+            if not read_only:
+                _check_local(file, url)
+                file.touch()
+            elif not file.is_file():
+                advice = "`cifar-search run` makes it, --storage names another"
+                raise EmptyStorageError(f"there is no database at {file}; {advice}")
+            # A file that is gone is missed, not made anew. SQLAlchemy and SQLite decode the name once each.
+            address = f"sqlite:///file:{quote(quote(str(file)))}?mode={'ro' if read_only else 'rw'}&uri=true"
+        storage = _connect(address, settings, tables=not (read_only or server_lock))
     except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: tables of another version; ValueError: a port
         raise StorageError(f"cannot open the storage {masked(url)}: {error}") from None
     end_at_outage(storage.engine, lambda error: _storage_error(error, url, only_outage=True))
@@ -221,17 +221,6 @@ def _constructed(url: str, settings: dict[str, Any], *, tables: bool) -> RDBStor
 
 # No connection to a file is kept: one that is would go on writing to a file that was moved away.
 _SQLITE_SETTINGS = {"pool_recycle": 0, "connect_args": {"timeout": WAIT}}
-
-
-def _sqlite_uri(file: Path, url: str, *, read_only: bool) -> str:
-    """The file as SQLAlchemy and SQLite read it. A file that is gone is missed, not made anew."""
-    if read_only and not file.is_file():
-        raise EmptyStorageError(f"there is no database at {file}; `cifar-search run` makes it, --storage names another")
-    if not read_only:
-        _check_local(file, url)
-        file.touch()
-    mode = "ro" if read_only else "rw"
-    return f"sqlite:///file:{quote(quote(str(file)))}?mode={mode}&uri=true"  # each of them decodes the name once
 
 
 def _check_local(file: Path, url: str) -> None:

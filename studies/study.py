@@ -46,14 +46,7 @@ class Study:
     """
 
     def __init__(
-        self,
-        study: optuna.Study,
-        *,
-        storage: RDBStorage,
-        url: str,
-        manifest: Manifest,
-        start: int,
-        notes: tuple[str, ...],
+        self, study: optuna.Study, storage: RDBStorage, url: str, manifest: Manifest, start: int, notes: tuple[str, ...]
     ) -> None:
         self.name, self.manifest = study.study_name, manifest
         self.trials: int = study.user_attrs[PLANNED]  # in total: finished, running and waiting
