@@ -114,8 +114,7 @@ class ReplayedStudy:
 
     def run(self, values: Mapping[str, Any], *, scores: Sequence[float]) -> int:
         """Report a score after each epoch until the pruner ends the trial; returns the epochs that it ran."""
-        running = self._trial(values, [], TrialState.RUNNING)
-        epochs = 0
+        running, epochs = self._trial(values, [], TrialState.RUNNING), 0
         for epochs, score in enumerate(scores, start=1):
             running.intermediate_values[epochs] = score
             if epochs < len(scores) and self._pruner.prune(self._study, running):

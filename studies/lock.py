@@ -130,10 +130,9 @@ def end_at_outage(engine: Any, outage: Callable[[Any], Exception | None]) -> Non
     event.listen(engine, "handle_error", handle)
 
 
-def network_file_system(folder: Path, *, mounts: str | None = None) -> str | None:
+def network_file_system(folder: Path) -> str | None:
     """The kind of the network file system that an existing folder lies on; None for a local or an unknown one."""
-    if mounts is None:
-        mounts = MOUNTS.read_text(encoding="utf-8", errors="replace") if MOUNTS.exists() else ""
+    mounts = MOUNTS.read_text(encoding="utf-8", errors="replace") if MOUNTS.exists() else ""
     folder = folder.resolve()
     kind, depth = "", -1
     for line in mounts.splitlines():

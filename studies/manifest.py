@@ -39,14 +39,14 @@ class Manifest:
 
     def seed_of(self, trial: int) -> int:
         """The seed of a trial, 63 bits: it depends on neither the slot, the attempt nor the machine."""
-        return self._derived(trial, size=8) >> 1
+        return self._derived(trial) >> 1
 
     def seed_of_start(self, start: int) -> int:
         """The sampler's seed of a start, 32 bits. Optuna stores no sampler, and one seed would draw the same again."""
-        return self._derived(start, size=4)
+        return self._derived(start) >> 32
 
-    def _derived(self, index: int, *, size: int) -> int:
-        return int.from_bytes(hashlib.sha256(f"{self.seed}/{index}".encode()).digest()[:size])
+    def _derived(self, index: int) -> int:
+        return int.from_bytes(hashlib.sha256(f"{self.seed}/{index}".encode()).digest()[:8])
 
 
 def stored_manifest(attributes: Mapping[str, Any], *, study: str) -> Manifest:
