@@ -251,20 +251,16 @@ def _server_settings(backend: str, lock: ServerLock | None) -> dict[str, Any]:
         # The server has to notice too that a machine is gone, or its lock would stay for two hours.
         **{f"tcp_keepalives_{name}": seconds for name, seconds in ALIVE.items()},
     }
-    return (
-        settings
-        | {
-            "connect_args": {
-                "connect_timeout": CONNECT,
-                "keepalives": 1,
-                **{f"keepalives_{name}": seconds for name, seconds in ALIVE.items()},
-                "tcp_user_timeout": 1000 * STATEMENT,  # milliseconds; keep-alives do not speak while an answer is due
-                "options": " ".join(f"-c {name}={value}" for name, value in server.items()),
-                # The owner of a lock is shown by this name, of which PostgreSQL keeps 63 bytes.
-                "application_name": f"process {os.getpid()} on {socket.gethostname()} (cifar-search)"[:63],
-            }
-        }
-    )
+    arguments = {
+        "connect_timeout": CONNECT,
+        "keepalives": 1,
+        **{f"keepalives_{name}": seconds for name, seconds in ALIVE.items()},
+        "tcp_user_timeout": 1000 * STATEMENT,  # milliseconds; keep-alives do not speak while an answer is due
+        "options": " ".join(f"-c {name}={value}" for name, value in server.items()),
+        # Another process names the owner of a lock so. PostgreSQL keeps 63 bytes.
+        "application_name": f"process {os.getpid()} on {socket.gethostname()} (cifar-search)"[:63],
+    }
+    return settings | {"connect_args": arguments}
 
 
 def _without_password(text: str, url: str) -> str:
