@@ -1,14 +1,13 @@
 """What optuna-dashboard shows of a study beside its trials, and the dashboard itself."""
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 
-from search.text import percent
 from studies import StudyError
-from studies.history import TrialRecord, load_study
+from studies.history import load_study
 from studies.storage import opened
 
 ARTIFACTS = "artifacts"  # folder of pictures and reports, inside the folder of runs
@@ -33,30 +32,18 @@ def publish(name: str, *, storage: str, runs: Path, note: str, files: Sequence[P
         save_note(study, "\n\n".join([note, *links]))
 
 
-def best_note(best: TrialRecord) -> str:
-    """A study's note while it is searched, in Markdown."""
-    return (
-        f"**Best so far: trial {best.number}**, {percent(best.accuracy)} on the validation images, "
-        f"{best.attributes['parameters']:,.0f} parameters.\n\n"
-        "The best of many is partly the luckiest of many: `cifar-search best --retrain` confirms and tests it."
-    )
+def serve(*, storage: str, runs: Path, port: int, announce: Callable[[str], object]) -> None:
+    """Runs optuna-dashboard on the loopback address until interrupted. Raises StorageError, StudyError."""
+    from optuna_dashboard import run_server
 
-
-def check_servable(storage: str, *, port: int) -> None:
-    """Raises StorageError where nothing is stored, since the dashboard would make an empty database, or StudyError."""
+    # Where nothing is stored the dashboard would make an empty database.
     with opened(storage, read_only=True), socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((LOOPBACK, port))
         except (OSError, OverflowError) as error:
             raise StudyError(f"cannot serve on port {port} of {LOOPBACK}: {error}; name another with --port") from None
-
-
-def serve(*, storage: str, runs: Path, port: int) -> None:
-    """Runs optuna-dashboard on the loopback address until interrupted. Raises StorageError, StudyError."""
-    from optuna_dashboard import run_server
-
-    check_servable(storage, port=port)
+    announce(f"http://{LOOPBACK}:{port}  (Ctrl-C ends it)")
     with opened(storage) as database:
         run_server(database, host=LOOPBACK, port=port, artifact_store=_store(runs))
 

@@ -35,13 +35,11 @@ def database_error(error: BaseException) -> Any:
 
 def is_outage(error: Any) -> bool:
     """Whether the same call may succeed later: the server does not answer, or another process writes just now."""
-    sqlite_name = getattr(error.orig, "sqlite_errorname", "")
-    if sqlite_name:
+    if sqlite_name := getattr(error.orig, "sqlite_errorname", ""):
         return bool(sqlite_name.startswith("SQLITE_BUSY"))
     if getattr(error, "connection_invalidated", False) or type(error).__name__ == "InterfaceError":
         return True
-    code = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
-    if code:
+    if code := getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None):
         return bool(_PASSES.match(code))
     # Where no connection came about there is no code, only a sentence.
     return type(error).__name__ == "OperationalError" and not _STAYS.search(str(error.orig))

@@ -1,9 +1,10 @@
-"""The trials of a study as plain data, read while it runs or after."""
+"""A study as plain data, read while it runs or after: its trials, and every opening of the test set."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Literal
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, get_args
 
 import optuna
 from optuna.storages import RDBStorage
@@ -18,17 +19,11 @@ Outcome = Literal["diverged", "out-of-memory", "crashed", "hung", "timed-out", "
 
 PLANNED = "planned"  # study attribute: trials in total, as the last start asked for
 START = "start_"  # study attribute: start_0001, ... where each start came from
+OPENING = "test_opening_"  # study attribute: test_opening_0001, ... a line that is added and never changed
 CARRIED = "carried"  # trial attribute: the study and the trial that it was carried over from
 
+_STATES: dict[str, State] = {state.upper(): state for state in get_args(State)}  # by Optuna's names, but for "FAIL"
 MOST_RETRIES = 2  # of a trial whose slot died, hung or took too long
-
-_STATES: dict[str, State] = {
-    "COMPLETE": "complete",
-    "PRUNED": "pruned",
-    "FAIL": "failed",
-    "RUNNING": "running",
-    "WAITING": "waiting",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +84,7 @@ class History:
     def counts(self) -> dict[State, int]:
         """Number of trials in each state, without those that were carried over."""
         states = [trial.state for trial in self.trials if not trial.carried]
-        return {state: states.count(state) for state in _STATES.values()}
+        return {state: states.count(state) for state in get_args(State)}
 
     @property
     def finished(self) -> int:
@@ -138,6 +133,17 @@ class History:
         return tuple(front)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Opening:
+    """One opening of the test set."""
+
+    number: int  # from 1
+    time: str  # UTC, ISO 8601
+    candidate_trial: int
+    weights_sha256: tuple[str, ...]  # of the weights that were tested, one per seed
+    seeds: tuple[int, ...]
+
+
 def read_history(name: str, *, storage: str) -> History:
     """The study of that name at a storage URL; writes nothing. Raises StudyError, StorageError."""
     with opened(storage, read_only=True) as database:
@@ -146,23 +152,20 @@ def read_history(name: str, *, storage: str) -> History:
 
 def find_history(name: str, *, storage: str) -> History | None:
     """The same, or None where there is no such study yet; an empty one that a killed start left is none either."""
-    try:
-        with opened(storage, read_only=True) as database:
-            if name not in [study.study_name for study in database.get_all_studies()]:
-                return None
+    with suppress(EmptyStorageError), opened(storage, read_only=True) as database:
+        if name in [study.study_name for study in database.get_all_studies()]:
             study = load_study(name, storage=database)
-            if ATTRIBUTE not in study.user_attrs and not study.get_trials(deepcopy=False):
-                return None
-            return history_of(study)
-    except EmptyStorageError:
-        return None
+            if ATTRIBUTE in study.user_attrs or study.get_trials(deepcopy=False):
+                return history_of(study)
+    return None
 
 
 def latest_study(storage: str) -> str | None:
     """The study that was started last; None where there is none of ours. Raises StorageError."""
     with opened(storage, read_only=True) as database:
         studies = [study for study in database.get_all_studies() if ATTRIBUTE in study.user_attrs]
-    return max(studies, key=lambda study: _last_start(study.user_attrs)).study_name if studies else None
+    starts = {study.study_name: _numbered(study.user_attrs, START) for study in studies}
+    return max(starts, key=lambda name: [start.get("time", "") for start in starts[name][-1:]], default=None)
 
 
 def load_study(name: str, *, storage: RDBStorage) -> optuna.Study:
@@ -176,14 +179,13 @@ def load_study(name: str, *, storage: RDBStorage) -> optuna.Study:
 def history_of(study: optuna.Study) -> History:
     """The study as it stands now. Raises StudyError for one that cifar-search did not make."""
     attributes = study.user_attrs
-    manifest = stored_manifest(attributes, study=study.study_name)
     trials = tuple(record_of(trial) for trial in study.get_trials(deepcopy=False))
     return History(
         study=study.study_name,
-        manifest=manifest,
+        manifest=stored_manifest(attributes, study=study.study_name),
         planned=attributes.get(PLANNED, len(trials)),
         trials=trials,
-        starts=tuple(attributes[key] for key in sorted(attributes) if key.startswith(START)),
+        starts=tuple(_numbered(attributes, START)),
     )
 
 
@@ -197,7 +199,7 @@ def record_of(trial: FrozenTrial) -> TrialRecord:
     started, ended = trial.datetime_start, trial.datetime_complete
     return TrialRecord(
         number=trial.number,
-        state="failed" if failed else _STATES[trial.state.name],
+        state="failed" if failed else _STATES.get(trial.state.name, "failed"),
         values=take("values", {}),
         accuracy=trial.values[0] if trial.values else epochs[-1][1] if epochs else None,
         outcome=outcome,
@@ -218,7 +220,33 @@ def record_of(trial: FrozenTrial) -> TrialRecord:
     )
 
 
-def _last_start(attributes: Mapping[str, Any]) -> str:
-    """The time of a study's last start, ISO 8601 in UTC."""
-    starts: Sequence[str] = sorted(key for key in attributes if key.startswith(START))
-    return str(attributes[starts[-1]].get("time", "")) if starts else ""
+def record_opening(
+    name: str, *, storage: RDBStorage, candidate_trial: int, weights_sha256: Sequence[str], seeds: Sequence[int]
+) -> Opening:
+    """Adds a line to the ledger of a study, before the test images are read. Raises StudyError.
+
+    `storage` comes from `storage.owned`, so that no other process adds a line at the same time.
+    """
+    study = load_study(name, storage=storage)
+    opening = Opening(
+        number=len(_numbered(study.user_attrs, OPENING)) + 1,
+        time=datetime.now(UTC).isoformat(timespec="seconds"),
+        candidate_trial=candidate_trial,
+        weights_sha256=tuple(weights_sha256),
+        seeds=tuple(seeds),
+    )
+    study.set_user_attr(f"{OPENING}{opening.number:04d}", asdict(opening))
+    return opening
+
+
+def openings(name: str, *, storage: str) -> tuple[Opening, ...]:
+    """The openings of the test set, oldest first. Raises StudyError, StorageError."""
+    with opened(storage, read_only=True) as database:
+        lines = _numbered(load_study(name, storage=database).user_attrs, OPENING)
+    lists = ("weights_sha256", "seeds")  # JSON knows no tuples
+    return tuple(Opening(**{**line, **{name: tuple(line[name]) for name in lists}}) for line in lines)
+
+
+def _numbered(attributes: Mapping[str, Any], prefix: str) -> list[Any]:
+    """The study attributes of that prefix, in the order of their numbers."""
+    return [value for key, value in sorted(attributes.items()) if key.startswith(prefix)]

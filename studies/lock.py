@@ -4,9 +4,8 @@ import fcntl
 import hashlib
 import os
 import re
-import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,11 @@ NETWORK_FILE_SYSTEMS = {
 """
 
 MOUNTS = Path("/proc/self/mountinfo")  # Linux only; elsewhere the kind of a file system stays unknown
+
+_OWNER = (
+    "SELECT application_name FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory' "
+    "AND granted AND classid::bigint = %s AND objid::bigint = %s"
+)  # of a lock of PostgreSQL
 
 
 class LockedError(StudyError):
@@ -65,7 +69,7 @@ def is_locked(path: Path) -> bool:
     return False
 
 
-def sqlite_lock_file(database: Path, study: str) -> Path:
+def lock_path(database: Path, study: str) -> Path:
     """The lock file of a study in a SQLite file. It lies beside the file, whichever folder of runs is used."""
     database = database.resolve()
     return database.with_name(f"{database.name}.{study}.lock")
@@ -91,43 +95,25 @@ class ServerLock:
 
     def connected(self, connection: Any, _record: object) -> None:
         """SQLAlchemy calls this with each new connection of the driver. Raises LockedError."""
-        cursor = connection.cursor()
-        try:
-            cursor.execute(*self._take)
+        # 63 bits, from the study's name. Advisory locks are separate for each database of a server.
+        key = int.from_bytes(hashlib.sha256(f"cifar-search study {self.study}".encode()).digest()[:8]) >> 1
+        mysql = self.backend == "mysql"
+        with closing(connection.cursor()) as cursor:
+            if mysql:
+                cursor.execute("SELECT GET_LOCK(%s, 0)", (str(key),))
+            else:
+                cursor.execute("SELECT pg_try_advisory_lock(%s)", (key,))
             if cursor.fetchone()[0] in (True, 1):
                 connection.commit()
                 return
-            cursor.execute(*self._owner)
+            if mysql:
+                cursor.execute("SELECT CONCAT('connection ', IS_USED_LOCK(%s))", (str(key),))
+            else:
+                cursor.execute(_OWNER, (key >> 32, key & 0xFFFFFFFF))
             row = cursor.fetchone()
-        finally:
-            cursor.close()
         connection.close()
-        raise locked(
-            str(row[0]) if row else "another process",
-            owned=f"study {self.study!r}",
-            lock="the study's lock in the database",
-        )
-
-    @property
-    def _key(self) -> int:
-        """63 bits, from the study's name. Advisory locks are separate for each database of a server."""
-        return int.from_bytes(hashlib.sha256(f"cifar-search study {self.study}".encode()).digest()[:8]) >> 1
-
-    @property
-    def _take(self) -> tuple[str, tuple[object, ...]]:
-        if self.backend == "mysql":
-            return "SELECT GET_LOCK(%s, 0)", (str(self._key),)
-        return "SELECT pg_try_advisory_lock(%s)", (self._key,)
-
-    @property
-    def _owner(self) -> tuple[str, tuple[object, ...]]:
-        if self.backend == "mysql":
-            return "SELECT CONCAT('connection ', IS_USED_LOCK(%s))", (str(self._key),)
-        statement = (
-            "SELECT application_name FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory' "
-            "AND granted AND classid::bigint = %s AND objid::bigint = %s"
-        )
-        return statement, (self._key >> 32, self._key & 0xFFFFFFFF)
+        owner = str(row[0]) if row else "another process"
+        raise locked(owner, owned=f"study {self.study!r}", lock="the study's lock in the database")
 
 
 def end_at_outage(engine: Any, outage: Callable[[Any], Exception | None]) -> None:
@@ -144,15 +130,9 @@ def end_at_outage(engine: Any, outage: Callable[[Any], Exception | None]) -> Non
     event.listen(engine, "handle_error", handle)
 
 
-def process_name() -> str:
-    """This process as a server shows it to others, and as `locked` shows it to a person."""
-    return f"process {os.getpid()} on {socket.gethostname()} (cifar-search)"[:63]  # PostgreSQL keeps 63 bytes
-
-
-def network_file_system(folder: Path, *, mounts: str | None = None) -> str | None:
+def network_file_system(folder: Path) -> str | None:
     """The kind of the network file system that an existing folder lies on; None for a local or an unknown one."""
-    if mounts is None:
-        mounts = MOUNTS.read_text(encoding="utf-8", errors="replace") if MOUNTS.exists() else ""
+    mounts = MOUNTS.read_text(encoding="utf-8", errors="replace") if MOUNTS.exists() else ""
     folder = folder.resolve()
     kind, depth = "", -1
     for line in mounts.splitlines():

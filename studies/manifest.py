@@ -9,6 +9,7 @@ from studies import StudyError
 
 FORMAT = 2  # of the record of a study; 1 is that of the versions before there was a number
 ATTRIBUTE = "manifest"  # study attribute
+COMPARABLE = ("data_fingerprint", "split_fingerprint", "epochs", "images", "retrain_epochs", "metric")
 
 Differences = Callable[[dict[str, Any], dict[str, Any]], list[str]]
 """Readable lines from an old and a new space in canonical form."""
@@ -38,14 +39,14 @@ class Manifest:
 
     def seed_of(self, trial: int) -> int:
         """The seed of a trial, 63 bits: it depends on neither the slot, the attempt nor the machine."""
-        return self._derived(trial, size=8) >> 1
+        return self._derived(trial) >> 1
 
     def seed_of_start(self, start: int) -> int:
         """The sampler's seed of a start, 32 bits. Optuna stores no sampler, and one seed would draw the same again."""
-        return self._derived(start, size=4)
+        return self._derived(start) >> 32
 
-    def _derived(self, index: int, *, size: int) -> int:
-        return int.from_bytes(hashlib.sha256(f"{self.seed}/{index}".encode()).digest()[:size])
+    def _derived(self, index: int) -> int:
+        return int.from_bytes(hashlib.sha256(f"{self.seed}/{index}".encode()).digest()[:8])
 
 
 def stored_manifest(attributes: Mapping[str, Any], *, study: str) -> Manifest:
@@ -74,16 +75,26 @@ def check_same(old: Manifest, new: Manifest, *, study: str, differences: Differe
     if old.space_fingerprint != new.space_fingerprint:
         shown = differences(old.space, new.space)
         lines += shown or [f"space: fingerprint {old.space_fingerprint[:12]} -> {new.space_fingerprint[:12]}"]
-    for name in ("split_fingerprint", "data_fingerprint", "seed", "epochs", "images", "metric", "cost"):
-        before, after = getattr(old, name), getattr(new, name)
-        if before != after:
-            lines.append(f"{name.removesuffix('_fingerprint')}: {before} -> {after}")
-    if lines:
-        raise StudyError(
-            f"study {study!r} was started with something else (then -> now):\n  "
-            + "\n  ".join(lines)
-            + "\nrestore what it was started with, or start another study with --study OTHER"
-        )
+    lines += _changed(old, new, "split_fingerprint", "data_fingerprint", "seed", "epochs", "images", "metric", "cost")
+    advice = "restore what it was started with, or start another study with --study OTHER"
+    _refuse(f"study {study!r} was", lines, advice=advice)
     names = sorted(old.versions.keys() | new.versions.keys())
     pairs = [(name, old.versions.get(name, "none"), new.versions.get(name, "none")) for name in names]
     return tuple(f"{name} {before} -> {after}" for name, before, after in pairs if before != after)
+
+
+def check_alike(old: Manifest, new: Manifest, *, study: str) -> None:
+    """Raises StudyError where no number of the old study is comparable with one of the new."""
+    advice = "start this study with the same, or leave --carry-over out"
+    _refuse(f"no trial of study {study!r} can be carried over, it was", _changed(old, new, *COMPARABLE), advice=advice)
+
+
+def _changed(old: Manifest, new: Manifest, *names: str) -> list[str]:
+    pairs = [(name.removesuffix("_fingerprint"), getattr(old, name), getattr(new, name)) for name in names]
+    return [f"{name}: {before} -> {after}" for name, before, after in pairs if before != after]
+
+
+def _refuse(what: str, differences: list[str], *, advice: str) -> None:
+    if differences:
+        lines = "\n  ".join(differences)
+        raise StudyError(f"{what} started with something else (then -> now):\n  {lines}\n{advice}")

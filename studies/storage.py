@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,16 +14,7 @@ import optuna
 from optuna.storages import RDBStorage
 
 from studies import StudyError, database_errors
-from studies.lock import (
-    LockedError,
-    ServerLock,
-    end_at_outage,
-    file_lock,
-    is_locked,
-    network_file_system,
-    process_name,
-    sqlite_lock_file,
-)
+from studies.lock import LockedError, ServerLock, end_at_outage, file_lock, is_locked, lock_path, network_file_system
 
 VARIABLE = "CIFAR_SEARCH_STORAGE"  # environment: a storage URL that no process list shows
 
@@ -85,21 +77,22 @@ def opened(url: str, *, read_only: bool = False) -> Iterator[RDBStorage]:
 @contextmanager
 def owned(url: str, *, study: str) -> Iterator[RDBStorage]:
     """The storage at a URL while this process owns a study there. Raises LockedError, StorageError."""
-    backend = backend_of(url)
+    file = sqlite_file(url)
     with translated(url):
-        if backend == "sqlite":
-            with file_lock(_made_sqlite_lock(url, study), owned=f"study {study!r}"):
+        if file is not None:
+            _check_local(file, url)
+            with file_lock(lock_path(file, study), owned=f"study {study!r}"):
                 yield from _open(url, read_only=False, server_lock=None)
         else:
             with opened(url):
                 pass  # makes the tables: the connection that holds the lock is the only one of its engine
-            yield from _open(url, read_only=False, server_lock=ServerLock(backend, study))
+            yield from _open(url, read_only=False, server_lock=ServerLock(backend_of(url), study))
 
 
 def is_owned(url: str, *, study: str) -> bool:
     """Whether a process works on the study at this moment. Raises StorageError."""
     if (file := sqlite_file(url)) is not None:
-        return is_locked(sqlite_lock_file(file, study))
+        return is_locked(lock_path(file, study))
     try:
         with owned(url, study=study):
             return False
@@ -160,14 +153,22 @@ def _storage_error(error: Exception, url: str, *, only_outage: bool = False) -> 
 
 def _open(url: str, *, read_only: bool, server_lock: ServerLock | None) -> Iterator[RDBStorage]:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    file, tables = sqlite_file(url), not (read_only or server_lock)
+    file, settings = sqlite_file(url), _SQLITE_SETTINGS
     try:
         if file is None:
             # Optuna runs str.format over the URL: a brace in a password must be doubled to survive it.
-            template = url.replace("{", "{{").replace("}", "}}")
-            storage = _connect(template, _server_settings(backend_of(url), server_lock), tables=tables)
+            address = url.replace("{", "{{").replace("}", "}}")
+            settings = _server_settings(backend_of(url), server_lock)
         else:
-            storage = _connect(_sqlite_uri(file, read_only=read_only), _SQLITE_SETTINGS, tables=tables)
+            if not read_only:
+                _check_local(file, url)
+                file.touch()
+            elif not file.is_file():
+                advice = "`cifar-search run` makes it, --storage names another"
+                raise EmptyStorageError(f"there is no database at {file}; {advice}")
+            # A file that is gone is missed, not made anew. SQLAlchemy and SQLite decode the name once each.
+            address = f"sqlite:///file:{quote(quote(str(file)))}?mode={'ro' if read_only else 'rw'}&uri=true"
+        storage = _connect(address, settings, tables=not (read_only or server_lock))
     except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: tables of another version; ValueError: a port
         raise StorageError(f"cannot open the storage {masked(url)}: {error}") from None
     end_at_outage(storage.engine, lambda error: _storage_error(error, url, only_outage=True))
@@ -222,30 +223,12 @@ def _constructed(url: str, settings: dict[str, Any], *, tables: bool) -> RDBStor
 _SQLITE_SETTINGS = {"pool_recycle": 0, "connect_args": {"timeout": WAIT}}
 
 
-def _sqlite_uri(file: Path, *, read_only: bool) -> str:
-    """The file as SQLAlchemy and SQLite read it. A file that is gone is missed, not made anew."""
-    if read_only and not file.is_file():
-        raise EmptyStorageError(f"there is no database at {file}; `cifar-search run` makes it, --storage names another")
-    if not read_only:
-        _check_local(file)
-        file.touch()
-    mode = "ro" if read_only else "rw"
-    return f"sqlite:///file:{quote(quote(str(file)))}?mode={mode}&uri=true"  # each of them decodes the name once
-
-
-def _made_sqlite_lock(url: str, study: str) -> Path:
-    file = sqlite_file(url)
-    assert file is not None, "only SQLite has a lock file"
+def _check_local(file: Path, url: str) -> None:
+    """Makes the folder of a SQLite file. Raises StorageError where it cannot be, or where its locks do not work."""
     try:
-        _check_local(file)
-        return sqlite_lock_file(file, study)
+        file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(f"cannot open the storage {masked(url)}: {error}") from None
-
-
-def _check_local(file: Path) -> None:
-    """Make the folder of a SQLite file. Raises StorageError where its locks do not work."""
-    file.parent.mkdir(parents=True, exist_ok=True)
     kind = network_file_system(file.parent)
     if kind is not None:
         raise StorageError(
@@ -268,16 +251,16 @@ def _server_settings(backend: str, lock: ServerLock | None) -> dict[str, Any]:
         # The server has to notice too that a machine is gone, or its lock would stay for two hours.
         **{f"tcp_keepalives_{name}": seconds for name, seconds in ALIVE.items()},
     }
-    return settings | {
-        "connect_args": {
-            "connect_timeout": CONNECT,
-            "keepalives": 1,
-            **{f"keepalives_{name}": seconds for name, seconds in ALIVE.items()},
-            "tcp_user_timeout": 1000 * STATEMENT,  # milliseconds; keep-alives do not speak while an answer is due
-            "options": " ".join(f"-c {name}={value}" for name, value in server.items()),
-            "application_name": process_name(),
-        }
+    arguments = {
+        "connect_timeout": CONNECT,
+        "keepalives": 1,
+        **{f"keepalives_{name}": seconds for name, seconds in ALIVE.items()},
+        "tcp_user_timeout": 1000 * STATEMENT,  # milliseconds; keep-alives do not speak while an answer is due
+        "options": " ".join(f"-c {name}={value}" for name, value in server.items()),
+        # Another process names the owner of a lock so. PostgreSQL keeps 63 bytes.
+        "application_name": f"process {os.getpid()} on {socket.gethostname()} (cifar-search)"[:63],
     }
+    return settings | {"connect_args": arguments}
 
 
 def _without_password(text: str, url: str) -> str:

@@ -12,15 +12,15 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from search.text import percent
 from studies import StudyError
-from studies.dashboard import best_note
 from studies.history import CARRIED, MOST_RETRIES, PLANNED, History, Loss, Outcome, TrialRecord, history_of, record_of
 from studies.manifest import Manifest
 from studies.storage import translated
 
 Value = str | int | float | bool
-Suggest = Callable[[Trial], Mapping[str, Value]]
-"""Draws one candidate's flat values from Optuna's trial, the fixed ones included."""
+Suggest = Callable[[Any], Mapping[str, Value]]
+"""Draws one candidate's flat values from a trial of Optuna's, the fixed ones included."""
 
 
 class EndedElsewhereError(StudyError):
@@ -46,14 +46,7 @@ class Study:
     """
 
     def __init__(
-        self,
-        study: optuna.Study,
-        *,
-        storage: RDBStorage,
-        url: str,
-        manifest: Manifest,
-        start: int,
-        notes: tuple[str, ...],
+        self, study: optuna.Study, storage: RDBStorage, url: str, manifest: Manifest, start: int, notes: tuple[str, ...]
     ) -> None:
         self.name, self.manifest = study.study_name, manifest
         self.trials: int = study.user_attrs[PLANNED]  # in total: finished, running and waiting
@@ -156,12 +149,11 @@ class Study:
                 )
             values = [accuracy, numbers[self.manifest.cost]] if self.manifest.cost else [accuracy]
             kept = {"checkpoint": checkpoint} if checkpoint else {}
-            self._end(number, TrialState.COMPLETE, values, violations=violations, **kept, **numbers)
+            self._end(number, TrialState.COMPLETE, values, violations, **kept, **numbers)
 
     def prune(self, number: int, *, violations: Mapping[str, float] = {}, **numbers: float) -> None:
         """Ends a trial that `report` said to prune."""
-        with self._stored():
-            self._end(number, TrialState.PRUNED, None, violations=violations, **numbers)
+        self._end(number, TrialState.PRUNED, None, violations, **numbers)
 
     def fail(
         self, number: int, *, outcome: Outcome, message: str, violations: Mapping[str, float] = {}, **numbers: float
@@ -173,8 +165,7 @@ class Study:
         if all(value <= 0 for value in violations.values()):
             violations = {**violations, outcome: 1.0}
         reason: dict[str, Any] = {"outcome": outcome, "message": message}
-        with self._stored():
-            self._end(number, TrialState.PRUNED, None, violations=violations, **reason, **numbers)
+        self._end(number, TrialState.PRUNED, None, violations, **reason, **numbers)
 
     def lose(self, number: int, *, outcome: Outcome, message: str) -> bool:
         """Counts a slot that died, hung or took too long: the trial waits again, or fails at its third loss (False)."""
@@ -200,8 +191,13 @@ class Study:
         """Sets the study's note in the dashboard, which does not know limits: its best trial within them."""
         from optuna_dashboard import save_note
 
+        note = (
+            f"**Best so far: trial {best.number}**, {percent(best.accuracy)} on the validation images, "
+            f"{best.attributes['parameters']:,.0f} parameters.\n\n"
+            "The best of many is partly the luckiest of many: `cifar-search best --retrain` confirms and tests it."
+        )
         with self._stored():
-            save_note(self._study, best_note(best))
+            save_note(self._study, note)
 
     def history(self) -> History:
         """The trials as plain data, as they stand now."""
@@ -223,24 +219,19 @@ class Study:
             self._storage.set_trial_state_values(self._id(number), state=TrialState.WAITING)
 
     def _end(
-        self,
-        number: int,
-        state: TrialState,
-        values: Sequence[float] | None,
-        *,
-        violations: Mapping[str, float],
-        **attributes: Any,
+        self, number: int, state: TrialState, values: list[float] | None, violations: Mapping[str, float], **kept: Any
     ) -> None:
-        if self._frozen(number).state != state:  # else the answer to an earlier call was lost
-            self._unfinished(number)
-            finite = {key: value for key, value in attributes.items() if value == value and value != math.inf}
-            self._keep(number, **finite)
-            trial = self._running.get(number) or Trial(self._study, self._id(number))
-            for name, value in violations.items():
-                if name not in trial.constraints:
-                    trial.set_constraint(name, value)
-            sys.audit("cifar_search.study.telling", number)
-            self._study.tell(number, values, state=state)
+        with self._stored():
+            if self._frozen(number).state != state:  # else the answer to an earlier call was lost
+                self._unfinished(number)
+                finite = {key: value for key, value in kept.items() if value == value and value != math.inf}
+                self._keep(number, **finite)
+                trial = self._running.get(number) or Trial(self._study, self._id(number))
+                for name, value in violations.items():
+                    if name not in trial.constraints:
+                        trial.set_constraint(name, value)
+                sys.audit("cifar_search.study.telling", number)
+                self._study.tell(number, values, state=state)
         self._running.pop(number, None)
         sys.audit("cifar_search.study.told", number)
 

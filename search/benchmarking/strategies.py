@@ -8,8 +8,7 @@ import numpy as np
 
 from search.benchmarking.candidate_pool import LENGTHS, CandidatePool, place
 from spaces import Space
-from studies.algorithms import STARTUP_TRIALS
-from studies.replayed import ReplayedStudy
+from studies.algorithms import STARTUP_TRIALS, ReplayedStudy
 
 FULL = LENGTHS[-1]  # epochs of the final training
 KEPT = 3  # one candidate in so many rises to the next rung

@@ -108,13 +108,10 @@ def dashboard(
     port: Annotated[int, typer.Option(help="On the loopback address; the dashboard knows no passwords.")] = 8080,
 ) -> None:
     """Watch the studies in a browser with optuna-dashboard."""
-    from studies.dashboard import LOOPBACK, check_servable, serve
+    from studies.dashboard import serve
     from studies.storage import storage_url
 
-    url = storage_url(runs, storage)
-    check_servable(url, port=port)
-    print_line(f"http://{LOOPBACK}:{port}  (Ctrl-C ends it)")
-    serve(storage=url, runs=runs, port=port)
+    serve(storage=storage_url(runs, storage), runs=runs, port=port, announce=print_line)
 
 
 app.add_typer(spaces_app, name="spaces")

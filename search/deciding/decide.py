@@ -20,8 +20,7 @@ from search.planning.decision_plan import Plan, make_plan
 from search.searching.provenance import check_data, provenance
 from search.searching.study_folder import StudyFolder
 from search.slots.machine import Machine, survey
-from studies.history import History
-from studies.ledger import openings, record_opening
+from studies.history import History, openings, record_opening
 from studies.storage import owned, storage_url
 
 

@@ -26,10 +26,9 @@ from studies import StudyError, unknown
 from studies.algorithms import make_pruner, make_sampler
 from studies.history import History, find_history, read_history
 from studies.manifest import Manifest, check_same
-from studies.start import open_study
+from studies.start import Carry, carried_from, open_study
 from studies.storage import Storage, masked, storage_url, warn_of_password
 from studies.study import Study
-from studies.warm_start import Carry, carried_from
 
 SPACES = {"cpu": "fast", "cuda": "wide"}  # what is searched where nobody names a space, by the kind of machine
 

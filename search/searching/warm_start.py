@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from search.candidate import Candidate, CandidateError, Value, from_values, values_of
 from spaces import Space
 from studies.history import TrialRecord, read_history
-from studies.manifest import Manifest
-from studies.warm_start import Carried, Carry, check_alike
+from studies.manifest import Manifest, check_alike
+from studies.start import Carried, Carry
 
 
 def find_carry(study: str, *, space: Space, manifest: Manifest, storage: str) -> Carry:

@@ -19,8 +19,7 @@ from search.deciding.trainings import Chosen
 from search.reporting.report import Reported, report_decision
 from search.searching.request import Search
 from search.searching.supervisor import run
-from studies.history import read_history
-from studies.ledger import openings
+from studies.history import openings, read_history
 from studies.storage import storage_url
 
 Steps = list[DecisionStep | Reported]

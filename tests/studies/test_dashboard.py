@@ -114,5 +114,5 @@ def test_a_second_note_takes_the_place_of_the_first(port: int, runs: Path) -> No
 
 def test_without_a_database_there_is_no_dashboard_and_none_is_made(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="there is no database"):
-        serve(storage=f"sqlite:///{tmp_path}/studies.db", runs=tmp_path, port=1)
+        serve(storage=f"sqlite:///{tmp_path}/studies.db", runs=tmp_path, port=1, announce=print)
     assert list(tmp_path.iterdir()) == []

@@ -9,7 +9,7 @@ import optuna
 import pytest
 
 from studies import StudyError
-from studies.ledger import Opening, openings, record_opening
+from studies.history import Opening, openings, record_opening
 from studies.storage import opened, owned
 
 

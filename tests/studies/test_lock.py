@@ -113,8 +113,12 @@ def test_the_lock_is_taken_again_after_a_restart_or_everything_is_refused(postgr
         ("/mnt/my disk/runs", "fuse.sshfs"), ("/datastead", None), ("/srv/runs", None),
     ],
 )  # fmt: skip
-def test_kind_of_a_network_file_system(folder: str, kind: str | None) -> None:
-    assert network_file_system(Path(folder), mounts=MOUNTS) == kind
+def test_kind_of_a_network_file_system(
+    folder: str, kind: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mountinfo").write_text(MOUNTS)
+    monkeypatch.setattr("studies.lock.MOUNTS", tmp_path / "mountinfo")
+    assert network_file_system(Path(folder)) == kind
 
 
 @pytest.mark.fault("SQLite on a network file system", then="refused by name of the file system, with advice")

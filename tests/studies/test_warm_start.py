@@ -12,7 +12,8 @@ from tiny import MANIFEST, SHA256, Start, ask, check, done, finish, run, suggest
 
 from studies import StudyError
 from studies.history import History, read_history
-from studies.warm_start import Carried, Carry, carried_from, check_alike
+from studies.manifest import check_alike
+from studies.start import Carried, Carry, carried_from
 
 SEED_ONE = replace(MANIFEST, seed=1)
 
