@@ -13,7 +13,7 @@ from search.planning.feasibility import examine
 from search.planning.forecast import Forecast
 from search.searching.progress import Ended, Progressed, Resumed, Retried, Silent, Started, Update, Waited
 from search.searching.study_folder import StudyFolder
-from search.slots.job import Began, Event, Failed, Finished, Job, Lost, Outcome, Paused, Unsaved, patience
+from search.slots.job import Began, Event, Failed, Finished, Job, Lost, Paused, Unsaved, patience
 from search.slots.signals import StopFlag
 from search.slots.slot_state import BasePool
 from search.training.result import EpochResult
@@ -29,9 +29,6 @@ OUTAGE = 600.0  # seconds that a database may be away before the search gives up
 
 T = TypeVar("T")
 
-Numbers = dict[str, float]
-"""What is known of a running trial: of its network, its latency, its pace. Stored at its end."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Dispatcher:
@@ -44,7 +41,7 @@ class Dispatcher:
     folder: StudyFolder
     flag: StopFlag
     trial_timeout: float | None = None  # seconds
-    running: dict[int, Numbers] = field(default_factory=dict)  # by trial number
+    running: dict[int, dict[str, float]] = field(default_factory=dict)  # by trial: what is stored of it at its end
 
     def hand_out(self) -> Iterator[Update]:
         """Gives every idle slot a trial, as far as the study has any left."""
@@ -55,7 +52,8 @@ class Dispatcher:
             feasibility = examine(self.space, asked.values)
             self.running[asked.number] = feasibility.numbers
             if feasibility.candidate is None or feasibility.problem:
-                yield from self._fail(asked.number, "infeasible", feasibility.problem)
+                failed = partial(self.study.fail, outcome="infeasible", message=feasibility.problem)
+                yield from self._end(asked.number, failed)
                 continue
             slot = self.slots.idle[0]
             self.slots.start(slot, self._job(asked, feasibility.candidate, feasibility.numbers["flops"]))
@@ -78,13 +76,12 @@ class Dispatcher:
     def leave(self) -> Generator[Update, None, tuple[int, ...]]:
         """Lets every trial keep what it has done and wait for the next start; returns their numbers.
 
-        Pool keep what they have done even while the database is away.
+        The slots keep what they have done even while the database is away.
         """
         numbers = tuple(self.running)
         for slot in self.slots.busy:
             self.slots.pause(slot)
-        deadline = time.monotonic() + LEAVE
-        reachable = True
+        deadline, reachable = time.monotonic() + LEAVE, True
         while self.slots.busy and time.monotonic() < deadline:
             if not reachable:
                 self.slots.events(timeout=TICK)  # it does not reach the study: the next start repairs it
@@ -132,7 +129,8 @@ class Dispatcher:
                 yield from self._end(number, partial(self.study.complete, checkpoint=event.checkpoint_sha256))
             case Failed():
                 self._measured(number, event.latency_ms)
-                yield from self._fail(number, event.outcome, event.message)
+                failed = partial(self.study.fail, outcome=event.outcome, message=event.message)
+                yield from self._end(number, failed)
             case Paused():
                 yield from self._put_back(number)
             case Lost():
@@ -159,9 +157,6 @@ class Dispatcher:
             yield Retried(number=number, message=lost.message)
         else:
             yield from self._ended(number)
-
-    def _fail(self, number: int, outcome: Outcome, message: str) -> Iterator[Update]:
-        yield from self._end(number, partial(self.study.fail, outcome=outcome, message=message))
 
     def _end(self, number: int, end: Callable[..., None]) -> Iterator[Update]:
         numbers = self.running[number]

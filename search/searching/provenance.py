@@ -60,7 +60,7 @@ def circumstances(machine: Machine, *, source: Source) -> dict[str, str]:
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "host": socket.gethostname(),
-        "command": command(sys.argv),
+        "command": shlex.join([Path(sys.argv[0]).name, *map(masked, sys.argv[1:])]),
         "code": code_state(SOURCE),
         **{package: version(package) for package in PACKAGES},
         "python": platform.python_version(),
@@ -74,11 +74,6 @@ def circumstances(machine: Machine, *, source: Source) -> dict[str, str]:
         "precision": machine.precision,
         "data": source.title,
     }
-
-
-def command(words: list[str]) -> str:
-    """A command line as it may be shown."""
-    return shlex.join([Path(words[0]).name, *map(masked, words[1:])])
 
 
 def code_state(folder: Path) -> str:
