@@ -132,7 +132,7 @@ def reproduce(request: ReproduceRequest, *, work: str = TRAINING) -> Iterator[Re
         epochs=tuple(epochs),
         band=band,
         same_checkpoint=same,
-        kept=same is True if request.keep else None,
+        kept=bool(same) if request.keep else None,
     )
 
 

@@ -90,8 +90,7 @@ class Dispatcher:
                 yield from self.collect()
             except UnreachableError:
                 reachable = False
-        if not reachable:
-            self.running.clear()
+                self.running.clear()
         self.abandon()
         return numbers
 
@@ -111,9 +110,10 @@ class Dispatcher:
         return history.finished >= history.planned
 
     def _take(self, slot: int, number: int, event: Event) -> Iterator[Update]:
+        if isinstance(event, Began | Failed) and event.latency_ms is not None:
+            self.running[number]["latency_ms"] = event.latency_ms
         match event:
             case Began():
-                self._measured(number, event.latency_ms)
                 if event.epoch or event.step or event.rejected:
                     yield Resumed(number=number, epoch=event.epoch, rejected=event.rejected)
             case EpochResult():
@@ -128,7 +128,6 @@ class Dispatcher:
                 self.running[number] |= event.numbers()
                 yield from self._end(number, partial(self.study.complete, checkpoint=event.checkpoint_sha256))
             case Failed():
-                self._measured(number, event.latency_ms)
                 failed = partial(self.study.fail, outcome=event.outcome, message=event.message)
                 yield from self._end(number, failed)
             case Paused():
@@ -180,10 +179,6 @@ class Dispatcher:
         self.running[number]["seconds_per_epoch"] = result.seconds
         measured = {name: getattr(result, name) for name in CURVE}
         return self.study.report(number, epoch=result.epoch, accuracy=result.validation_accuracy, **measured)
-
-    def _measured(self, number: int, latency_ms: float | None) -> None:
-        if latency_ms is not None:
-            self.running[number]["latency_ms"] = latency_ms
 
     def _job(self, asked: Asked, candidate: Candidate, flops: float) -> Job:
         return Job(

@@ -29,6 +29,7 @@ class DryRun:
     data: str
     planned: int  # trials in total
     finished: int
+    remaining: int
     slots: int
     images_per_second: float  # of all slots together on the network that was measured
     epochs: int  # of a whole trial
@@ -41,14 +42,9 @@ class DryRun:
     measured: tuple[str, ...]  # to choose the number of slots
     notes: tuple[str, ...]
 
-    @property
-    def remaining(self) -> int:
-        """Trials that are left."""
-        return max(0, self.planned - self.finished)
-
     def as_json(self) -> dict[str, Any]:
         """What `run --dry-run --json` prints."""
-        return {**asdict(self), "remaining": self.remaining, "disk_mb": self.checkpoints_mb + self.database_mb}
+        return {**asdict(self), "disk_mb": self.checkpoints_mb + self.database_mb}
 
 
 def dry_run(search: Search, *, retraining: float, work: str = TRAINING) -> DryRun:
@@ -81,6 +77,7 @@ def dry_run(search: Search, *, retraining: float, work: str = TRAINING) -> DryRu
         data=setup.source.title,
         planned=search.trials,
         finished=finished,
+        remaining=left,
         slots=slots,
         images_per_second=forecast.images_per_second,
         epochs=settled.epochs,

@@ -23,21 +23,17 @@ class Leftover:
     path: Path
     trial: int | None = None
 
-    def remove(self) -> str:
-        """Returns what was done. Raises OSError."""
-        if self.path.is_dir() and not self.path.is_symlink():
-            shutil.rmtree(self.path)
-        else:
-            self.path.unlink(missing_ok=True)
-        return f"removed {self.path}"
-
 
 def sweep(folder: StudyFolder, history: History) -> tuple[str, ...]:
     """Removes all leftovers and says what was removed. The caller owns the study."""
     done = []
-    for leftover in leftovers(folder, history):
+    for path in (leftover.path for leftover in leftovers(folder, history)):
         with suppress(OSError):  # `cifar-search doctor` finds it again
-            done.append(leftover.remove())
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+            done.append(f"removed {path}")
     return tuple(done)
 
 

@@ -57,6 +57,10 @@ def provenance(machine: Machine, *, source: Source, manifest: Manifest, compile:
 
 def circumstances(machine: Machine, *, source: Source) -> dict[str, str]:
     """All that a number of this process depends on, whatever is trained."""
+    cuda = {}
+    if machine.kind == "cuda":
+        cudnn = str(torch.backends.cudnn.version())  # type: ignore[no-untyped-call]
+        cuda = {"device name": machine.name, "cuda": str(torch.version.cuda), "cudnn": cudnn}
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "host": socket.gethostname(),
@@ -67,7 +71,7 @@ def circumstances(machine: Machine, *, source: Source) -> dict[str, str]:
         "platform": platform.platform(),
         "cpu": _cpu(),
         "device": machine.kind,
-        **(_cuda(machine) if machine.kind == "cuda" else {}),
+        **cuda,
         "slots": str(machine.slots),
         "threads": str(machine.threads),
         "cores": str(machine.cores),
@@ -147,8 +151,3 @@ def _cpu() -> str:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
-
-
-def _cuda(machine: Machine) -> dict[str, str]:
-    versions = {"cuda": str(torch.version.cuda), "cudnn": str(torch.backends.cudnn.version())}  # type: ignore[no-untyped-call]
-    return {"device name": machine.name, **versions}

@@ -17,9 +17,8 @@ def find_carry(study: str, *, space: Space, manifest: Manifest, storage: str) ->
     history = read_history(study, storage=storage)
     check_alike(history.manifest, manifest, study=study)
     ended = [trial for trial in history.trials if trial.state in ("complete", "pruned")]
-    fitting = [_carried(trial, space=space, cost=manifest.cost) for trial in ended]
-    trials = tuple(trial for trial in fitting if trial)
-    return Carry(study=study, trials=trials, most=len(ended), suggest=space.suggest)
+    trials = filter(None, (_carried(trial, space=space, cost=manifest.cost) for trial in ended))
+    return Carry(study=study, trials=tuple(trials), most=len(ended), suggest=space.suggest)
 
 
 def values_in(space: Space, values: Mapping[str, Value]) -> dict[str, Value] | None:
