@@ -8,8 +8,7 @@ from typing import Any
 from search.data import DataError
 from search.data.split import load
 from search.inspecting.status import read_status
-from search.searching.leftovers import leftovers, sweep
-from search.searching.study_folder import StudyFolder
+from search.searching.study_folder import StudyFolder, leftovers, sweep
 from studies.history import MOST_RETRIES, History, State, TrialRecord, read_history
 from studies.manifest import Manifest
 from studies.start import put_back_running

@@ -78,6 +78,7 @@ class Reproduction:
 
 ReproductionStep = ReproductionStart | ComparedEpoch | Reproduction
 End = Finished | Failed | None  # None: it was stopped where the record ends
+Comparison = Generator[ComparedEpoch, None, tuple[list[ComparedEpoch], End]]
 
 
 def reproduce(request: ReproduceRequest, *, work: str = TRAINING) -> Iterator[ReproductionStep]:
@@ -150,9 +151,7 @@ def find_record(history: History, number: int) -> TrialRecord:
     return record
 
 
-def compare_epochs(
-    record: TrialRecord, events: Iterable[Event]
-) -> Generator[ComparedEpoch, None, tuple[list[ComparedEpoch], End]]:
+def compare_epochs(record: TrialRecord, events: Iterable[Event]) -> Comparison:
     """The epochs beside the stored ones, and the training's end; a pruned trial only as far as its record goes."""
     epochs: list[ComparedEpoch] = []
     # A training that ended by itself must end there again: one epoch more shows that it does not.

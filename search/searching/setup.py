@@ -1,10 +1,11 @@
-"""What is settled before the first trial: the space, the data, the split, the length."""
+"""What is settled before the first trial: the space, the data, the split, the length, trials of another study."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Self
 
-from search.candidate import Value, from_values
+from search.candidate import Candidate, CandidateError, Value, from_values, values_of
 from search.data import split as splits
 from search.data.cifar10 import fingerprint
 from search.data.sources import Source, find_source
@@ -16,18 +17,17 @@ from search.searching.progress import Opened
 from search.searching.provenance import PACKAGES, provenance
 from search.searching.request import Search
 from search.searching.study_folder import StudyFolder
-from search.searching.warm_start import find_carry, placed
 from search.slots.machine import Machine, survey
 from spaces import Space, difference
 from spaces.baselines import find_baseline
 from studies import StudyError, unknown
 from studies.algorithms import make_pruner, make_sampler
-from studies.history import History, read_history
+from studies.history import History, TrialRecord, read_history
 from studies.manifest import Manifest, check_same
 from studies.start import open_study
 from studies.storage import Storage, masked, storage_url, warn_of_password
 from studies.study import Study
-from studies.warm_start import Carry, carried_from
+from studies.warm_start import Carried, Carry, carried_from, check_alike
 
 SPACES = {"cpu": "fast", "cuda": "wide"}  # what is searched where nobody names a space, by the kind of machine
 
@@ -126,11 +126,9 @@ class Setup:
         Where nothing is stored of the study, the one that it starts with decides. Raises StudyError where the search
         would go on with another study.
         """
-        before = stored.manifest if stored else None
-        if before is None and self.search.carry_over:
-            before = read_history(self.search.carry_over, storage=self.url).manifest
-        if before is None:
+        if not stored and not self.search.carry_over:
             return manifest if self.search.epochs else None
+        before = (stored or read_history(str(self.search.carry_over), storage=self.url)).manifest
         images = manifest.images if self.search.images else before.images
         settled = replace(manifest, epochs=self.search.epochs or before.epochs, images=images)
         if stored:
@@ -138,14 +136,18 @@ class Setup:
         return settled
 
     def carry(self, manifest: Manifest, *, stored: History | None) -> Carry | None:
-        """What a new study is given of another one; None where it has that, or nothing was asked for.
+        """The trials that a new study is given of another one; None where it has them, or nothing was asked for.
 
-        Raises StudyError, StorageError.
+        Raises StorageError, and StudyError where the two differ in more than their spaces and seeds.
         """
         old = self.search.carry_over
         if old is None or (stored and carried_from(self.name, storage=self.url) == old):
             return None
-        return find_carry(old, space=self.space, manifest=manifest, storage=self.url)
+        history = read_history(old, storage=self.url)
+        check_alike(history.manifest, manifest, study=old)
+        ended = [trial for trial in history.trials if trial.state in ("complete", "pruned")]
+        trials = filter(None, (_carried(trial, space=self.space, cost=manifest.cost) for trial in ended))
+        return Carry(study=old, trials=tuple(trials), most=len(ended), suggest=self.space.suggest)
 
     def study(self, manifest: Manifest, *, storage: Storage, carry: Carry | None) -> Study:
         """The study, created or resumed; `storage` is owned. Raises StudyError, StorageError."""
@@ -189,3 +191,38 @@ class Setup:
             notes=tuple(filter(None, all_notes)),
             history=study.history(),
         )
+
+
+def values_in(space: Space, values: Mapping[str, Value]) -> dict[str, Value] | None:
+    """The same candidate in the terms of a space; None where it lies outside."""
+    try:
+        candidate = from_values(values)
+    except CandidateError:
+        return None
+    found, problems = placed(candidate, space=space, known=values)
+    return None if problems else found
+
+
+def placed(
+    candidate: Candidate, *, space: Space, known: Mapping[str, Value] = {}
+) -> tuple[dict[str, Value], list[str]]:
+    """A candidate in the terms of a space, and what of it lies outside; `known` are values that it was drawn with."""
+    own = values_of(candidate, [parameter.name for parameter in space.parameters])
+    found = space.complete({**own, **known})
+    problems = space.check(found)
+    if not problems and from_values(found) != candidate:
+        problems = ["it has other values than the defaults where the space says nothing"]
+    return found, problems
+
+
+def _carried(trial: TrialRecord, *, space: Space, cost: str | None) -> Carried | None:
+    values = values_in(space, trial.values)
+    if values is None:
+        return None
+    violations = space.violations(trial.attributes)
+    if trial.state == "complete":
+        measured = trial.attributes.keys() >= {*space.limits, *([cost] if cost else [])}
+        fits = measured and trial.accuracy is not None
+    else:  # without an accuracy it has only its violations to teach
+        fits = trial.accuracy is not None or any(violation > 0 for violation in violations.values())
+    return Carried(record=trial, stored=space.stored(values), violations=violations) if fits else None

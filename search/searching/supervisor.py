@@ -9,10 +9,10 @@ from pathlib import Path
 from search.planning.forecast import Forecast, TypicalTrial, fitted, typical
 from search.planning.slot_count import find_slot_count
 from search.searching.dispatcher import Dispatcher
-from search.searching.leftovers import sweep
 from search.searching.progress import Closed, Update
 from search.searching.request import Search
 from search.searching.setup import Setup
+from search.searching.study_folder import sweep
 from search.slots.pool import TRAINING, Pool
 from search.slots.signals import InterruptedSearch, StopFlag, stop_flag
 from search.slots.slot_state import BasePool

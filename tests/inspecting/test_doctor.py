@@ -21,8 +21,7 @@ from tiny import MANIFEST, ROOT, ask, finish, starter, suggest
 from search.console.tables import diagnosis_text
 from search.data.split import Split
 from search.inspecting.doctor import Diagnosis, examine_study, fix
-from search.searching.leftovers import sweep
-from search.searching.study_folder import StudyFolder
+from search.searching.study_folder import StudyFolder, sweep
 from studies import StudyError
 from studies.history import History, read_history
 from studies.lock import LockedError
@@ -225,7 +224,7 @@ def test_a_start_sweeps_what_nobody_needs(folder: StudyFolder) -> None:
     names = ("split.npz.1.part", "trials/00002", "trials/00099")
     assert sweep(folder, history(folder)) == tuple(f"removed {folder.path}/{name}" for name in names)
     assert examine(folder).findings == ()
-    assert sweep(folder, history(folder)) == sweep(replace(folder, study="nowhere"), history(folder)) == ()
+    assert sweep(folder, history(folder)) == sweep(StudyFolder(folder.runs, "nowhere"), history(folder)) == ()
 
 
 def test_the_study_is_named_or_the_last_one(folder: StudyFolder) -> None:
