@@ -188,10 +188,8 @@ def judge(
         return "equal", f"every number of {count} epochs is the same to the last bit{weights}"
     if exact:
         where = f"epoch {first.epoch}" if first else "the final checkpoint"
-        return "different", (
-            f"the numbers part in {where}, though nothing differs that could explain it: "
-            "the record was changed, or the machine computes wrongly"
-        )
+        cause = "the record was changed, or the machine computes wrongly"
+        return "different", f"the numbers part in {where}, though nothing differs that could explain it: {cause}"
     then, now = (numbers["validation_accuracy"] or 0.0 for numbers in (rows[-1].then, rows[-1].now))
     reason = f"{100 * abs(now - then):.2f} points apart in the end, where {100 * band:.2f} are usual"
     return ("within the band" if abs(now - then) <= band else "outside the band"), reason

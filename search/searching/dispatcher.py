@@ -20,7 +20,7 @@ from search.training.result import EpochResult
 from spaces import Space
 from studies import StudyError
 from studies.storage import StorageError, UnreachableError
-from studies.study import Asked, EndedElsewhereError, Study
+from studies.study import EndedElsewhereError, Study
 
 TICK = 0.5  # seconds between two looks at the clock and the signals
 LEAVE = 7.0  # seconds that the slots get to keep what they have done
@@ -55,8 +55,22 @@ class Dispatcher:
                 failed = partial(self.study.fail, outcome="infeasible", message=feasibility.problem)
                 yield from self._end(asked.number, failed)
                 continue
-            slot = self.slots.idle[0]
-            self.slots.start(slot, self._job(asked, feasibility.candidate, feasibility.numbers["flops"]))
+            slot, manifest, limits = self.slots.idle[0], self.study.manifest, self.space.limits
+            job = Job(
+                name=f"trial {asked.number}",
+                number=asked.number,
+                candidate=feasibility.candidate,
+                seed=asked.seed,
+                epochs=manifest.epochs,
+                images=manifest.images,
+                checkpoints=self.folder.checkpoints(asked.number).folder,
+                reported=asked.reported,
+                patience=patience(self.forecast.epoch_seconds(feasibility.numbers["flops"], slots=len(self.slots))),
+                limit=self.trial_timeout,
+                latency=manifest.cost == LATENCY or LATENCY in limits,
+                most_latency=limits.get(LATENCY),
+            )
+            self.slots.start(slot, job)
             yield Started(number=asked.number, slot=slot, title=title(feasibility.candidate, asked.baseline))
 
     def collect(self) -> Iterator[Update]:
@@ -179,22 +193,6 @@ class Dispatcher:
         self.running[number]["seconds_per_epoch"] = result.seconds
         measured = {name: getattr(result, name) for name in CURVE}
         return self.study.report(number, epoch=result.epoch, accuracy=result.validation_accuracy, **measured)
-
-    def _job(self, asked: Asked, candidate: Candidate, flops: float) -> Job:
-        return Job(
-            name=f"trial {asked.number}",
-            number=asked.number,
-            candidate=candidate,
-            seed=asked.seed,
-            epochs=self.study.manifest.epochs,
-            images=self.study.manifest.images,
-            checkpoints=self.folder.checkpoints(asked.number).folder,
-            reported=asked.reported,
-            patience=patience(self.forecast.epoch_seconds(flops, slots=len(self.slots))),
-            limit=self.trial_timeout,
-            latency=self.study.manifest.cost == LATENCY or LATENCY in self.space.limits,
-            most_latency=self.space.limits.get(LATENCY),
-        )
 
     def _retried(self, call: Callable[[], T]) -> Generator[Update, None, T]:
         """The answer to a call, which is repeated while the database is unreachable.

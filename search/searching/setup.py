@@ -49,8 +49,7 @@ class Setup:
     @classmethod
     def of(cls, search: Search) -> Self:
         """Raises SpaceError, DeviceError, DataError, WeightsError, and StudyError for a name that cannot be used."""
-        slots = None if search.slots == "auto" else search.slots
-        machine = survey(None if search.ray else search.device, slots=slots)
+        machine = survey(None if search.ray else search.device, slots=None if search.slots == "auto" else search.slots)
         space = load(search.space or SPACES[machine.kind])
         name = search.study or space.name
         setup = cls(

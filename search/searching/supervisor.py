@@ -66,8 +66,7 @@ def run(search: Search, *, work: str = TRAINING) -> Iterator[Update]:
             flag=flag,
             trial_timeout=search.trial_timeout,
         )
-        deadline = None if search.timeout is None else start + search.timeout
-        yield from _until_closed(dispatcher, deadline=deadline)
+        yield from _until_closed(dispatcher, deadline=None if search.timeout is None else start + search.timeout)
 
 
 def _until_closed(dispatcher: Dispatcher, *, deadline: float | None) -> Iterator[Update]:
