@@ -22,9 +22,7 @@ class StudyFolder:
     def __init__(self, runs: Path, study: str) -> None:
         if not NAME.fullmatch(study):
             raise StudyError(f"a study's name is 1 to 64 letters, digits, '.', '_', '-', no sign first, not {study!r}")
-        self.study = study
-        self.runs = runs
-        self.path = runs / study
+        self.runs, self.study, self.path = runs, study, runs / study
         self.split = self.path / "split.npz"  # which training images validate
         self.log = self.path / "slots.log"  # what the slots of a search or of a decision print
         self.reproduce_log = self.path / "reproduce.log"  # the same of `cifar-search reproduce`

@@ -151,7 +151,7 @@ def test_the_ledger_of_a_sound_study_is_true(folder: StudyFolder) -> None:
     assert fix(folder.runs) == ()
     after = {path: path.stat().st_mtime_ns for path in folder.path.rglob("*")}
     assert after == before
-    assert folder.checkpoints(4).newest()[0] == b"a state"  # what the waiting trial goes on from
+    assert folder.checkpoints(4).newest(bytes)[0] == b"a state"  # what the waiting trial goes on from
 
 
 @pytest.mark.parametrize("what", FIXABLE | BROKEN)
