@@ -15,7 +15,7 @@ from typing import Any
 
 import optuna
 
-from search.inspecting.audit import violations_of
+from search.inspecting.doctor import violations_of
 from studies.history import History, read_history
 from studies.manifest import Manifest
 from studies.start import open_study

@@ -1,7 +1,6 @@
 """Draws a decision, a published recipe or a single trial while it is trained again."""
 
-from collections.abc import Iterable
-from dataclasses import astuple
+from collections.abc import Iterable, Mapping
 
 from rich.console import Console, Group
 from rich.table import Table
@@ -12,7 +11,7 @@ from search.deciding.baseline import BaselinePlanned, BaselineReproduction, Base
 from search.deciding.decide import DecisionStep, Planned, Report
 from search.deciding.testing import ABOUT_VIEWS, OpenedTest
 from search.deciding.trainings import Chosen, TrainedEpoch
-from search.inspecting.reproduce import ComparedEpoch, EpochNumbers, Reproduction, ReproductionStart, ReproductionStep
+from search.inspecting.reproduce import ComparedEpoch, Reproduction, ReproductionStart, ReproductionStep
 from search.reporting.report import Reported
 from search.text import duration, percent, plural
 from search.training.result import EpochResult
@@ -132,7 +131,7 @@ def _length(step: BaselinePlanned | BaselineReproduction) -> str:
     return f"{step.length.epochs} of {step.published.epochs} published epochs{part}"
 
 
-def _numbers(numbers: EpochNumbers) -> str:
-    *losses, accuracy = astuple(numbers)
+def _numbers(numbers: Mapping[str, float | None]) -> str:
+    *losses, accuracy = numbers.values()
     train, validation = ("-" if loss is None else f"{loss:.9f}" for loss in losses)
     return f"{percent(accuracy)}, train loss {train}, validation loss {validation}"

@@ -7,13 +7,24 @@ from typing import Any
 
 from search.data import DataError
 from search.data.split import load
-from search.inspecting.audit import Finding, violations_of
 from search.inspecting.status import read_status
-from search.searching.leftovers import leftovers, sweep
-from search.searching.study_folder import StudyFolder
-from studies.history import History, State, read_history
+from search.searching.study_folder import StudyFolder, leftovers, sweep
+from studies.history import MOST_RETRIES, History, State, TrialRecord, read_history
+from studies.manifest import Manifest
 from studies.start import put_back_running
 from studies.storage import is_owned, owned, storage_url
+
+SUPERVISED = "a running trial has a living supervisor"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """A rule that does not hold."""
+
+    rule: str
+    trial: int | None  # None: it is about the study
+    message: str
+    fixable: bool = False  # by `cifar-search doctor --fix`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +80,18 @@ def fix(folder: Path, *, storage: str | None = None, study: str | None = None) -
         return (*lines, *sweep(StudyFolder(folder, name), read_history(name, storage=url)))
 
 
+def violations_of(history: History, *, searching: bool) -> list[Finding]:
+    """Every rule that the records break; `searching` says whether a process owns the study now."""
+    return [
+        *_of_study(history),
+        *(
+            Finding(rule=rule, trial=trial.number, message=f"trial {trial.number} {text}", fixable=rule == SUPERVISED)
+            for trial in history.trials
+            for rule, text in _of_trial(trial, history.manifest, searching=searching)
+        ),
+    ]
+
+
 def _split(folder: StudyFolder, history: History) -> Iterator[Finding]:
     path, wanted = folder.split, history.manifest.split_fingerprint
     try:
@@ -91,3 +114,49 @@ def _checkpoints(folder: StudyFolder, history: History) -> Iterator[Finding]:
                 trial=trial.number,
                 message=f"{wrong}; its result stands, its weights are lost, and `{again}` trains them again",
             )
+
+
+def _of_study(history: History) -> Iterator[Finding]:
+    numbers = [trial.number for trial in history.trials]
+    if numbers != list(range(len(numbers))):
+        rule = "trials are numbered from 0 without gaps or repeats"
+        yield Finding(rule=rule, trial=None, message=f"the numbers are {numbers}")
+    begun = sum(trial.state != "waiting" and not trial.carried for trial in history.trials)
+    most = max([history.planned, *(int(start.get("trials", 0)) for start in history.starts)])
+    if begun > most:
+        message = f"{begun} trials were begun, and no start asked for more than {most}"
+        yield Finding(rule="no more trials than were asked for", trial=None, message=message)
+
+
+def _of_trial(trial: TrialRecord, manifest: Manifest, *, searching: bool) -> Iterator[tuple[str, str]]:
+    if trial.state == "running" and not searching:
+        yield SUPERVISED, "is running, but no search owns the study"
+    reported = [epoch for epoch, _ in trial.epochs]
+    measured = [row.get("epoch") for row in trial.curve]
+    ahead = trial.state != "complete" and measured[:-1] == reported  # it is stored first: a kill may come in between
+    if len(set(measured)) != len(measured) or not (measured == reported or ahead):
+        yield "an epoch is reported and measured once", f"reported epochs {reported} and measured {measured}"
+    if not trial.carried and trial.seed not in (None, manifest.seed_of(trial.number)):
+        yield "a trial's seed comes from the study's and its number", f"has the seed {trial.seed}"
+    attempts = [loss.attempt for loss in trial.losses]
+    if len(set(attempts)) != len(attempts) or any(attempt > trial.attempts for attempt in attempts):
+        yield "an attempt is lost once", f"lost its attempts {attempts}, of {trial.attempts}"
+    if len(attempts) > MOST_RETRIES + 1 or (len(attempts) > MOST_RETRIES and trial.state in ("waiting", "complete")):
+        yield "a trial that is lost too often fails", f"was lost {len(attempts)} times, is {trial.state}"
+    if trial.state == "complete":
+        yield from _of_complete(trial, manifest, reported)
+    if trial.state == "pruned" and trial.accuracy is None and trial.feasible:
+        yield "a pruned trial has an accuracy or violates a constraint", "has neither"
+    if trial.state == "failed" and not trial.outcome:
+        yield "a failed trial says why", "does not; another program ended it, such as the dashboard"
+
+
+def _of_complete(trial: TrialRecord, manifest: Manifest, reported: list[int]) -> Iterator[tuple[str, str]]:
+    if reported != list(range(1, manifest.epochs + 1)):
+        yield "a complete trial has every epoch", f"reported {reported} of {manifest.epochs}"
+    elif trial.accuracy != trial.epochs[-1][1]:
+        yield "a complete trial has its last epoch's accuracy", f"has {trial.accuracy}, reported {trial.epochs[-1][1]}"
+    if not trial.values or trial.seed is None:
+        yield "a complete trial has its values and its seed", f"has {len(trial.values)} values and seed {trial.seed}"
+    if trial.attempts and not trial.checkpoint:
+        yield "a complete trial has its checkpoint's SHA-256", "has none"

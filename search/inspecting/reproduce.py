@@ -1,11 +1,8 @@
 """Trains a trial again from its record alone, and says whether the numbers are the same."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Generator, Iterable, Iterator, Mapping
-from contextlib import closing
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -19,7 +16,7 @@ from search.measuring.seed_spread import seed_spread
 from search.searching.provenance import Difference, check_data, differences_of, provenance, start_of
 from search.searching.study_folder import StudyFolder
 from search.slots.checkpoint_store import CheckpointStore
-from search.slots.job import Event, Failed, Finished, Job, SlotSettings, Unsaved
+from search.slots.job import Event, Failed, Finished, Job, Unsaved
 from search.slots.machine import DeviceError, Machine, survey
 from search.slots.pool import TRAINING, Pool
 from search.slots.signals import InterruptedSearch, stop_flag
@@ -30,6 +27,7 @@ from studies.history import History, TrialRecord
 from studies.manifest import check_format
 
 BAND = 3  # standard deviations between seeds
+NUMBERS = ("train_loss", "validation_loss", "validation_accuracy")  # that are compared
 
 Reproducibility = Literal["equal", "within the band", "outside the band", "different"]
 
@@ -46,26 +44,12 @@ class ReproductionStart:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EpochNumbers:
-    """The numbers of an epoch that are compared; None where one was not stored."""
-
-    train_loss: float | None
-    validation_loss: float | None
-    validation_accuracy: float | None
-
-    @classmethod
-    def of(cls, row: Mapping[str, Any]) -> EpochNumbers:
-        """Those of a stored or a measured epoch, by name."""
-        return cls(**{field.name: row.get(field.name) for field in fields(cls)})
-
-
-@dataclass(frozen=True, kw_only=True)
 class ComparedEpoch:
-    """One epoch, as it was stored and as it is now."""
+    """The numbers of one epoch, as they were stored and as they are now; None where one was not stored."""
 
     epoch: int
-    then: EpochNumbers
-    now: EpochNumbers
+    then: dict[str, float | None]
+    now: dict[str, float | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +77,8 @@ class Reproduction:
 
 
 ReproductionStep = ReproductionStart | ComparedEpoch | Reproduction
+End = Finished | Failed | None  # None: it was stopped where the record ends
+Comparison = Generator[ComparedEpoch, None, tuple[list[ComparedEpoch], End]]
 
 
 def reproduce(request: ReproduceRequest, *, work: str = TRAINING) -> Iterator[ReproductionStep]:
@@ -114,19 +100,29 @@ def reproduce(request: ReproduceRequest, *, work: str = TRAINING) -> Iterator[Re
         study=history.study, trial=record.number, machine=machine.title, data=source.title, differences=differences
     )
     images = len(load(folder.split).validation)
-    (settings,) = machine.settings(source, split=folder.split)
+    band = BAND * math.sqrt(2) * seed_spread(min(images, history.manifest.images or images))
+    settings = machine.settings(source, split=folder.split)
     with TemporaryDirectory(prefix="cifar-search-") as place:
         store = CheckpointStore(Path(place))
-        job = _job(history, record, store=store.folder)
-        with closing(_events(job, settings, log=folder.reproduce_log, work=work)) as events:
-            epochs, end = yield from compare_epochs(record, events)
-        same_checkpoint = None
-        if record.checkpoint and isinstance(end, Finished):
-            same_checkpoint = end.checkpoint_sha256 == record.checkpoint
-        band = BAND * math.sqrt(2) * seed_spread(min(images, history.manifest.images or images))
+        job = Job(
+            name=f"trial {record.number}",
+            number=record.number,
+            candidate=from_values(record.values),
+            seed=record.seed or 0,
+            epochs=history.manifest.epochs,
+            images=history.manifest.images,
+            checkpoints=store.folder,
+            patience=math.inf,  # somebody waits for it, and nobody knows how long an epoch takes here
+        )
+        with stop_flag() as flag, Pool(settings, log=folder.reproduce_log, work=work) as slots:
+            events = slots.run_all([job], interrupted=lambda: flag.signal is not None)
+            epochs, end = yield from compare_epochs(record, (event for _, event in events))
+        if flag.signal is not None:
+            raise InterruptedSearch(flag.signal)
+        same = end.checkpoint_sha256 == record.checkpoint if record.checkpoint and isinstance(end, Finished) else None
         exact = machine.kind == "cpu" and not differences
-        verdict, reason = judge(record, epochs, end, same_checkpoint=same_checkpoint, band=band, exact=exact)
-        if request.keep and same_checkpoint:
+        verdict, reason = judge(record, epochs, end, same_checkpoint=same, band=band, exact=exact)
+        if request.keep and same:
             folder.checkpoints(record.number).finish(store.final())
     yield Reproduction(
         study=history.study,
@@ -136,8 +132,8 @@ def reproduce(request: ReproduceRequest, *, work: str = TRAINING) -> Iterator[Re
         differences=differences,
         epochs=tuple(epochs),
         band=band,
-        same_checkpoint=same_checkpoint,
-        kept=same_checkpoint is True if request.keep else None,
+        same_checkpoint=same,
+        kept=bool(same) if request.keep else None,
     )
 
 
@@ -155,79 +151,48 @@ def find_record(history: History, number: int) -> TrialRecord:
     return record
 
 
-def compare_epochs(
-    record: TrialRecord, events: Iterable[Event]
-) -> Generator[ComparedEpoch, None, tuple[list[ComparedEpoch], Finished | Failed | None]]:
+def compare_epochs(record: TrialRecord, events: Iterable[Event]) -> Comparison:
     """The epochs beside the stored ones, and the training's end; a pruned trial only as far as its record goes."""
     epochs: list[ComparedEpoch] = []
-    to_the_end = record.state == "complete" or record.outcome == "diverged"
+    # A training that ended by itself must end there again: one epoch more shows that it does not.
+    most = len(record.curve) + (record.state == "complete" or record.outcome == "diverged")
     for event in events:
         if isinstance(event, Finished | Failed):
             return epochs, event
         if isinstance(event, Unsaved):
             raise SlotError(event.message)
         if isinstance(event, EpochResult):
-            row = next((row for row in record.curve if row["epoch"] == event.epoch), {})
-            before, after = EpochNumbers.of(row), EpochNumbers.of(vars(event))
-            epochs.append(ComparedEpoch(epoch=event.epoch, then=before, now=after))
+            stored: Mapping[str, Any] = next((row for row in record.curve if row["epoch"] == event.epoch), {})
+            then, now = ({name: row.get(name) for name in NUMBERS} for row in (stored, vars(event)))
+            epochs.append(ComparedEpoch(epoch=event.epoch, then=then, now=now))
             yield epochs[-1]
-            if len(epochs) > len(record.curve) or (not to_the_end and len(epochs) == len(record.curve)):
+            if len(epochs) >= most:
                 break
     return epochs, None
 
 
 def judge(
-    record: TrialRecord,
-    epochs: list[ComparedEpoch],
-    end: Finished | Failed | None,
-    *,
-    same_checkpoint: bool | None,
-    band: float,
-    exact: bool,
+    record: TrialRecord, rows: list[ComparedEpoch], end: End, *, same_checkpoint: bool | None, band: float, exact: bool
 ) -> tuple[Reproducibility, str]:
     """The verdict and its reason; `exact` where no difference between then and now excuses another number."""
-    count, stored = len(epochs), len(record.curve)
+    count, stored = len(rows), len(record.curve)
     # How each training ended, in words that are equal where it ended the same way.
     before = f"diverged ({record.message})" if record.outcome == "diverged" else "ended"
     after = f"{end.outcome} ({end.message})" if isinstance(end, Failed) else "ended"
     if before != after or count != stored:
         reason = f"then {before} after {stored} epochs, now {after} after {count}"
         return ("different" if exact else "outside the band"), reason
-    first = next((row for row in epochs if row.then != row.now), None)
+    first = next((row for row in rows if row.then != row.now), None)
     if first is None and same_checkpoint is not False:
         weights = ", and so is the final checkpoint" if same_checkpoint else ""
         return "equal", f"every number of {count} epochs is the same to the last bit{weights}"
     if exact:
         where = f"epoch {first.epoch}" if first else "the final checkpoint"
-        return "different", (
-            f"the numbers part in {where}, though nothing differs that could explain it: "
-            "the record was changed, or the machine computes wrongly"
-        )
-    then, now = (row.validation_accuracy or 0.0 for row in (epochs[-1].then, epochs[-1].now))
+        cause = "the record was changed, or the machine computes wrongly"
+        return "different", f"the numbers part in {where}, though nothing differs that could explain it: {cause}"
+    then, now = (numbers["validation_accuracy"] or 0.0 for numbers in (rows[-1].then, rows[-1].now))
     reason = f"{100 * abs(now - then):.2f} points apart in the end, where {100 * band:.2f} are usual"
     return ("within the band" if abs(now - then) <= band else "outside the band"), reason
-
-
-def _events(job: Job, settings: SlotSettings, *, log: Path, work: str) -> Generator[Event, None, None]:
-    with stop_flag() as flag, Pool([settings], log=log, work=work) as slots:
-        for _, event in slots.run_all([job], interrupted=lambda: flag.signal is not None):
-            yield event
-        if flag.signal is not None:
-            raise InterruptedSearch(flag.signal)
-
-
-def _job(history: History, record: TrialRecord, *, store: Path) -> Job:
-    assert record.seed is not None, "a trial that was trained has a seed"
-    return Job(
-        name=f"trial {record.number}",
-        number=record.number,
-        candidate=from_values(record.values),
-        seed=record.seed,
-        epochs=history.manifest.epochs,
-        images=history.manifest.images,
-        checkpoints=store,
-        patience=math.inf,  # somebody waits for it, and nobody knows how long an epoch takes here
-    )
 
 
 def _machine(record: TrialRecord, then: Mapping[str, str], *, device: str | None) -> Machine:

@@ -37,7 +37,11 @@ class Status:
             "carried": self.history.carried,
             "best": None if best is None else {"number": best.number, "validation_accuracy": best.accuracy},
             "front": front_json(self.history),
-            "running": [running_json(trial) for trial in self.history.trials if trial.state == "running"],
+            "running": [
+                {"number": trial.number, "epoch": len(trial.epochs), "validation_accuracy": trial.accuracy}
+                for trial in self.history.trials
+                if trial.state == "running"
+            ],
             "seconds_left": self.seconds_left,
         }
 
@@ -50,11 +54,6 @@ def front_json(history: History) -> list[dict[str, Any]] | None:
         {"number": trial.number, "validation_accuracy": trial.accuracy, cost: trial.attributes[cost]}
         for trial in history.front
     ]
-
-
-def running_json(trial: TrialRecord) -> dict[str, Any]:
-    """A running trial in `status --json`."""
-    return {"number": trial.number, "epoch": len(trial.epochs), "validation_accuracy": trial.accuracy}
 
 
 def best_json(history: History) -> dict[str, Any]:

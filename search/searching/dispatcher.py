@@ -13,14 +13,14 @@ from search.planning.feasibility import examine
 from search.planning.forecast import Forecast
 from search.searching.progress import Ended, Progressed, Resumed, Retried, Silent, Started, Update, Waited
 from search.searching.study_folder import StudyFolder
-from search.slots.job import Began, Event, Failed, Finished, Job, Lost, Outcome, Paused, Unsaved, patience
+from search.slots.job import Began, Event, Failed, Finished, Job, Lost, Paused, Unsaved, patience
 from search.slots.signals import StopFlag
 from search.slots.slot_state import BasePool
 from search.training.result import EpochResult
 from spaces import Space
 from studies import StudyError
 from studies.storage import StorageError, UnreachableError
-from studies.study import Asked, EndedElsewhereError, Study
+from studies.study import EndedElsewhereError, Study
 
 TICK = 0.5  # seconds between two looks at the clock and the signals
 LEAVE = 7.0  # seconds that the slots get to keep what they have done
@@ -28,9 +28,6 @@ CURVE = ("validation_loss", "train_loss", "train_accuracy", "learning_rate", "se
 OUTAGE = 600.0  # seconds that a database may be away before the search gives up
 
 T = TypeVar("T")
-
-Numbers = dict[str, float]
-"""What is known of a running trial: of its network, its latency, its pace. Stored at its end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +41,7 @@ class Dispatcher:
     folder: StudyFolder
     flag: StopFlag
     trial_timeout: float | None = None  # seconds
-    running: dict[int, Numbers] = field(default_factory=dict)  # by trial number
+    running: dict[int, dict[str, float]] = field(default_factory=dict)  # by trial: what is stored of it at its end
 
     def hand_out(self) -> Iterator[Update]:
         """Gives every idle slot a trial, as far as the study has any left."""
@@ -55,10 +52,25 @@ class Dispatcher:
             feasibility = examine(self.space, asked.values)
             self.running[asked.number] = feasibility.numbers
             if feasibility.candidate is None or feasibility.problem:
-                yield from self._fail(asked.number, "infeasible", feasibility.problem)
+                failed = partial(self.study.fail, outcome="infeasible", message=feasibility.problem)
+                yield from self._end(asked.number, failed)
                 continue
-            slot = self.slots.idle[0]
-            self.slots.start(slot, self._job(asked, feasibility.candidate, feasibility.numbers["flops"]))
+            slot, manifest, limits = self.slots.idle[0], self.study.manifest, self.space.limits
+            job = Job(
+                name=f"trial {asked.number}",
+                number=asked.number,
+                candidate=feasibility.candidate,
+                seed=asked.seed,
+                epochs=manifest.epochs,
+                images=manifest.images,
+                checkpoints=self.folder.checkpoints(asked.number).folder,
+                reported=asked.reported,
+                patience=patience(self.forecast.epoch_seconds(feasibility.numbers["flops"], slots=len(self.slots))),
+                limit=self.trial_timeout,
+                latency=manifest.cost == LATENCY or LATENCY in limits,
+                most_latency=limits.get(LATENCY),
+            )
+            self.slots.start(slot, job)
             yield Started(number=asked.number, slot=slot, title=title(feasibility.candidate, asked.baseline))
 
     def collect(self) -> Iterator[Update]:
@@ -78,13 +90,12 @@ class Dispatcher:
     def leave(self) -> Generator[Update, None, tuple[int, ...]]:
         """Lets every trial keep what it has done and wait for the next start; returns their numbers.
 
-        Pool keep what they have done even while the database is away.
+        The slots keep what they have done even while the database is away.
         """
         numbers = tuple(self.running)
         for slot in self.slots.busy:
             self.slots.pause(slot)
-        deadline = time.monotonic() + LEAVE
-        reachable = True
+        deadline, reachable = time.monotonic() + LEAVE, True
         while self.slots.busy and time.monotonic() < deadline:
             if not reachable:
                 self.slots.events(timeout=TICK)  # it does not reach the study: the next start repairs it
@@ -93,8 +104,7 @@ class Dispatcher:
                 yield from self.collect()
             except UnreachableError:
                 reachable = False
-        if not reachable:
-            self.running.clear()
+                self.running.clear()
         self.abandon()
         return numbers
 
@@ -114,9 +124,10 @@ class Dispatcher:
         return history.finished >= history.planned
 
     def _take(self, slot: int, number: int, event: Event) -> Iterator[Update]:
+        if isinstance(event, Began | Failed) and event.latency_ms is not None:
+            self.running[number]["latency_ms"] = event.latency_ms
         match event:
             case Began():
-                self._measured(number, event.latency_ms)
                 if event.epoch or event.step or event.rejected:
                     yield Resumed(number=number, epoch=event.epoch, rejected=event.rejected)
             case EpochResult():
@@ -131,8 +142,8 @@ class Dispatcher:
                 self.running[number] |= event.numbers()
                 yield from self._end(number, partial(self.study.complete, checkpoint=event.checkpoint_sha256))
             case Failed():
-                self._measured(number, event.latency_ms)
-                yield from self._fail(number, event.outcome, event.message)
+                failed = partial(self.study.fail, outcome=event.outcome, message=event.message)
+                yield from self._end(number, failed)
             case Paused():
                 yield from self._put_back(number)
             case Lost():
@@ -160,9 +171,6 @@ class Dispatcher:
         else:
             yield from self._ended(number)
 
-    def _fail(self, number: int, outcome: Outcome, message: str) -> Iterator[Update]:
-        yield from self._end(number, partial(self.study.fail, outcome=outcome, message=message))
-
     def _end(self, number: int, end: Callable[..., None]) -> Iterator[Update]:
         numbers = self.running[number]
         yield from self._retried(partial(end, number, violations=self.space.violations(numbers), **numbers))
@@ -185,26 +193,6 @@ class Dispatcher:
         self.running[number]["seconds_per_epoch"] = result.seconds
         measured = {name: getattr(result, name) for name in CURVE}
         return self.study.report(number, epoch=result.epoch, accuracy=result.validation_accuracy, **measured)
-
-    def _measured(self, number: int, latency_ms: float | None) -> None:
-        if latency_ms is not None:
-            self.running[number]["latency_ms"] = latency_ms
-
-    def _job(self, asked: Asked, candidate: Candidate, flops: float) -> Job:
-        return Job(
-            name=f"trial {asked.number}",
-            number=asked.number,
-            candidate=candidate,
-            seed=asked.seed,
-            epochs=self.study.manifest.epochs,
-            images=self.study.manifest.images,
-            checkpoints=self.folder.checkpoints(asked.number).folder,
-            reported=asked.reported,
-            patience=patience(self.forecast.epoch_seconds(flops, slots=len(self.slots))),
-            limit=self.trial_timeout,
-            latency=self.study.manifest.cost == LATENCY or LATENCY in self.space.limits,
-            most_latency=self.space.limits.get(LATENCY),
-        )
 
     def _retried(self, call: Callable[[], T]) -> Generator[Update, None, T]:
         """The answer to a call, which is repeated while the database is unreachable.

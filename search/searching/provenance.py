@@ -57,28 +57,27 @@ def provenance(machine: Machine, *, source: Source, manifest: Manifest, compile:
 
 def circumstances(machine: Machine, *, source: Source) -> dict[str, str]:
     """All that a number of this process depends on, whatever is trained."""
+    cuda = {}
+    if machine.kind == "cuda":
+        cudnn = str(torch.backends.cudnn.version())  # type: ignore[no-untyped-call]
+        cuda = {"device name": machine.name, "cuda": str(torch.version.cuda), "cudnn": cudnn}
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "host": socket.gethostname(),
-        "command": command(sys.argv),
+        "command": shlex.join([Path(sys.argv[0]).name, *map(masked, sys.argv[1:])]),
         "code": code_state(SOURCE),
         **{package: version(package) for package in PACKAGES},
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpu": _cpu(),
         "device": machine.kind,
-        **(_cuda(machine) if machine.kind == "cuda" else {}),
+        **cuda,
         "slots": str(machine.slots),
         "threads": str(machine.threads),
         "cores": str(machine.cores),
         "precision": machine.precision,
         "data": source.title,
     }
-
-
-def command(words: list[str]) -> str:
-    """A command line as it may be shown."""
-    return shlex.join([Path(words[0]).name, *map(masked, words[1:])])
 
 
 def code_state(folder: Path) -> str:
@@ -152,8 +151,3 @@ def _cpu() -> str:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
-
-
-def _cuda(machine: Machine) -> dict[str, str]:
-    versions = {"cuda": str(torch.version.cuda), "cudnn": str(torch.backends.cudnn.version())}  # type: ignore[no-untyped-call]
-    return {"device name": machine.name, **versions}

@@ -1,12 +1,11 @@
-"""What is settled before the first trial: the space, the data, the split, the length."""
-
-from __future__ import annotations
+"""What is settled before the first trial: the space, the data, the split, the length, trials of another study."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
+from typing import Self
 
-from search.candidate import Value, from_values
+from search.candidate import Candidate, CandidateError, Value, from_values, values_of
 from search.data import split as splits
 from search.data.cifar10 import fingerprint
 from search.data.sources import Source, find_source
@@ -18,15 +17,14 @@ from search.searching.progress import Opened
 from search.searching.provenance import PACKAGES, provenance
 from search.searching.request import Search
 from search.searching.study_folder import StudyFolder
-from search.searching.warm_start import find_carry, placed
 from search.slots.machine import Machine, survey
 from spaces import Space, difference
 from spaces.baselines import find_baseline
 from studies import StudyError, unknown
 from studies.algorithms import make_pruner, make_sampler
-from studies.history import History, find_history, read_history
-from studies.manifest import Manifest, check_same
-from studies.start import Carry, carried_from, open_study
+from studies.history import History, TrialRecord, read_history
+from studies.manifest import Manifest, check_alike, check_same
+from studies.start import Carried, Carry, carried_from, open_study
 from studies.storage import Storage, masked, storage_url, warn_of_password
 from studies.study import Study
 
@@ -38,72 +36,58 @@ class Setup:
     """A search with what it runs on."""
 
     search: Search
+    name: str  # of the study
     space: Space
     machine: Machine
     source: Source
+    folder: StudyFolder
+    url: str  # of the storage
+    pruner: str
+    epochs: int  # of a trial, before it is shortened to fit the time
 
     @classmethod
-    def of(cls, search: Search) -> Setup:
+    def of(cls, search: Search) -> Self:
         """Raises SpaceError, DeviceError, DataError, WeightsError, and StudyError for a name that cannot be used."""
-        slots = None if search.slots == "auto" else search.slots
-        machine = survey(None if search.ray else search.device, slots=slots)
+        machine = survey(None if search.ray else search.device, slots=None if search.slots == "auto" else search.slots)
+        space = load(search.space or SPACES[machine.kind])
+        name = search.study or space.name
         setup = cls(
             search=search,
-            space=load(search.space or SPACES[machine.kind]),
+            name=name,
+            space=space,
             machine=machine,
             source=find_source(search.data),
+            folder=StudyFolder(search.folder, name),
+            url=storage_url(search.folder, search.storage),
+            pruner=search.pruner or ("none" if search.cost else "median"),
+            epochs=space.length.trial if space.length else EPOCHS,
         )
-        if search.carry_over == setup.folder.study:
-            raise StudyError(f"study {setup.name!r} has its own trials already; name the new one with --study OTHER")
-        make_sampler(search.sampler, seed=0, trials=search.trials, conditional=setup.space.has_conditions)
+        if search.carry_over == name:
+            raise StudyError(f"study {name!r} has its own trials already; name the new one with --study OTHER")
+        make_sampler(search.sampler, seed=0, trials=search.trials, conditional=space.has_conditions)
         if search.cost is not None and search.cost not in MEASURES:
             raise unknown("cost", search.cost, MEASURES)
         setup.queue()
-        fetch_weights(setup.space)
+        fetch_weights(space)
         make_pruner(setup.pruner, trials=search.trials, epochs=search.epochs or EPOCHS, cost=search.cost)
         return setup
-
-    @property
-    def name(self) -> str:
-        """Of the study."""
-        return self.search.study or self.space.name
-
-    @property
-    def pruner(self) -> str:
-        return self.search.pruner or ("none" if self.search.cost else "median")
-
-    @property
-    def folder(self) -> StudyFolder:
-        return StudyFolder(self.search.folder, self.name)
-
-    @property
-    def url(self) -> str:
-        return storage_url(self.search.folder, self.search.storage)
-
-    @property
-    def epochs(self) -> int:
-        """Of a trial, before it is shortened to fit the time."""
-        return self.space.length.trial if self.space.length else EPOCHS
 
     def queue(self) -> list[tuple[str, dict[str, Value]]]:
         """What a study tries first, as it stores them: the space's baselines, then the published ones asked for.
 
         Raises SpaceError for an unknown name, StudyError for one that the space does not hold.
         """
-        named = [(baseline.name, baseline.values) for baseline in self.space.baselines]
-        named += [(name, self._published(name)) for name in self.search.enqueue]
-        return [(name, self.space.stored(values)) for name, values in named]
-
-    def _published(self, name: str) -> Mapping[str, Value]:
-        published = find_baseline(name)
-        values, problems = placed(from_values(published.values), space=self.space)
-        if problems:
-            raise StudyError(
-                f"baseline {name} is not in space {self.space.name}, so a study of it cannot try it:\n  "
-                + "\n  ".join(problems)
-                + f"\ntrain it alone with `cifar-search baseline {name}`, or name a space that holds it"
-            )
-        return values
+        queue = [(baseline.name, self.space.stored(baseline.values)) for baseline in self.space.baselines]
+        for name in self.search.enqueue:
+            values, problems = placed(from_values(find_baseline(name).values), space=self.space)
+            if problems:
+                raise StudyError(
+                    f"baseline {name} is not in space {self.space.name}, so a study of it cannot try it:\n  "
+                    + "\n  ".join(problems)
+                    + f"\ntrain it alone with `cifar-search baseline {name}`, or name a space that holds it"
+                )
+            queue.append((name, self.space.stored(values)))
+        return queue
 
     def draft(self) -> tuple[Manifest, splits.Split]:
         """What identifies the study, its length still open, and its split; writes nothing.
@@ -134,21 +118,15 @@ class Setup:
         )
         return manifest, split
 
-    def stored(self) -> History | None:
-        """The study as it stands; None where there is none, or no database. Raises StudyError, StorageError."""
-        return find_history(self.name, storage=self.url)
-
     def settled(self, manifest: Manifest, *, stored: History | None) -> Manifest | None:
         """The manifest with the length that was asked for or that the study has; None if it is still to be found.
 
         Where nothing is stored of the study, the one that it starts with decides. Raises StudyError where the search
         would go on with another study.
         """
-        before = stored.manifest if stored else None
-        if before is None and self.search.carry_over:
-            before = read_history(self.search.carry_over, storage=self.url).manifest
-        if before is None:
+        if not stored and not self.search.carry_over:
             return manifest if self.search.epochs else None
+        before = (stored or read_history(str(self.search.carry_over), storage=self.url)).manifest
         images = manifest.images if self.search.images else before.images
         settled = replace(manifest, epochs=self.search.epochs or before.epochs, images=images)
         if stored:
@@ -156,14 +134,18 @@ class Setup:
         return settled
 
     def carry(self, manifest: Manifest, *, stored: History | None) -> Carry | None:
-        """What a new study is given of another one; None where it has that, or nothing was asked for.
+        """The trials that a new study is given of another one; None where it has them, or nothing was asked for.
 
-        Raises StudyError, StorageError.
+        Raises StorageError, and StudyError where the two differ in more than their spaces and seeds.
         """
         old = self.search.carry_over
         if old is None or (stored and carried_from(self.name, storage=self.url) == old):
             return None
-        return find_carry(old, space=self.space, manifest=manifest, storage=self.url)
+        history = read_history(old, storage=self.url)
+        check_alike(history.manifest, manifest, study=old)
+        ended = [trial for trial in history.trials if trial.state in ("complete", "pruned")]
+        trials = filter(None, (_carried(trial, space=self.space, cost=manifest.cost) for trial in ended))
+        return Carry(study=old, trials=tuple(trials), most=len(ended), suggest=self.space.suggest)
 
     def study(self, manifest: Manifest, *, storage: Storage, carry: Carry | None) -> Study:
         """The study, created or resumed; `storage` is owned. Raises StudyError, StorageError."""
@@ -192,9 +174,9 @@ class Setup:
         self, study: Study, *, seconds: float, notes: tuple[str, ...] = (), measured: tuple[str, ...] = ()
     ) -> Opened:
         """The first update of a search; `seconds` is the forecast for what is left."""
-        password = warn_of_password(self.search.storage or "") or ""
         again = ", ".join(map(str, study.recovered))
-        recovery = f"trials {again} were left unfinished and go on" if again else ""
+        recovery = f"trials {again} were left unfinished and go on" if again else None
+        all_notes = (*notes, warn_of_password(self.search.storage or ""), *study.notes, recovery)
         return Opened(
             study=self.name,
             space=self.space.source,
@@ -204,6 +186,41 @@ class Setup:
             epochs=study.manifest.epochs,
             seconds=seconds,
             measured=measured,
-            notes=tuple(filter(None, (*notes, password, *study.notes, recovery))),
+            notes=tuple(filter(None, all_notes)),
             history=study.history(),
         )
+
+
+def values_in(space: Space, values: Mapping[str, Value]) -> dict[str, Value] | None:
+    """The same candidate in the terms of a space; None where it lies outside."""
+    try:
+        candidate = from_values(values)
+    except CandidateError:
+        return None
+    found, problems = placed(candidate, space=space, known=values)
+    return None if problems else found
+
+
+def placed(
+    candidate: Candidate, *, space: Space, known: Mapping[str, Value] = {}
+) -> tuple[dict[str, Value], list[str]]:
+    """A candidate in the terms of a space, and what of it lies outside; `known` are values that it was drawn with."""
+    own = values_of(candidate, [parameter.name for parameter in space.parameters])
+    found = space.complete({**own, **known})
+    problems = space.check(found)
+    if not problems and from_values(found) != candidate:
+        problems = ["it has other values than the defaults where the space says nothing"]
+    return found, problems
+
+
+def _carried(trial: TrialRecord, *, space: Space, cost: str | None) -> Carried | None:
+    values = values_in(space, trial.values)
+    if values is None:
+        return None
+    violations = space.violations(trial.attributes)
+    if trial.state == "complete":
+        measured = trial.attributes.keys() >= {*space.limits, *([cost] if cost else [])}
+        fits = measured and trial.accuracy is not None
+    else:  # without an accuracy it has only its violations to teach
+        fits = trial.accuracy is not None or any(violation > 0 for violation in violations.values())
+    return Carried(record=trial, stored=space.stored(values), violations=violations) if fits else None

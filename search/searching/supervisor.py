@@ -9,14 +9,15 @@ from pathlib import Path
 from search.planning.forecast import Forecast, TypicalTrial, fitted, typical
 from search.planning.slot_count import find_slot_count
 from search.searching.dispatcher import Dispatcher
-from search.searching.leftovers import sweep
 from search.searching.progress import Closed, Update
 from search.searching.request import Search
 from search.searching.setup import Setup
+from search.searching.study_folder import sweep
 from search.slots.pool import TRAINING, Pool
 from search.slots.signals import InterruptedSearch, StopFlag, stop_flag
 from search.slots.slot_state import BasePool
 from studies.algorithms import STARTUP_TRIALS
+from studies.history import find_history
 from studies.storage import UnreachableError, owned
 
 
@@ -32,7 +33,7 @@ def run(search: Search, *, work: str = TRAINING) -> Iterator[Update]:
         flag = stack.enter_context(stop_flag())
         storage = stack.enter_context(owned(setup.url, study=setup.name))
         manifest, split = setup.draft()
-        stored = setup.stored()
+        stored = find_history(setup.name, storage=setup.url)
         settled = setup.settled(manifest, stored=stored)
         carry = setup.carry(settled, stored=stored) if settled else None
         if not setup.folder.split.exists():
@@ -43,10 +44,9 @@ def run(search: Search, *, work: str = TRAINING) -> Iterator[Update]:
             yield setup.opened(study, seconds=0)
             yield Closed(history=study.history())
             return
-        measured = stack.enter_context(
-            measured_slots(setup, split=setup.folder.split, log=setup.folder.log, work=work, flag=flag)
-        )
-        setup, forecast, note = measured.setup, measured.forecast(images=len(split.training)), ""
+        images, paths = len(split.training), {"split": setup.folder.split, "log": setup.folder.log}
+        measured = stack.enter_context(measured_slots(setup, images=images, **paths, work=work, flag=flag))
+        setup, forecast, note = measured.setup, measured.forecast, ""
         if settled is None:
             settled, note = fitted(
                 manifest, forecast, epochs=setup.epochs, trials=search.trials, minutes=search.minutes
@@ -66,8 +66,7 @@ def run(search: Search, *, work: str = TRAINING) -> Iterator[Update]:
             flag=flag,
             trial_timeout=search.trial_timeout,
         )
-        deadline = None if search.timeout is None else start + search.timeout
-        yield from _until_closed(dispatcher, deadline=deadline)
+        yield from _until_closed(dispatcher, deadline=None if search.timeout is None else start + search.timeout)
 
 
 def _until_closed(dispatcher: Dispatcher, *, deadline: float | None) -> Iterator[Update]:
@@ -99,48 +98,45 @@ class MeasuredSlots:
     setup: Setup  # its machine is the one that was found
     slots: BasePool
     trial: TypicalTrial
-    images_per_second: float  # of all slots together on `trial`
+    forecast: Forecast
     notes: tuple[str, ...]  # what the person should know of them
     lines: tuple[str, ...]  # how their number was chosen
 
-    def forecast(self, *, images: int) -> Forecast:
-        """For epochs of so many images, those of the training part."""
-        search = self.setup.search
-        return Forecast(
-            images_per_second=self.images_per_second,
-            flops=self.trial.flops,
-            mean_flops=self.trial.mean_flops,
-            images=images,
-            pruning=self.setup.pruner != "none",
-            learning=search.sampler == "tpe" and search.trials > STARTUP_TRIALS,
-        )
-
 
 @contextmanager
-def measured_slots(setup: Setup, *, split: Path, log: Path, work: str, flag: StopFlag) -> Iterator[MeasuredSlots]:
-    """The slots of a search. Raises StudyError, DeviceError, SlotError, ClusterError, InterruptedSearch."""
+def measured_slots(
+    setup: Setup, *, images: int, split: Path, log: Path, work: str, flag: StopFlag
+) -> Iterator[MeasuredSlots]:
+    """The slots of a search; `images` is the size of the training part.
 
-    def interrupted() -> bool:
-        return flag.signal is not None
-
-    trial = typical(setup.space)
+    Raises StudyError, DeviceError, SlotError, ClusterError, InterruptedSearch.
+    """
+    trial, search = typical(setup.space), setup.search
     lines: tuple[str, ...] = ()
-    if setup.search.slots == "auto":
+    if search.slots == "auto":
         count = find_slot_count(
             setup.machine,
             trial.job,
-            settings=lambda machine: machine.settings(setup.source, split=split, compile=setup.search.compile),
-            most=setup.search.trials,
+            settings=lambda machine: machine.settings(setup.source, split=split, compile=search.compile),
+            most=search.trials,
             log=log,
             work=work,
-            interrupted=interrupted,
+            interrupted=lambda: flag.signal is not None,
         )
         setup, lines = replace(setup, machine=setup.machine.with_slots(count.best.slots)), count.lines
     with _slots(setup, split=split, log=log, work=work) as (slots, found, notes):
-        speed = slots.measure(trial.job, interrupted=interrupted)
+        speed = slots.measure(trial.job, interrupted=lambda: flag.signal is not None)
         if flag.signal is not None:
             raise InterruptedSearch(flag.signal)
-        yield MeasuredSlots(setup=found, slots=slots, trial=trial, images_per_second=speed, notes=notes, lines=lines)
+        forecast = Forecast(
+            images_per_second=speed,
+            flops=trial.flops,
+            mean_flops=trial.mean_flops,
+            images=images,
+            pruning=setup.pruner != "none",
+            learning=search.sampler == "tpe" and search.trials > STARTUP_TRIALS,
+        )
+        yield MeasuredSlots(setup=found, slots=slots, trial=trial, forecast=forecast, notes=notes, lines=lines)
 
 
 @contextmanager

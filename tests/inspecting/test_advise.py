@@ -17,8 +17,7 @@ from search import cli
 from search.candidate import from_values
 from search.console.tables import advice_text
 from search.data.cifar10 import Images
-from search.inspecting.advise import Advice, advise, next_space, studied_space
-from search.inspecting.boundaries import BoundaryTest, Side
+from search.inspecting.advise import Advice, BoundaryTest, Side, advise, next_space, studied_space
 from search.inspecting.doctor import examine_study
 from search.planning.catalogue import load
 from search.searching.request import Search

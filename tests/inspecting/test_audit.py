@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from tiny import ask, check, finish, forked, run, starter
 
-from search.inspecting.audit import Finding, violations_of
+from search.inspecting.doctor import Finding, violations_of
 from studies import StudyError
 from studies.history import History, Loss, read_history
 from studies.start import put_back_running

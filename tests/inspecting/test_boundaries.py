@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import binom
 
 from search.candidate import field_bounds
-from search.inspecting.boundaries import Side, crowded_ends, widened
+from search.inspecting.advise import Side, crowded_ends, widened
 from spaces.parameter import Choice, Fixed, Float, Integer, Kind, Ordered, Parameter, RandomTrial
 from spaces.space import Space
 

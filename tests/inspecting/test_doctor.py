@@ -21,8 +21,7 @@ from tiny import MANIFEST, ROOT, ask, finish, starter, suggest
 from search.console.tables import diagnosis_text
 from search.data.split import Split
 from search.inspecting.doctor import Diagnosis, examine_study, fix
-from search.searching.leftovers import sweep
-from search.searching.study_folder import StudyFolder
+from search.searching.study_folder import StudyFolder, sweep
 from studies import StudyError
 from studies.history import History, read_history
 from studies.lock import LockedError

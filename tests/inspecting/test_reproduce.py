@@ -94,8 +94,8 @@ def test_a_trial_is_the_same_to_the_last_bit(searched: Path, trial: int) -> None
     assert (first.differences, found.differences) == ((), ())
     assert (found.verdict, found.confirmed, found.same_checkpoint) == ("equal", True, True)
     assert [row.now for row in found.epochs] == [row.then for row in found.epochs]
-    assert [row.now.train_loss for row in found.epochs] == [row["train_loss"] for row in record.curve]
-    assert [row.now.validation_accuracy for row in found.epochs] == [accuracy for _, accuracy in record.epochs]
+    assert [row.now["train_loss"] for row in found.epochs] == [row["train_loss"] for row in record.curve]
+    assert [row.now["validation_accuracy"] for row in found.epochs] == [accuracy for _, accuracy in record.epochs]
     assert tuple(epochs) == found.epochs
     assert record == history(searched).trials[trial]
     assert examine_study(searched).findings == ()

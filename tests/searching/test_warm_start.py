@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from search.planning.catalogue import load
-from search.searching.warm_start import values_in
+from search.searching.setup import values_in
 from spaces.parameter import Choice, Fixed, Float, Integer, Parameter
 from spaces.space import Space
 
