@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from random import Random
 
-from search.planning.catalogue import MEASURES, families
+from search import candidate
+from search.planning.catalogue import MEASURES
 from spaces import Problem, Space, SpaceError
 from spaces.loader import parse_space
 
-FAMILIES = families()
+FAMILIES = {family: candidate.checks(family) for family in candidate.FAMILIES}
 
 GOOD = """\
 description: A small space.
