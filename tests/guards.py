@@ -173,7 +173,7 @@ GUARDS = (
         file="search/slots/pool.py",
         text="    _die_with_parent()\n",
         without="",
-        test="faults/test_faults.py::test_a_killed_search_is_repaired_by_the_next_start",
+        test="faults/test_faults.py::test_a_hung_slot_dies_with_its_search",
     ),
     Guard(
         name="a slot leaves in order at a signal",

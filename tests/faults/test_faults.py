@@ -124,6 +124,15 @@ def test_a_killed_search_is_repaired_by_the_next_start(place: Place) -> None:
     place.check()
 
 
+@pytest.mark.fault("kill -9 of the search while a slot hangs", then="the slot dies with it")
+def test_a_hung_slot_dies_with_its_search(place: Place) -> None:
+    first = place.start(STUB_TROUBLE="1:hang")
+    first.until("trial 0 epoch 2/3")
+    time.sleep(0.5)  # trial 1 hangs by now, and looks at nothing that comes from the search
+    first.kill()
+    assert gone(first) == -signal.SIGKILL
+
+
 @pytest.mark.fault("power loss or kill -9 at any named point", then="the next start finds a true ledger and goes on")
 @pytest.mark.slow  # test_crashes.py and test_work.py end the process at each point alone
 @pytest.mark.timeout(240)
