@@ -7,7 +7,7 @@ from typing import Any
 
 from search.data import DataError
 from search.data.split import load
-from search.inspecting.status import read_status
+from search.inspecting.status import name_of, read_status
 from search.searching.study_folder import StudyFolder, leftovers, sweep
 from studies.history import MOST_RETRIES, History, State, TrialRecord, read_history
 from studies.manifest import Manifest
@@ -44,8 +44,9 @@ class Diagnosis:
 
 def examine_study(folder: Path, *, storage: str | None = None, study: str | None = None) -> Diagnosis:
     """Checks that study, or else the one that was started last; changes nothing. Raises StudyError, StorageError."""
-    name = study or read_status(folder, storage=storage).history.study
-    place, url = StudyFolder(folder, name), storage_url(folder, storage)
+    url = storage_url(folder, storage)
+    name = name_of(study, storage=url)
+    place = StudyFolder(folder, name)
     # Asked before and after: a search may begin or end meanwhile.
     searching = is_owned(url, study=name)
     history = read_history(name, storage=url)

@@ -84,7 +84,12 @@ def best_trial(history: History) -> TrialRecord:
 def read_status(folder: Path, *, storage: str | None = None, study: str | None = None) -> Status:
     """The study of that name, or else the one that was started last. Raises StudyError, StorageError."""
     url = storage_url(folder, storage)
-    name = study or latest_study(url)
+    return Status(history=read_history(name_of(study, storage=url), storage=url), storage=masked(url))
+
+
+def name_of(study: str | None, *, storage: str) -> str:
+    """The name that was given, or else that of the study that was started last. Raises StudyError, StorageError."""
+    name = study or latest_study(storage)
     if name is None:
-        raise StudyError(f"{masked(url)} holds no study yet; `cifar-search run` starts one")
-    return Status(history=read_history(name, storage=url), storage=masked(url))
+        raise StudyError(f"{masked(storage)} holds no study yet; `cifar-search run` starts one")
+    return name
