@@ -54,6 +54,7 @@ class Study:
         self._study, self._storage, self._url, self._start = study, storage, url, start
         self._study_id = storage.get_study_id_from_name(study.study_name)
         self._running: dict[int, Trial] = {}
+        self._ids: dict[int, int] = {}  # Optuna's, by trial number: they never change, and each costs a query
         self.recovered = self.recover()  # trials that an earlier process left running: they wait again
 
     def enqueue(self, baselines: Sequence[tuple[str, Mapping[str, Value]]]) -> None:
@@ -253,7 +254,9 @@ class Study:
         return self._storage.get_trial(self._id(number))
 
     def _id(self, number: int) -> int:
-        return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
+        if number not in self._ids:
+            self._ids[number] = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
+        return self._ids[number]
 
     @contextmanager
     def _stored(self) -> Iterator[None]:
