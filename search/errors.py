@@ -15,6 +15,12 @@ class UsageError(UserError):
     exit_code = 2
 
 
+class DataError(UserError):
+    """Data that is missing, damaged or does not fit: one sentence with the place and the next step."""
+
+    exit_code = 3
+
+
 def first_line(error: BaseException) -> str:
     """The type of an error and the first line of its message."""
     return f"{type(error).__name__}: " + str(error).strip().partition("\n")[0]

@@ -1,0 +1,1 @@
+"""Picture files of all kinds become arrays: listed, decoded, divided into parts, kept."""

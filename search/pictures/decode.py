@@ -1,0 +1,91 @@
+"""Turns a picture file into pixels, or says why it is none."""
+
+import os
+import stat
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+MOST_BYTES = 64_000_000  # of a file
+MOST_PIXELS = 64_000_000  # of a picture; decoded it takes 0.2 GB
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")  # what is hardly used is hardly tested against attacks
+SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"}
+GREY = {"1", "L", "LA", "La", "I;16", "I;16B", "I;16L"}  # modes without colour
+MODES = {1: "L", 3: "RGB"}  # by channels
+
+Pixels = npt.NDArray[np.uint8]
+
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # the limit here is the lower one
+
+
+class PictureError(ValueError):
+    """A file that is no picture, or too large a one."""
+
+
+class Header(NamedTuple):
+    """What a picture says of itself before it is decoded."""
+
+    short_side: int  # pixels
+    grey: bool
+
+
+def header(path: Path) -> Header:
+    """Raises PictureError."""
+    with _opened(path) as image:
+        return Header(min(image.size), image.mode in GREY)
+
+
+def decode(path: Path, *, side: int, channels: int) -> Pixels:
+    """The pixels [side, side, channels] of a picture, upright: its short side is resized and its middle kept.
+
+    What is transparent becomes white; 16 bits become 8. Raises PictureError.
+    """
+    with _opened(path) as image:
+        if image.format == "JPEG":
+            image.draft(MODES[channels], (2 * side, 2 * side))  # decodes a large photograph in a fraction of the time
+        upright = ImageOps.exif_transpose(image)
+        picture = _eight_bits(upright).convert(MODES[channels])
+        if picture.size != (side, side):
+            picture = ImageOps.fit(picture, (side, side), Image.Resampling.BICUBIC)
+        return np.asarray(picture).reshape(side, side, channels)
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """In a mode that converts to grey or colour as it is meant."""
+    if image.mode in ("I", "F"):
+        raise PictureError("its pixels have 32 bits; save it with 8 or 16")
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
+    if image.has_transparency_data:
+        coloured = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", coloured.size, "white"), coloured).convert("RGB")
+    return image.convert("RGB") if image.mode not in GREY else image
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    try:
+        # O_NONBLOCK: a pipe must not block for ever.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise PictureError("it is no file")
+            if status.st_size > MOST_BYTES:
+                raise PictureError(f"its {status.st_size / 1e6:,.0f} MB are over the limit of {MOST_BYTES / 1e6:.0f}")
+            with Image.open(file, formats=FORMATS) as image:
+                width, height = image.size
+                if width * height > MOST_PIXELS:
+                    raise PictureError(f"its {width:,} x {height:,} pixels are over the limit of {MOST_PIXELS:,}")
+                yield image
+    except PictureError:
+        raise
+    except UnidentifiedImageError:
+        raise PictureError("it is no picture") from None
+    except Exception as error:  # whatever a decoder makes of broken or hostile bytes
+        raise PictureError(f"it cannot be decoded ({' '.join(str(error).split())[:120]})") from error

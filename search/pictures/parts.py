@@ -1,0 +1,46 @@
+"""Keeps a share of the images apart, some of every class, and never two equal images on both sides."""
+
+import numpy as np
+import numpy.typing as npt
+
+from search.errors import DataError
+
+Index = npt.NDArray[np.int64]
+
+FEWEST = 10  # images of a class: one in ten validates, two in ten test
+
+
+def held_out(labels: Index, *, groups: Index, share: float, seed: int) -> npt.NDArray[np.bool_]:
+    """Which of N images are kept apart: of each class about this share, at least one and never all.
+
+    Images of one group, such as copies of one picture, stay together, wherever the first of them belongs.
+    """
+    first, members = np.unique(groups, return_inverse=True)
+    # Raw draws: NumPy keeps their stream in every release, but not that of Generator.permutation (NEP 19).
+    order = np.argsort(np.random.PCG64(seed).random_raw(len(first)), kind="stable")
+    sizes, leaders = np.bincount(members), labels[np.unique(groups, return_index=True)[1]]
+    apart = np.zeros(len(first), dtype=np.bool_)
+    for label in np.unique(leaders):
+        mine = order[leaders[order] == label]
+        before = np.cumsum(sizes[mine]) - sizes[mine]  # images of earlier groups
+        chosen = before < max(1, round(share * int(sizes[mine].sum())))
+        chosen[-1] = False
+        apart[mine[chosen]] = True
+    kept: npt.NDArray[np.bool_] = apart[members]
+    return kept
+
+
+def check_enough(labels: Index, *, classes: tuple[str, ...], place: str) -> None:
+    """Raises DataError for a class that has too few images to be divided."""
+    counts = np.bincount(labels, minlength=len(classes))
+    if few := [f"{name} has {count}" for name, count in zip(classes, counts, strict=True) if count < FEWEST]:
+        raise DataError(
+            f"{place}: a class needs {FEWEST} pictures, so that some of it train, validate and test, and "
+            f"{', '.join(few[:FEWEST])}; add pictures, or remove the class"
+        )
+
+
+def groups_of(digests: list[bytes]) -> Index:
+    """The group of each image, which is the index of the first with the same digest."""
+    first: dict[bytes, int] = {}
+    return np.array([first.setdefault(digest, index) for index, digest in enumerate(digests)], dtype=np.int64)
