@@ -17,9 +17,9 @@ import numpy as np
 from numpy.lib.format import open_memmap
 
 from search.errors import DataError
+from search.pictures.decode import Header, PictureError, Pixels, decode, header
 from search.pictures.listing import MOST_NAMED, Listing
 from search.pictures.parts import Index, check_enough, groups_of, held_out
-from search.pictures.decode import Header, PictureError, Pixels, decode, header
 
 FORMAT = 1  # of the files here
 CHUNK = 256  # pictures that a thread works on at a time
