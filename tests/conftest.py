@@ -16,7 +16,7 @@ from starts import Zygote, zygote
 from tiny import Start, database, starter
 
 if TYPE_CHECKING:
-    from search.data.cifar10 import Images
+    from search.data.images import Images
     from search.slots.job import SlotSettings
 
 # Tiny networks gain nothing from a second thread, and waiting threads take the cores from the slots that tests start.

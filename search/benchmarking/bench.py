@@ -119,7 +119,7 @@ def reach(target: int, *, store: Store, machine: Machine) -> Reach:
     assert images  # the standard split has some
     values = next(each.values for each in load(known.space).baselines if each.name == known.baseline)
     candidate, start = from_values(values), time.perf_counter()
-    network = build(candidate.architecture, classes=len(store.training.classes), seed=0, device=store.device)
+    network = build(candidate.architecture, images=store.training.shape, seed=0, device=store.device)
     alone = replace(store, validation=None)  # only the end is asked for: no epoch before it is evaluated
     recipe, epochs = candidate.recipe, known.epochs
     for _ in train(Training(network, recipe=recipe, store=alone, epochs=epochs, seed=0, precision=precision)):

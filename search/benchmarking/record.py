@@ -18,7 +18,7 @@ import torch
 
 from search.benchmarking.candidate_pool import CURVES, SCHEDULES, SPACE, Curve, CurveTable, PoolEntry, PoolSetting
 from search.candidate import from_values
-from search.data.sources import Source, find_source
+from search.data.sources import DEFAULT, Source, find_source
 from search.data.split import standard_split
 from search.data.store import Store, store
 from search.networks.build import build
@@ -60,7 +60,9 @@ def record(
 def candidate_of(number: int) -> PoolEntry:
     """The candidate of this number, always the same, without curves."""
     values = load(str(SPACE)).sample(Random(number))  # noqa: S311 no secret is drawn
-    return PoolEntry(candidate=number, values=values, flops=cost(from_values(values).architecture).flops)
+    return PoolEntry(
+        candidate=number, values=values, flops=cost(from_values(values).architecture, images=DEFAULT).flops
+    )
 
 
 def train_one(task: Task, *, source: Source) -> Result:
@@ -68,8 +70,8 @@ def train_one(task: Task, *, source: Source) -> Result:
     torch.set_num_threads(1)
     number, schedule = task
     candidate, seed = from_values(candidate_of(number).values), 2 * number + schedule.endswith("B")
-    network, epochs, precision = build(candidate.architecture, seed=seed), SCHEDULES[schedule], best_precision(CPU)
-    recipe, data = candidate.recipe, _data(source)
+    recipe, data, epochs, precision = candidate.recipe, _data(source), SCHEDULES[schedule], best_precision(CPU)
+    network = build(candidate.architecture, images=data.training.shape, seed=seed)
     training = Training(network, recipe=recipe, store=data, epochs=epochs, seed=seed, precision=precision)
     results: list[EpochResult] = []
     with suppress(DivergedError):

@@ -19,7 +19,7 @@ from search.slots.job import Command, Event, Finished, Job, MakeRun, Run, SlotSe
 from search.training.result import EpochResult
 
 if TYPE_CHECKING:  # it imports torch, which takes seconds
-    from search.data.cifar10 import Images
+    from search.data.images import Images
 
 
 @dataclass(frozen=True, eq=False)  # without eq it has a hash
@@ -34,7 +34,7 @@ class ShippedImages:
         """The training images, copied, since that memory is read-only."""
         from torch import tensor
 
-        from search.data.cifar10 import Images
+        from search.data.images import Images
 
         return Images(tensor(self.pixels), tensor(self.labels), self.classes)
 

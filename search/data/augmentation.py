@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from search.candidate import Recipe
-from search.data.cifar10 import Images
 from search.data.draw import BatchDraw
-from search.data.pixels import SIDE, matrices, recolour, reflect, turn_hue, warp
+from search.data.images import Images
+from search.data.pixels import matrices, recolour, reflect, turn_hue, warp
 from search.data.policy import Policy
 
 
@@ -29,23 +29,24 @@ class Augmentation:
     """
 
     def __init__(self, recipe: Recipe, images: Images, *, fill: Tensor, seed: int) -> None:
-        """Lay the training images out; `fill` [3] is their mean colour, `seed` picks the half of alternating flip."""
+        """Lay the training images out; `fill` [C] is their mean colour, `seed` picks the half of alternating flip."""
         padded = images.pixels.contiguous()
+        self._side, self._channels = side, channels = padded.shape[2:]
         if recipe.translate:
-            reach = torch.arange(-recipe.translate, SIDE + recipe.translate, device=padded.device)
-            padded = padded.index_select(2, reflect(reach))
+            reach = torch.arange(-recipe.translate, side + recipe.translate, device=padded.device)
+            padded = padded.index_select(2, reflect(reach, side=side))
         if recipe.flip != "none":
             padded = torch.cat([padded, padded.flip(2)])
-        places = padded.numel() // 3 - (SIDE - 1)
+        places = padded.numel() // channels - (side - 1)
         order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
         self._recipe, self._labels = recipe, images.labels
-        self._windows = padded.as_strided((places, SIDE * 3), (3, 1))  # the 32 pixels from each place of each row
+        self._windows = padded.as_strided((places, side * channels), (channels, 1))  # a row's width from each place
         self._mirrored = (order < len(images) // 2).to(padded.device)  # the half that is mirrored in even epochs
         self._fill = fill.round().to(torch.uint8)  # the colour of an erased pixel
-        self._policy = None if recipe.policy == "none" else Policy(recipe, fill=self._fill)
+        self._policy = None if recipe.policy == "none" else Policy(recipe, fill=self._fill, side=side)
 
     def batch(self, index: Tensor, *, epoch: int, generator: torch.Generator) -> tuple[Tensor, Targets]:
-        """Cut the images `index` (int64 [B], on the device): pixels [B, 32, 32, 3] in 0..255 with their targets.
+        """Cut the images `index` (int64 [B], on the device): pixels [B, S, S, C] in 0..255 with their targets.
 
         Geometry, colour, mixup and cutmix make uint8 pixels float32. Equal generator states give equal batches.
         """
@@ -62,55 +63,56 @@ class Augmentation:
         if recipe.hue:
             pixels = turn_hue(pixels, draw.around(0, recipe.hue))
         if recipe.cutout:
-            erased = _squares(draw.between(0, SIDE, 2), recipe.cutout)
-            pixels = torch.where(_to_channels(erased), self._fill.repeat(SIDE), _rows(pixels)).view_as(pixels)
+            erased = _squares(draw.between(0, self._side, 2), recipe.cutout, of=self._side)
+            fill = self._fill.repeat(self._side)
+            pixels = torch.where(self._to_channels(erased), fill, _rows(pixels)).view_as(pixels)
         if not (recipe.mixup or recipe.cutmix):
             return pixels, Targets(labels)
         own = self._own(draw)
         partner = pixels.roll(1, 0)  # batches are shuffled, so a neighbour is a random partner
-        mixed = torch.lerp(_rows(partner).float(), _rows(pixels).float(), _to_channels(own)).view_as(pixels)
+        mixed = torch.lerp(_rows(partner).float(), _rows(pixels).float(), self._to_channels(own)).view_as(pixels)
         return mixed, Targets(labels, labels.roll(1), own.mean((1, 2)))
 
     def _cut(self, index: Tensor, epoch: int, draw: BatchDraw) -> Tensor:
         """Shift and mirror by choosing, for each row of each image, the place where its window begins."""
-        reach, image = self._recipe.translate, index
+        reach, side, image = self._recipe.translate, self._side, index
         if self._recipe.flip == "alternating":
             image = index + len(self._labels) * (self._mirrored[index] ^ (epoch % 2 == 1))
         elif self._recipe.flip == "random":
             image = index + len(self._labels) * draw.coins()
-        row = torch.arange(SIDE, device=index.device).expand(len(index), SIDE)
+        row = torch.arange(side, device=index.device).expand(len(index), side)
         place = torch.zeros_like(index)
         if reach:
             down, place = draw.integers(2 * reach + 1, 2)
-            row = reflect(row + down[:, None] - reach)
-        begin = (image[:, None] * SIDE + row) * (SIDE + 2 * reach) + place[:, None]
-        return self._windows.index_select(0, begin.flatten()).view(-1, SIDE, SIDE, 3)
+            row = reflect(row + down[:, None] - reach, side=side)
+        begin = (image[:, None] * side + row) * (side + 2 * reach) + place[:, None]
+        return self._windows.index_select(0, begin.flatten()).view(-1, side, side, self._channels)
 
     def _own(self, draw: BatchDraw) -> Tensor:
-        """The share of its own image in each pixel, [B, 32, 32]; with both mixup and cutmix, one is drawn per image."""
-        own = torch.ones(draw.count, SIDE, SIDE, device=draw.device)
+        """The share of its own image in each pixel, [B, S, S]; with both mixup and cutmix, one is drawn per image."""
+        side = self._side
+        own = torch.ones(draw.count, side, side, device=draw.device)
         if self._recipe.mixup:
             own = own * draw.beta(self._recipe.mixup)[:, None, None]
         if self._recipe.cutmix:
-            side = SIDE * (1 - draw.beta(self._recipe.cutmix)).sqrt()
-            outside = 1 - _squares(draw.between(0, SIDE, 2), side[:, None]).float()
-            coin = draw.coins() if self._recipe.mixup else torch.zeros_like(side, dtype=torch.bool)
+            pasted = side * (1 - draw.beta(self._recipe.cutmix)).sqrt()
+            outside = 1 - _squares(draw.between(0, side, 2), pasted[:, None], of=side).float()
+            coin = draw.coins() if self._recipe.mixup else torch.zeros_like(pasted, dtype=torch.bool)
             own = torch.where(coin[:, None, None], own, outside)
         return own
 
+    def _to_channels(self, mask: Tensor) -> Tensor:
+        """A number for each pixel, [B, S, S], repeated for its channels: [B, S, S * C]."""
+        return mask.repeat_interleave(self._channels, dim=2)
 
-def _squares(centre: Tensor, side: Tensor | float) -> Tensor:
-    """Whether each pixel lies in its image's square, bool [B, 32, 32]; `centre` is [2, B] in 0..32."""
-    middle = torch.arange(SIDE, device=centre.device) + 0.5
+
+def _squares(centre: Tensor, side: Tensor | float, *, of: int) -> Tensor:
+    """Whether each pixel lies in its image's square, bool [B, S, S]; `centre` is [2, B] in 0..S, and S is `of`."""
+    middle = torch.arange(of, device=centre.device) + 0.5
     near = (middle - centre[..., None]).abs() < side / 2
     return near[0, :, :, None] & near[1, :, None, :]
 
 
 def _rows(pixels: Tensor) -> Tensor:
-    """Pixels [B, 32, 32, 3] as rows of numbers [B, 32, 96], over which a CPU is fast."""
-    return pixels.reshape(-1, SIDE, SIDE * 3)
-
-
-def _to_channels(mask: Tensor) -> Tensor:
-    """A number for each pixel, [B, 32, 32], repeated for its three channels: [B, 32, 96]."""
-    return mask.repeat_interleave(3, dim=2)
+    """Pixels [B, S, S, C] as rows of numbers [B, S, S * C], over which a CPU is fast."""
+    return pixels.flatten(2)

@@ -9,15 +9,14 @@ import pickle
 import shutil
 import tarfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from search.data import DataError as DataError
+from search.data.images import Images
+from search.errors import DataError
 
 # torchvision is imported only for a download: its import takes 4 s of CPU time, which every slot would pay.
 
@@ -37,38 +36,6 @@ OFFICIAL = {
     "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
     "test_batch": "40351d587109b95175f43aff81a1287e",
 }
-
-
-@dataclass(frozen=True, eq=False)
-class Images:
-    """Images with their labels."""
-
-    pixels: Tensor  # uint8 [N, 32, 32, 3]: height, width, channel, the layout in which a batch is cut fastest
-    labels: Tensor  # int64 [N]
-    classes: tuple[str, ...] = CLASSES
-
-    def __post_init__(self) -> None:
-        pixels, labels = self.pixels, self.labels
-        if pixels.dtype != torch.uint8 or pixels.shape[1:] != (32, 32, 3) or len(pixels) == 0:
-            shape = list(pixels.shape)
-            raise DataError(f"images must be torch.uint8 [N, 32, 32, 3] with N > 0, not {pixels.dtype} {shape}")
-        if labels.dtype != torch.int64 or labels.shape != (len(pixels),):
-            shape = list(labels.shape)
-            raise DataError(f"labels must be torch.int64 [{len(pixels)}], one per image, not {labels.dtype} {shape}")
-        low, high = int(labels.min()), int(labels.max())
-        if low < 0 or high >= len(self.classes):
-            raise DataError(f"labels must lie in 0..{len(self.classes) - 1}, not in {low}..{high}")
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def take(self, index: Tensor) -> Images:
-        """The images that `index` (int64) names, in its order."""
-        return Images(self.pixels.index_select(0, index), self.labels.index_select(0, index), self.classes)
-
-    def to(self, device: torch.device) -> Images:
-        """The same images on a device."""
-        return Images(self.pixels.to(device), self.labels.to(device), self.classes)
 
 
 def find(folder: Path | None, *, download: bool = True) -> Path:
@@ -98,14 +65,6 @@ def load_training(folder: Path) -> Images:
 def load_test(folder: Path) -> Images:
     """The 10,000 test images. Raises DataError."""
     return _load(folder, ["test_batch"])
-
-
-def fingerprint(images: Images) -> str:
-    """SHA-256 of pixels and labels, in hex."""
-    digest = hashlib.sha256()
-    for part in (images.pixels, images.labels):
-        digest.update(part.cpu().contiguous().numpy().data)
-    return digest.hexdigest()
 
 
 def _batches(root: Path) -> Path:
@@ -149,7 +108,7 @@ def _load(folder: Path, names: Sequence[str]) -> Images:
     batches = [_read(_batches(folder) / name) for name in names]
     planes = torch.cat([torch.from_numpy(batch[b"data"]) for batch in batches]).view(-1, 3, 32, 32)
     labels = torch.cat([torch.tensor(batch[b"labels"]) for batch in batches])
-    return Images(planes.permute(0, 2, 3, 1).contiguous(), labels)
+    return Images(planes.permute(0, 2, 3, 1).contiguous(), labels, CLASSES)
 
 
 def _read(path: Path) -> dict[bytes, Any]:

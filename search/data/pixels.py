@@ -4,13 +4,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-SIDE = 32  # pixels
 LUMA = (0.299, 0.587, 0.114)  # weights of red, green and blue in grey, ITU-R BT.601
 
 
-def reflect(position: Tensor) -> Tensor:
-    """Positions beyond an edge, mirrored at the edge pixel: -1 is 1, 32 is 30."""
-    return (SIDE - 1) - ((SIDE - 1) - position.abs()).abs()
+def reflect(position: Tensor, *, side: int) -> Tensor:
+    """Positions beyond an edge, mirrored at the edge pixel: -1 is 1, and of 32 pixels 32 is 30."""
+    return (side - 1) - ((side - 1) - position.abs()).abs()
 
 
 def matrices(degrees: Tensor, *, scale: Tensor, shear: Tensor) -> Tensor:
@@ -29,9 +28,9 @@ def matrices(degrees: Tensor, *, scale: Tensor, shear: Tensor) -> Tensor:
 
 
 def warp(pixels: Tensor, matrix: Tensor) -> Tensor:
-    """Pixels [B, 32, 32, 3] taken from where `matrix` [B, 2, 3] says, bilinear, the edges reflected; float32."""
-    grid = F.affine_grid(matrix, [len(pixels), 3, SIDE, SIDE], align_corners=False)
+    """Pixels [B, S, S, C] taken from where `matrix` [B, 2, 3] says, bilinear, the edges reflected; float32."""
     planes = pixels.permute(0, 3, 1, 2).contiguous().float()
+    grid = F.affine_grid(matrix, list(planes.shape), align_corners=False)
     warped = F.grid_sample(planes, grid, padding_mode="reflection", align_corners=False)
     return warped.permute(0, 2, 3, 1)
 
@@ -39,22 +38,25 @@ def warp(pixels: Tensor, matrix: Tensor) -> Tensor:
 def recolour(pixels: Tensor, factors: Tensor) -> Tensor:
     """Each image with its brightness, contrast and saturation [3, B] multiplied, in this order; float32 in 0..255."""
     brightness, contrast, saturation = factors[:, :, None, None]
-    flat = pixels.reshape(len(pixels), -1, 3).float()
-    luma = torch.tensor(LUMA, device=pixels.device)
+    channels = pixels.shape[3]
+    flat = pixels.reshape(len(pixels), -1, channels).float()
+    luma = torch.tensor(LUMA if channels == len(LUMA) else (1.0,), device=pixels.device)
     grey = (flat @ luma).mean(1)[:, None, None]
-    blend = saturation * torch.eye(3, device=pixels.device) + (1 - saturation) * luma[:, None]
+    blend = saturation * torch.eye(channels, device=pixels.device) + (1 - saturation) * luma[:, None]
     changed = torch.baddbmm(brightness * (1 - contrast) * grey, flat, brightness * contrast * blend)
     return changed.clamp_(0, 255).view(pixels.shape)
 
 
 def turn_hue(pixels: Tensor, turns: Tensor) -> Tensor:
-    """Each image's hues turned by its share [B] of the colour circle; float32 in 0..255.
+    """Each image's hues turned by its share [B] of the colour circle; float32 in 0..255. What is grey has none.
 
     Value and saturation of HSV (Smith 1978) stay: each channel is the highest one less the share of the chroma
     (highest less lowest) that it misses, which grows from 0 to 1 from a sixth to a third of the circle away from it.
     """
+    if pixels.shape[3] == 1:
+        return pixels.float()
     planes = pixels.reshape(len(pixels), -1, 3).transpose(1, 2).contiguous().float()
-    red, green, blue = planes.unbind(1)  # each [B, 1024]
+    red, green, blue = planes.unbind(1)  # each [B, S * S]
     high = planes.amax(1)
     chroma = high - planes.amin(1)
     per_chroma = 1 / chroma.clamp(min=torch.finfo(torch.float32).tiny)

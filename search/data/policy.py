@@ -13,13 +13,13 @@ from torch import Tensor
 
 from search.candidate import Recipe
 from search.data.draw import BatchDraw
-from search.data.pixels import SIDE, matrices
+from search.data.pixels import matrices
 
 MAGNITUDES = 31  # from 0 to 30
 _LUMA = (0.2989, 0.587, 0.114)  # torchvision's weights of red, green and blue in grey: truncated, 0.299 is not the same
 
 Change = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""Planes uint8 [B, 3, 32, 32], strengths float32 [B] and the colour of what is empty, uint8 [3], to changed planes.
+"""Planes uint8 [B, C, S, S], strengths float32 [B] and the colour of what is empty, uint8 [C], to changed planes.
 
 Planes, because broadcasting over an innermost dimension of 3 is slow on a CPU.
 """
@@ -33,6 +33,7 @@ class Operation:
     moderate: tuple[float, float] = (0, 0)  # RandAugment's
     wide: tuple[float, float] = (0, 0)  # TrivialAugment's
     signed: bool = False  # a coin turns the strength into its opposite
+    sides: bool = False  # these strengths are in sides of the picture, those of its change in pixels
 
 
 def _rotate(planes: Tensor, strength: Tensor, fill: Tensor) -> Tensor:
@@ -44,7 +45,8 @@ def _displace(direction: tuple[tuple[float, ...], ...], *, whole: bool = False) 
     """Take each pixel from `strength` times `direction` away, a matrix like those of geometry; or from whole pixels."""
 
     def change(planes: Tensor, strength: Tensor, fill: Tensor) -> Tensor:
-        steps = strength.trunc() if whole else strength
+        side = planes.shape[-1]
+        steps = strength.trunc() / side if whole else strength
         away = steps[:, None, None] * torch.tensor(direction, device=planes.device)
         return _pick(planes, torch.eye(2, 3, device=planes.device) + away, fill)
 
@@ -84,7 +86,9 @@ def _mean_grey(planes: Tensor) -> Tensor:
 
 
 def _grey(planes: Tensor) -> Tensor:
-    """Grey levels, uint8 [B, 1, 32, 32]."""
+    """Grey levels, uint8 [B, 1, S, S]."""
+    if planes.shape[1] == 1:
+        return planes
     red, green, blue = (weight * plane for weight, plane in zip(_LUMA, planes.unbind(1), strict=True))
     return (red + green + blue).to(torch.uint8)[:, None]
 
@@ -110,7 +114,7 @@ def _autocontrast(planes: Tensor, _strength: Tensor, _fill: Tensor) -> Tensor:
 
 def _equalize(planes: Tensor, _strength: Tensor, _fill: Tensor) -> Tensor:
     """Each channel's levels spread so that they occur equally often, in Pillow's whole steps."""
-    levels = planes.flatten(2).long()  # [B, 3, 1024]
+    levels = planes.flatten(2).long()  # [B, C, S * S]
     counts = torch.zeros(*levels.shape[:2], 256, dtype=torch.int64, device=planes.device)
     counts.scatter_add_(2, levels, torch.ones_like(levels))
     highest = levels.amax(2, keepdim=True)
@@ -122,16 +126,17 @@ def _equalize(planes: Tensor, _strength: Tensor, _fill: Tensor) -> Tensor:
 
 # Sheared, each row moves by `strength` for each pixel from the top: the upper left corner stays, as in AutoAugment.
 _shear_x, _shear_y = _displace(((0, 1, 1), (0, 0, 0))), _displace(((0, 0, 0), (1, 0, 1)))
-_translate_x = _displace(((0, 0, -2 / SIDE), (0, 0, 0)), whole=True)
-_translate_y = _displace(((0, 0, 0), (0, 0, -2 / SIDE)), whole=True)
+_translate_x = _displace(((0, 0, -2), (0, 0, 0)), whole=True)
+_translate_y = _displace(((0, 0, 0), (0, 0, -2)), whole=True)
 
-# The ranges are torchvision's; 150 / 331 is AutoAugment's 150 pixels (arXiv 1805.09501) of a picture of 331.
+# The ranges are torchvision's, whose widest shift of 32 pixels is the side of the pictures it was made for;
+# 150 / 331 is AutoAugment's 150 pixels (arXiv 1805.09501) of a picture of 331.
 OPERATIONS: dict[str, Operation] = {
     "identity": Operation(lambda planes, _strength, _fill: planes),
     "shear x": Operation(_shear_x, moderate=(0, 0.3), wide=(0, 0.99), signed=True),  # pixels per pixel
     "shear y": Operation(_shear_y, moderate=(0, 0.3), wide=(0, 0.99), signed=True),
-    "translate x": Operation(_translate_x, moderate=(0, 150 / 331 * SIDE), wide=(0, 32), signed=True),  # pixels
-    "translate y": Operation(_translate_y, moderate=(0, 150 / 331 * SIDE), wide=(0, 32), signed=True),
+    "translate x": Operation(_translate_x, moderate=(0, 150 / 331), wide=(0, 1), signed=True, sides=True),
+    "translate y": Operation(_translate_y, moderate=(0, 150 / 331), wide=(0, 1), signed=True, sides=True),
     "rotate": Operation(_rotate, moderate=(0, 30), wide=(0, 135), signed=True),  # degrees, counter-clockwise
     "brightness": Operation(_away_from(torch.zeros_like), moderate=(0, 0.9), wide=(0, 0.99), signed=True),  # relative
     "saturation": Operation(_away_from(_grey), moderate=(0, 0.9), wide=(0, 0.99), signed=True),
@@ -145,22 +150,25 @@ OPERATIONS: dict[str, Operation] = {
 
 
 class Policy:
-    """The policy of a recipe, ready to change batches on the device of `fill`, the colour uint8 [3] of what is empty.
+    """The policy of a recipe, ready to change batches on the device of `fill`, the colour uint8 [C] of what is empty.
 
     RandAugment (arXiv 1909.13719) changes an image by `operations` at one `magnitude`; TrivialAugment (2103.10158), in
     its wide form, by one operation at a random magnitude, and uses neither number.
     """
 
-    def __init__(self, recipe: Recipe, *, fill: Tensor) -> None:
+    def __init__(self, recipe: Recipe, *, fill: Tensor, side: int) -> None:
         trivial, known = recipe.policy == "trivialaugment", OPERATIONS.values()
-        ranges = [torch.linspace(*(each.wide if trivial else each.moderate), MAGNITUDES) for each in known]
+        ranges = [
+            torch.linspace(*(each.wide if trivial else each.moderate), MAGNITUDES) * (side if each.sides else 1)
+            for each in known
+        ]
         self.strengths = torch.stack(ranges).to(fill.device)  # float32 [operations, magnitudes]
         self.signed = torch.tensor([each.signed for each in known], device=fill.device)
         self._fill, self._rounds = fill, 1 if trivial else recipe.operations  # operations, one after the other
         self._magnitude = None if trivial else recipe.magnitude  # None draws one for each image
 
     def change(self, pixels: Tensor, draw: BatchDraw) -> Tensor:
-        """Each image of `pixels` (uint8 [B, 32, 32, 3]) changed by operations drawn for it, with replacement."""
+        """Each image of `pixels` (uint8 [B, S, S, C]) changed by operations drawn for it, with replacement."""
         planes = pixels.permute(0, 3, 1, 2).contiguous()
         for _ in range(self._rounds):
             which = draw.integers(len(OPERATIONS))

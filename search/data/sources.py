@@ -6,8 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from search.description import ImageShape
+
 if TYPE_CHECKING:  # it imports torch, which takes seconds: a source is handed about more often than it is read
-    from search.data.cifar10 import Images
+    from search.data.images import Images
+
+
+DEFAULT = ImageShape(side=32, channels=3, classes=10)  # of CIFAR-10, which is searched where nobody names other data
 
 
 @dataclass(frozen=True, kw_only=True)

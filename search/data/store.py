@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from search.data.cifar10 import DataError, Images
+from search.data.images import Images
 from search.data.split import Split, balanced
+from search.errors import DataError
 
 
 @dataclass(frozen=True, eq=False)
@@ -15,12 +16,13 @@ class Store:
 
     training: Images
     validation: Images | None
-    mean: Tensor  # float32 [3], of each channel, in pixel values 0..255
+    mean: Tensor  # float32 [C], of each channel, in pixel values 0..255
     std: Tensor  # likewise
     device: torch.device
 
     def __post_init__(self) -> None:
-        if self.mean.shape != (3,) or self.std.shape != (3,) or not bool((self.std > 0).all()):
+        channels = self.training.pixels.shape[3:]
+        if self.mean.shape != channels or self.std.shape != channels or not bool((self.std > 0).all()):
             raise DataError(f"every channel needs a mean and a spread, not {self.mean.tolist()}, {self.std.tolist()}")
 
 
@@ -42,7 +44,7 @@ def store(images: Images, *, split: Split | None, device: torch.device, most: in
 
 
 def normalise(pixels: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """Pixels [B, H, W, 3] as a network reads them: float32 [B, 3, H, W], channels last, mean 0 and spread 1."""
+    """Pixels [B, H, W, C] as a network reads them: float32 [B, C, H, W], channels last, mean 0 and spread 1."""
     count, height, width, channels = pixels.shape
     # Whole rows of numbers, because broadcasting over an innermost dimension of 3 is six times slower on a CPU.
     scale, shift = (1 / std).repeat(height * width), (-mean / std).repeat(height * width)
@@ -51,7 +53,7 @@ def normalise(pixels: Tensor, mean: Tensor, std: Tensor) -> Tensor:
 
 
 def _statistics(pixels: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation [3] of uint8 pixels [N, H, W, 3], exact: from how often each value occurs."""
+    """Mean and standard deviation [C] of uint8 pixels [N, H, W, C], exact: from how often each value occurs."""
     counts = torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in pixels.unbind(-1)])
     share = counts.double() / counts.sum(1, keepdim=True)
     value = torch.arange(256, dtype=torch.float64)

@@ -3,7 +3,8 @@
 import numpy as np
 import torch
 
-from search.data.cifar10 import CLASSES, Images
+from search.data.cifar10 import CLASSES
+from search.data.images import Images
 
 # A class is a colour and a direction of stripes: neither changes when an image is mirrored or shifted.
 _COLORS = np.array([[1, -1, -1], [-1, 1, -1], [-1, -1, 1], [1, 1, -1], [-1, 1, 1]])
@@ -32,4 +33,4 @@ def _draw(count: int, random: np.random.Generator) -> Images:
     signal = stripes[..., None] * 40 + color[:, None, None, :] * 25
     noise = random.normal(0, 50, (count, 32, 32, 3)) + random.normal(0, 8, (count, 1, 1, 3))
     pixels = np.clip(128 + signal + noise, 0, 255).astype(np.uint8)
-    return Images(torch.from_numpy(pixels), torch.from_numpy(labels))
+    return Images(torch.from_numpy(pixels), torch.from_numpy(labels), CLASSES)

@@ -15,7 +15,7 @@ from search.deciding.testing import OpenedTest, open_test
 from search.deciding.trainings import saved_weights, seed_from, train
 from search.files import write_whole
 from search.networks.build import fetch_weights
-from search.networks.count import cost
+from search.networks.count import Cost, cost
 from search.planning.forecast import SMALLEST_SHARE, work
 from search.searching.provenance import circumstances
 from search.slots.job import Failed, Job, patience
@@ -53,6 +53,7 @@ class BaselineReproduction:
 
     published: PublishedRecipe
     candidate: Candidate
+    cost: Cost
     length: BaselineLength
     seed: int
     validation_accuracy: float | None  # of the last epoch
@@ -72,7 +73,7 @@ class BaselineReproduction:
 
     def as_json(self) -> dict[str, Any]:
         """What `baseline --json` prints; accuracies are shares of 1."""
-        published, test, size = self.published, self.test, cost(self.candidate.architecture)
+        published, test, size = self.published, self.test, self.cost
         return {
             "baseline": published.name,
             "source": published.source,
@@ -111,7 +112,8 @@ def reproduce_baseline(request: BaselineRequest) -> Iterator[BaselineStep]:
     folder.mkdir(parents=True, exist_ok=True)
     with file_lock(folder / "lock", owned="the baselines"):
         # The split of a study with that seed: the same validation images as with `run --seed`.
-        split = splits.standard_split(source.training().labels, seed=request.seed)
+        images = source.training()
+        split = splits.standard_split(images.labels, seed=request.seed)
         split.save(path := folder / f"split-{request.seed}.npz")
         name, seed = f"baseline {published.name}", seed_from(request.seed, published.name)
         job = Job(name=name, candidate=candidate, seed=seed, weights=folder / f"{published.name}.safetensors")
@@ -133,6 +135,7 @@ def reproduce_baseline(request: BaselineRequest) -> Iterator[BaselineStep]:
         reproduction = BaselineReproduction(
             published=published,
             candidate=candidate,
+            cost=cost(candidate.architecture, images=images.shape),
             length=length,
             seed=request.seed,
             validation_accuracy=last.validation_accuracy,

@@ -102,7 +102,7 @@ def decide(request: Decision) -> Iterator[DecisionStep | Report]:
         seeds=request.seeds,
     )
     with owned(url, study=study) as storage:
-        check_data(history.manifest, study=study, source=source, split=folder.split)
+        images = check_data(history.manifest, study=study, source=source, split=folder.split)
         earlier = len(openings(study, storage=url))
         yield Planned(study=study, machine=machine.title, data=source.title, plan=plan, earlier_openings=earlier)
         trainings = Trainings(
@@ -122,7 +122,7 @@ def decide(request: Decision) -> Iterator[DecisionStep | Report]:
             data=source.title,
             official=source.official,
             candidate=candidate,
-            cost=cost(candidate.architecture),
+            cost=cost(candidate.architecture, images=images),
             choice=choice,
             test=open_test(source, weights=weights, architecture=candidate.architecture, machine=machine),
             claims=request.claims,

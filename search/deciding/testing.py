@@ -135,7 +135,7 @@ def open_test(
     for row, counts in zip(weights, answers, strict=True):
         about = json.loads(row.path.with_suffix(".json").read_text(encoding="utf-8"))
         mean, std = (torch.tensor(about[name], device=device) for name in ("mean", "std"))
-        network = build(architecture, classes=side, seed=0)
+        network = build(architecture, images=images.shape, seed=0)
         network.load_state_dict(load_file(row.path))
         ask = partial(logits, network.to(device), images, mean=mean, std=std, precision=machine.precision)
         np.add.at(counts, (images.labels.cpu().numpy(), ask().argmax(1).cpu().numpy()), 1)

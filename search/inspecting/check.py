@@ -13,6 +13,7 @@ from statistics import median_high
 from typing import Literal
 
 from search.candidate import CandidateError, Value, from_values
+from search.data.sources import DEFAULT
 from search.planning.feasibility import Feasibility, examine
 from spaces import Space
 from spaces.parameter import Choice, Float, Integer, Parameter, RandomTrial, same, shown
@@ -105,13 +106,15 @@ def _examine_all(space: Space, values: Sequence[Mapping[str, Value]]) -> list[Fe
     """Each of the values, on all cores where there are many: a network takes some 15 ms."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
     if cores == 1 or len(values) < WORTH_A_PROCESS * cores:
-        return [examine(space, each) for each in values]
-    examine(space, values[0])  # the first one makes torch import more of itself, which the others then share
+        return [examine(space, each, images=DEFAULT) for each in values]
+    examine(
+        space, values[0], images=DEFAULT
+    )  # the first one makes torch import more of itself, which the others then share
     # Forked, since the parent has torch already. No thread of torch runs: on the meta device nothing is computed.
     forks = ProcessPoolExecutor(cores, mp_context=get_context("fork"))
     with warnings.catch_warnings(), forks as pool:
         warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of threads, which are numpy's
-        return [*pool.map(partial(examine, space), values, chunksize=CHUNK)]
+        return [*pool.map(partial(examine, space, images=DEFAULT), values, chunksize=CHUNK)]
 
 
 def _sizes(space: Space, built: Sequence[Mapping[str, float]]) -> dict[str, Spread]:
@@ -137,7 +140,7 @@ def _infeasible(space: Space, share: float, reasons: Sequence[str]) -> Iterator[
         message = f"{what}: {'; '.join(reasons)}; narrow the ranges, raise the limits, or use `when`"
         yield SpaceFinding("error" if share > HOPELESS else "warning", message)
     for baseline in space.baselines:
-        if problem := examine(space, baseline.values).problem:
+        if problem := examine(space, baseline.values, images=DEFAULT).problem:
             yield SpaceFinding("error", f"baseline {baseline.name} may not be trained: {problem}")
 
 

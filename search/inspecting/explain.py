@@ -6,6 +6,7 @@ from random import Random
 from typing import Any
 
 from search.candidate import Candidate, from_values
+from search.data.sources import DEFAULT
 from search.inspecting.request import ExplainRequest
 from search.inspecting.status import best_trial, read_status
 from search.inspecting.trace import Layer, trace
@@ -51,14 +52,14 @@ def explain(request: ExplainRequest) -> Explanation:
     """Every layer of a candidate. Raises SpaceError, StudyError, StorageError, NetworkError."""
     subject = candidate_of(request)
     architecture, recipe = subject.candidate.architecture, subject.candidate.recipe
-    layers = trace(architecture, batch_size=recipe.batch_size)
+    layers = trace(architecture, images=DEFAULT, batch_size=recipe.batch_size)
     return Explanation(
         **vars(subject),
         layers=layers,
         parameters=sum(layer.parameters for layer in layers),
         flops=sum(layer.flops for layer in layers),
         memory_mb=sum(layer.memory_mb for layer in layers),
-        training_mb=cost(architecture).training_bytes(recipe) / 1e6,
+        training_mb=cost(architecture, images=DEFAULT).training_bytes(recipe) / 1e6,
     )
 
 
@@ -85,7 +86,7 @@ def candidate_of(request: ExplainRequest) -> Subject:
 def _of_space(space: Space, *, baseline: str | None) -> Subject:
     if not space.baselines and baseline is None:
         for seed in range(MOST_DRAWS):
-            drawn = examine(space, space.sample(Random(seed)))  # noqa: S311 no secret is drawn
+            drawn = examine(space, space.sample(Random(seed)), images=DEFAULT)  # noqa: S311 no secret is drawn
             if drawn.candidate is not None and not drawn.problem:
                 note = f"the space has no baseline: this is its first draw that may be trained, of seed {seed}"
                 return Subject(title=f"space {space.name}", candidate=drawn.candidate, note=note)
@@ -95,7 +96,7 @@ def _of_space(space: Space, *, baseline: str | None) -> Subject:
     if name not in known:
         hint = nearest(name, known) if known else "it has none"
         raise SpaceError([Problem(space.source, 0, "there is no such baseline", name, hint)])
-    title, problem = f"space {space.name}, baseline {name}", examine(space, known[name]).problem
+    title, problem = f"space {space.name}, baseline {name}", examine(space, known[name], images=DEFAULT).problem
     return Subject(title=title, candidate=from_values(known[name]), note=problem)
 
 

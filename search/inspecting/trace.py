@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from search.candidate import Architecture
-from search.networks.blocks import CHANNELS, PIXELS
+from search.description import ImageShape
 from search.networks.build import build
 from search.networks.count import FlopCounter
 
@@ -40,13 +40,13 @@ class Layer:
     memory_mb: float  # of the outputs of a batch in float32, in 10^6 bytes; 0 where no new numbers are written
 
 
-def trace(architecture: Architecture, *, batch_size: int, classes: int = 10) -> tuple[Layer, ...]:
+def trace(architecture: Architecture, *, images: ImageShape, batch_size: int) -> tuple[Layer, ...]:
     """Every layer in the order of evaluation; parameters and FLOPs add up to those of networks.count.cost.
 
     Raises NetworkError where the architecture is impossible.
     """
-    network = build(architecture, classes=classes, seed=0, device="meta").eval()
-    image = torch.empty(1, CHANNELS, PIXELS, PIXELS, device="meta")
+    network = build(architecture, images=images, seed=0, device="meta").eval()
+    image = torch.empty(1, images.channels, images.side, images.side, device="meta")
     return layers_of(network, image, batch_size=batch_size)
 
 

@@ -45,7 +45,7 @@ def _loader_pass(training: Training) -> TimedStep:
 
     store, recipe = training.store, training.recipe
     mean, std = ((numbers / 255).tolist() for numbers in (store.mean, store.std))
-    crop = transforms.RandomCrop(32, padding=recipe.translate, padding_mode="reflect")
+    crop = transforms.RandomCrop(store.training.shape.side, padding=recipe.translate, padding_mode="reflect")
     around = [transforms.RandomHorizontalFlip(), transforms.ToTensor(), transforms.Normalize(mean, std)]
     change = transforms.Compose([transforms.ToPILImage(), crop, *around])
     images = store.training.take(torch.cat(batches(training, most=BATCHES)))
@@ -73,5 +73,5 @@ def _loader_pass(training: Training) -> TimedStep:
 
 
 def _batch(samples: list[tuple[Any, int]], *, change: Callable[[Any], Tensor]) -> tuple[Tensor, Tensor]:
-    """In a loader's process: pixels [32, 32, 3] made pictures, changed, and made normalised tensors."""
+    """In a loader's process: pixels [S, S, C] made pictures, changed, and made normalised tensors."""
     return torch.stack([change(pixels) for pixels, _ in samples]), torch.tensor([label for _, label in samples])

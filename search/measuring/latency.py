@@ -18,7 +18,7 @@ SECONDS = 5.0  # that the measuring may take with a slow network
 @torch.no_grad()
 def latency_ms(architecture: Architecture, *, store: Store, precision: Precision) -> float:
     """Milliseconds from a normalised image on the slot's device to its logits there, batch of 1, its threads."""
-    network = build(architecture, classes=len(store.training.classes), seed=0, device=store.device).eval()
+    network = build(architecture, images=store.training.shape, seed=0, device=store.device).eval()
     image = normalise(store.training.pixels[:1], store.mean, store.std)
     start, took = time.perf_counter(), list[float]()
     with autocast(store.device, precision):

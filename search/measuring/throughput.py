@@ -93,7 +93,7 @@ def speed(step: TimedStep, *, device: torch.device, seconds: float = MOMENT) -> 
 def endless(candidate: Candidate, *, store: Store, precision: Precision) -> Training:
     """A training without validation and without end, in which a pretrained backbone is trained from the first step."""
     recipe, alone = replace(candidate.recipe, head_first=0.0), replace(store, validation=None)
-    network = build(candidate.architecture, classes=len(store.training.classes), seed=0, device=store.device)
+    network = build(candidate.architecture, images=store.training.shape, seed=0, device=store.device)
     return Training(network, recipe=recipe, store=alone, epochs=10**6, seed=0, precision=precision)
 
 

@@ -14,9 +14,6 @@ from search.errors import UserError
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU}
 
-PIXELS = 32  # side of an input image
-CHANNELS = 3
-
 FEWEST_CHANNELS = 96  # on both sides, from which on products are the faster way (studies/results/LOG.md, 10)
 LARGEST_SIDE = 8  # of the picture, up to which they are
 
@@ -145,25 +142,24 @@ class Stem(nn.Conv2d):
     """The first convolution of the fast family, 2x2, with as many filters as a patch has directions, twice."""
 
     size = 2
-    filters = 2 * CHANNELS * size**2
 
-    def __init__(self) -> None:
-        super().__init__(CHANNELS, self.filters, self.size, bias=False)
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, 2 * channels * self.size**2, self.size, bias=False)
 
 
 class Whitening(Stem):
     """A frozen stem onto the principal directions of the training patches and their negations."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
         self.weight.requires_grad_(False)
 
     @torch.no_grad()
     def fit(self, images: Tensor, **_: Tensor) -> None:
-        """Take the directions from normalised images, float [N, 3, H, W]; a few thousand are enough."""
-        patches = images.float().unfold(2, self.size, 1).unfold(3, self.size, 1)  # [N, 3, H', W', 2, 2]
+        """Take the directions from normalised images, float [N, C, H, W]; a few thousand are enough."""
+        patches = images.float().unfold(2, self.size, 1).unfold(3, self.size, 1)  # [N, C, H', W', 2, 2]
         rows = patches.permute(0, 2, 3, 1, 4, 5).reshape(-1, self.weight[0].numel()).double()
         values, vectors = torch.linalg.eigh(rows.T @ rows / len(rows))
         directions = vectors.T / (values + WHITENING_EPSILON).sqrt()[:, None]
-        filters = directions.flip(0).reshape(-1, CHANNELS, self.size, self.size)
+        filters = directions.flip(0).reshape(-1, *self.weight.shape[1:])
         self.weight.copy_(torch.cat([filters, -filters]))

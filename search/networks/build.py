@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from search.candidate import Architecture, Cell, Cnn, Fast, Mlp, Residual, Transfer
+from search.description import ImageShape
 from search.networks.cell import CellNetwork
 from search.networks.cnn import CnnNetwork
 from search.networks.fast import FastNetwork
@@ -24,23 +25,25 @@ NETWORKS: dict[type[Architecture], Callable[..., nn.Module]] = {
     Mlp: MlpNetwork,
     Transfer: TransferNetwork,
 }
-"""For each family of architectures, its network: `Network(architecture, classes=10)`."""
+"""For each family of architectures, its network: `Network(architecture, images=shape)`."""
 
 WEIGHTS_FIELDS = ("backbone", "weights")  # of an architecture that has them: they decide which weights it starts from
 
 
-def build(architecture: Architecture, *, classes: int = 10, seed: int, device: torch.device | str = "cpu") -> nn.Module:
+def build(
+    architecture: Architecture, *, images: ImageShape, seed: int, device: torch.device | str = "cpu"
+) -> nn.Module:
     """A fresh network with weights drawn from the seed. Raises NetworkError where the architecture is impossible.
 
     On the meta device nothing is read or downloaded; elsewhere a backbone's weights are, which may raise WeightsError.
     """
     if torch.device(device).type == "meta":
         with torch.device("meta"), _Undrawn():
-            return NETWORKS[type(architecture)](architecture, classes=classes)
+            return NETWORKS[type(architecture)](architecture, images=images)
     # torch's layers draw their weights from the global generator only; drawn on the CPU, they are the same everywhere
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = NETWORKS[type(architecture)](architecture, classes=classes)
+        network = NETWORKS[type(architecture)](architecture, images=images)
     return network.to(memory_format=torch.channels_last).to(device)
 
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from search.candidate import Cell
-from search.networks.blocks import CHANNELS, Convolution, NetworkError
+from search.description import ImageShape
+from search.networks.blocks import Convolution, NetworkError
 
 EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))  # the nodes that each edge joins, in the benchmark's order
 WAYS = ((3,), (0, 4), (1, 5), (0, 2, 5))  # from the first node to the last, by the indices of their edges
@@ -46,16 +47,18 @@ class Reduction(nn.Module):
 
 
 class CellNetwork(nn.Module):
-    """Logits [N, classes] of normalised images [N, 3, 32, 32].
+    """Logits [N, classes] of normalised images [N, C, S, S].
 
     The benchmark's best of all 15,625 cells reaches 94.37 % on the test set, the mean of its trainings of 200 epochs
     with 16 channels and 5 cells in each stage (arXiv 2001.00326): the yardstick for what a search finds here.
     """
 
-    def __init__(self, architecture: Cell, *, classes: int) -> None:
+    def __init__(self, architecture: Cell, *, images: ImageShape) -> None:
         super().__init__()
         channels = architecture.width
-        self.stem = nn.Sequential(nn.Conv2d(CHANNELS, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels))
+        self.stem = nn.Sequential(
+            nn.Conv2d(images.channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
+        )
         self.cells = nn.Sequential()
         for stage in range(3):
             if stage > 0:
@@ -63,7 +66,7 @@ class CellNetwork(nn.Module):
                 channels *= 2
             self.cells.extend(CellBlock(architecture.edge, channels) for _ in range(architecture.cells))
         self.last = nn.Sequential(nn.BatchNorm2d(channels), nn.ReLU())
-        self.classifier = nn.Linear(channels, classes)
+        self.classifier = nn.Linear(channels, images.classes)
 
     def forward(self, images: Tensor) -> Tensor:
         features = self.last(self.cells(self.stem(images))).mean(dim=(2, 3))

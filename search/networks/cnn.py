@@ -3,16 +3,17 @@
 from torch import nn
 
 from search.candidate import Cnn
-from search.networks.blocks import ACTIVATIONS, CHANNELS, PIXELS, linear_layers, output_side
+from search.description import ImageShape
+from search.networks.blocks import ACTIVATIONS, linear_layers, output_side
 
 
 class CnnNetwork(nn.Sequential):
-    """Logits [N, classes] of normalised images [N, 3, 32, 32]."""
+    """Logits [N, classes] of normalised images [N, C, S, S]."""
 
-    def __init__(self, architecture: Cnn, *, classes: int) -> None:
+    def __init__(self, architecture: Cnn, *, images: ImageShape) -> None:
         super().__init__()
         self.features = nn.Sequential()
-        side, channels, each = PIXELS, CHANNELS, architecture
+        side, channels, each = images.side, images.channels, architecture
         stages = zip(each.width, each.depth, each.kernel, each.pool, each.dropout, strict=True)
         for number, (width, depth, kernel, pool, dropout) in enumerate(stages, start=1):
             # a kernel that is padded to the same size is odd
@@ -35,5 +36,5 @@ class CnnNetwork(nn.Sequential):
             batch_norm=architecture.hidden_batch_norm,
             activation=architecture.activation,
             dropout=architecture.hidden_dropout,
-            classes=classes,
+            classes=images.classes,
         )

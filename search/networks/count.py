@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from search.candidate import OPTIMIZERS, Architecture, Recipe
-from search.networks.blocks import CHANNELS, PIXELS
+from search.description import ImageShape
 from search.networks.build import build
 
 aten = torch.ops.aten
@@ -40,9 +40,9 @@ class Cost:
 
 
 @lru_cache(REMEMBERED)
-def cost(architecture: Architecture, *, classes: int = 10) -> Cost:
+def cost(architecture: Architecture, *, images: ImageShape) -> Cost:
     """Build the network on the meta device and count. Raises NetworkError where the architecture is impossible."""
-    network = build(architecture, classes=classes, seed=0, device="meta")
+    network = build(architecture, images=images, seed=0, device="meta")
     parameters = list(network.parameters())
     # torch has one object for each storage as long as it is held, so its id identifies it
     own = {id(storage): storage for part in (*parameters, *network.buffers()) for storage in [part.untyped_storage()]}
@@ -55,7 +55,7 @@ def cost(architecture: Architecture, *, classes: int = 10) -> Cost:
         return tensor
 
     with FlopCounter() as counter, saved_tensors_hooks(save, lambda tensor: tensor):
-        network(torch.empty(IMAGES, CHANNELS, PIXELS, PIXELS, device="meta"))
+        network(torch.empty(IMAGES, images.channels, images.side, images.side, device="meta"))
     return Cost(
         parameters=sum(weights.numel() for weights in parameters),
         flops=counter.flops // IMAGES,

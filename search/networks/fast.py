@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from search.candidate import Fast
+from search.description import ImageShape
 from search.networks.blocks import ACTIVATIONS, Convolution, FrozenScaleNorm, PartialIdentity, Stem, Whitening
 
 LOGIT_SCALE = 1 / 9  # keeps the first logits small, so that training starts at the loss of a guess (arXiv 2404.00498)
@@ -31,19 +32,19 @@ class Stage(nn.Module):
 
 
 class FastNetwork(nn.Module):
-    """Logits [N, classes] of normalised images [N, 3, 32, 32]."""
+    """Logits [N, classes] of normalised images [N, C, S, S]."""
 
-    def __init__(self, architecture: Fast, *, classes: int) -> None:
+    def __init__(self, architecture: Fast, *, images: ImageShape) -> None:
         super().__init__()
-        self.stem = Whitening() if architecture.whitening else Stem()
+        self.stem = (Whitening if architecture.whitening else Stem)(images.channels)
         self.activation = ACTIVATIONS[architecture.activation]()
-        channels = Stem.filters
+        channels = self.stem.out_channels
         self.stages = nn.Sequential()
         for width, depth, kernel in zip(architecture.width, architecture.depth, architecture.kernel, strict=True):
             self.stages.append(Stage(channels, width, depth=depth, kernel=kernel, architecture=architecture))
             channels = width
         self.dropout = nn.Dropout(architecture.dropout)
-        self.classifier = nn.Linear(channels, classes, bias=False)
+        self.classifier = nn.Linear(channels, images.classes, bias=False)
 
     def forward(self, images: Tensor) -> Tensor:
         features = self.stages(self.activation(self.stem(images))).amax(dim=(2, 3))

@@ -1,10 +1,11 @@
-"""The residual family: ResNet and Wide ResNet for 32 x 32 pixels."""
+"""The residual family: ResNet and Wide ResNet for small pictures."""
 
 import torch
 from torch import Tensor, nn
 
 from search.candidate import Residual
-from search.networks.blocks import ACTIVATIONS, CHANNELS, Convolution
+from search.description import ImageShape
+from search.networks.blocks import ACTIVATIONS, Convolution
 
 SQUEEZE = 16  # times fewer numbers than channels between squeeze and excitation (arXiv 1709.01507, section 6.1)
 LEAST_SQUEEZED = 4  # a sixteenth of 16 channels would be one number for all images
@@ -74,12 +75,12 @@ class Block(nn.Module):
 
 
 class ResidualNetwork(nn.Module):
-    """Logits [N, classes] of normalised images [N, 3, 32, 32]."""
+    """Logits [N, classes] of normalised images [N, C, S, S]."""
 
-    def __init__(self, architecture: Residual, *, classes: int) -> None:
+    def __init__(self, architecture: Residual, *, images: ImageShape) -> None:
         super().__init__()
         activation, channels = ACTIVATIONS[architecture.activation], architecture.stem
-        self.stem = nn.Sequential(_convolution(CHANNELS, channels))
+        self.stem = nn.Sequential(_convolution(images.channels, channels))
         self.blocks, self.last = nn.Sequential(), nn.Sequential()
         if not architecture.pre_activation:
             self.stem.extend([nn.BatchNorm2d(channels), activation()])
@@ -92,7 +93,7 @@ class ResidualNetwork(nn.Module):
         if architecture.pre_activation:
             self.last.extend([nn.BatchNorm2d(channels), activation()])
         self.dropout = nn.Dropout(architecture.head_dropout)
-        self.classifier = nn.Linear(channels, classes)
+        self.classifier = nn.Linear(channels, images.classes)
 
     def forward(self, images: Tensor) -> Tensor:
         features = self.last(self.blocks(self.stem(images))).mean(dim=(2, 3))

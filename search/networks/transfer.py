@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from search.candidate import Transfer
-from search.networks.blocks import PIXELS
+from search.description import ImageShape
 from search.networks.weights import BACKBONES, NONE, load
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]  # mean and spread of each channel, in pixel values 0..1
@@ -40,15 +40,15 @@ class Preprocessing(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         images = torch.addcmul(self.shift, images, self.scale)
-        if self.size == PIXELS:
+        if images.shape[-1] == self.size:
             return images
         return F.interpolate(images, size=(self.size, self.size), mode="bilinear", align_corners=False)
 
 
 class TransferNetwork(nn.Module):
-    """Logits [N, classes] of normalised images [N, 3, 32, 32]; the backbone's first blocks may be frozen."""
+    """Logits [N, classes] of normalised images [N, C, S, S]; the backbone's first blocks may be frozen."""
 
-    def __init__(self, architecture: Transfer, *, classes: int) -> None:
+    def __init__(self, architecture: Transfer, *, images: ImageShape) -> None:
         super().__init__()
         model, known = _model(architecture.backbone, architecture.weights)
         self.prepare = Preprocessing(known, size=architecture.input_size)
@@ -57,7 +57,7 @@ class TransferNetwork(nn.Module):
         self.backbone[: self.frozen].requires_grad_(False)
         self.norm = model.classifier[0] if architecture.backbone == "convnext_tiny" else nn.Identity()
         self.head, neurons = nn.Sequential(), BACKBONES[architecture.backbone].features
-        for outputs in (*architecture.hidden, classes):
+        for outputs in (*architecture.hidden, images.classes):
             self.head.extend([nn.Dropout(architecture.dropout), nn.Linear(neurons, outputs), nn.ReLU()])
             neurons = outputs
         self.head.pop(-1)  # no activation follows the classifier

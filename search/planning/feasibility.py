@@ -6,6 +6,7 @@ from itertools import product
 from typing import Any
 
 from search.candidate import FAMILIES, Candidate, CandidateError, Value, from_values
+from search.description import ImageShape
 from search.networks import build
 from search.networks.blocks import NetworkError
 from search.networks.count import Cost, cost
@@ -33,11 +34,11 @@ class Feasibility:
     problem: str = ""
 
 
-def examine(space: Space, values: Mapping[str, Value]) -> Feasibility:
-    """Build the candidate, count its network, and hold it against the limits of the space."""
+def examine(space: Space, values: Mapping[str, Value], *, images: ImageShape) -> Feasibility:
+    """Build the candidate, count its network for such images, and hold it against the limits of the space."""
     try:
         candidate = from_values(values)
-        counted = cost(candidate.architecture)
+        counted = cost(candidate.architecture, images=images)
     except (CandidateError, NetworkError) as error:
         return Feasibility(candidate=None, cost=None, problem=str(error))
     memory_mb = counted.training_bytes(candidate.recipe) / 1e6

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from statistics import fmean
 
+from search.description import ImageShape
 from search.planning.feasibility import examine
 from search.slots.job import Job
 from search.text import plural
@@ -85,10 +86,10 @@ class TypicalTrial:
     mean_parameters: float  # of a draw that may be trained
 
 
-def typical(space: Space) -> TypicalTrial:
+def typical(space: Space, *, images: ImageShape) -> TypicalTrial:
     """Counts the space's baselines and its first draws. Raises StudyError where none of them may be trained."""
-    draws = [examine(space, space.sample(rng)) for rng in map(Random, range(MEAN_DRAWS))]
-    baselines = [examine(space, baseline.values) for baseline in space.baselines]
+    draws = [examine(space, space.sample(rng), images=images) for rng in map(Random, range(MEAN_DRAWS))]
+    baselines = [examine(space, baseline.values, images=images) for baseline in space.baselines]
     first = next((drawn for drawn in (*baselines, *draws) if not drawn.problem), None)
     if first is None or first.candidate is None or first.cost is None:
         raise StudyError(f"none of {MEAN_DRAWS} draws of {space.source} may be trained: {draws[0].problem}")

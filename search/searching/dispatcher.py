@@ -8,6 +8,7 @@ from functools import partial
 from typing import TypeVar
 
 from search.candidate import Candidate
+from search.description import ImageShape
 from search.planning.catalogue import LATENCY
 from search.planning.feasibility import examine
 from search.planning.forecast import Forecast
@@ -37,6 +38,7 @@ class Dispatcher:
     study: Study
     slots: BasePool
     space: Space
+    images: ImageShape
     forecast: Forecast
     folder: StudyFolder
     flag: StopFlag
@@ -49,7 +51,7 @@ class Dispatcher:
             asked = yield from self._retried(lambda: self.study.ask(self.space.suggest))
             if asked is None:
                 return
-            feasibility = examine(self.space, asked.values)
+            feasibility = examine(self.space, asked.values, images=self.images)
             self.running[asked.number] = feasibility.numbers
             if feasibility.candidate is None or feasibility.problem:
                 failed = partial(self.study.fail, outcome="infeasible", message=feasibility.problem)

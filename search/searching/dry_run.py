@@ -54,15 +54,17 @@ def dry_run(search: Search, *, retraining: float, work: str = TRAINING) -> DryRu
     Raises what `supervisor.run` does.
     """
     setup = Setup.of(search)
-    manifest, split = setup.draft()
+    manifest, split, shape = setup.draft()
     stored = find_history(setup.name, storage=setup.url)
     settled, note = setup.settled(manifest, stored=stored), ""
     if settled:
         setup.carry(settled, stored=stored)  # refuses what a search would refuse
     with stop_flag() as flag, TemporaryDirectory(prefix="cifar-search-") as place:
-        images, paths = len(split.training), {"split": Path(place) / "split.npz", "log": Path(place) / "slots.log"}
+        paths = {"split": Path(place) / "split.npz", "log": Path(place) / "slots.log"}
         split.save(paths["split"])
-        with measured_slots(setup, images=images, **paths, work=work, flag=flag) as measured:
+        with measured_slots(
+            setup, images=shape, training=len(split.training), **paths, work=work, flag=flag
+        ) as measured:
             forecast, slots = measured.forecast, len(measured.slots)
     if settled is None:
         settled, note = fitted(manifest, forecast, epochs=setup.epochs, trials=search.trials, minutes=search.minutes)

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import torch
 
-from search.data.cifar10 import DataError, fingerprint
 from search.data.sources import Source
 from search.data.split import load
+from search.description import ImageShape
+from search.errors import DataError
 from search.slots.machine import Machine
 from search.training.compiling import Mode
 from studies.history import TrialRecord
@@ -108,13 +109,13 @@ def differences_of(
     return tuple(differences)
 
 
-def check_data(manifest: Manifest, *, study: str, source: Source, split: Path) -> None:
+def check_data(manifest: Manifest, *, study: str, source: Source, split: Path) -> ImageShape:
     """The images and the split must be those that the study was searched on. Raises DataError."""
-    images = fingerprint(source.training())
-    if images != manifest.data_fingerprint:
+    images = source.training()
+    if (fingerprint := images.fingerprint) != manifest.data_fingerprint:
         raise DataError(
             f"study {study!r} was searched on other images (SHA-256 {manifest.data_fingerprint[:12]}) "
-            f"than {source.title} ({images[:12]}); give the data of the search with --data"
+            f"than {source.title} ({fingerprint[:12]}); give the data of the search with --data"
         )
     found = load(split).fingerprint
     if found != manifest.split_fingerprint:
@@ -122,6 +123,7 @@ def check_data(manifest: Manifest, *, study: str, source: Source, split: Path) -
             f"{split} ({found[:12]}) is not the split of study {study!r} "
             f"({manifest.split_fingerprint[:12]}); restore it, or start a new study"
         )
+    return images.shape
 
 
 def _differing(then: Mapping[str, str], now: Mapping[str, str]) -> list[Difference]:

@@ -7,8 +7,8 @@ from typing import Self
 
 from search.candidate import Candidate, CandidateError, Value, from_values, values_of
 from search.data import split as splits
-from search.data.cifar10 import fingerprint
 from search.data.sources import Source, find_source
+from search.description import ImageShape
 from search.errors import UsageError
 from search.planning.catalogue import MEASURES, load
 from search.planning.feasibility import fetch_weights
@@ -89,8 +89,8 @@ class Setup:
             queue.append((name, self.space.stored(values)))
         return queue
 
-    def draft(self) -> tuple[Manifest, splits.Split]:
-        """What identifies the study, its length still open, and its split; writes nothing.
+    def draft(self) -> tuple[Manifest, splits.Split, ImageShape]:
+        """What identifies the study, its length still open, its split, and its images' shape; writes nothing.
 
         Raises DataError, and UsageError for a number of images that cannot be.
         """
@@ -108,7 +108,7 @@ class Setup:
             space=self.space.canonical(),
             space_fingerprint=self.space.fingerprint,
             split_fingerprint=split.fingerprint,
-            data_fingerprint=fingerprint(images),
+            data_fingerprint=images.fingerprint,
             seed=self.search.seed,
             epochs=epochs,
             images=None if asked == whole else asked,
@@ -116,7 +116,7 @@ class Setup:
             cost=self.search.cost,
             versions={package: version(package) for package in PACKAGES},
         )
-        return manifest, split
+        return manifest, split, images.shape
 
     def settled(self, manifest: Manifest, *, stored: History | None) -> Manifest | None:
         """The manifest with the length that was asked for or that the study has; None if it is still to be found.

@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from search.description import ImageShape
 from search.planning.forecast import Forecast, TypicalTrial, fitted, typical
 from search.planning.slot_count import find_slot_count
 from search.searching.dispatcher import Dispatcher
@@ -32,7 +33,7 @@ def run(search: Search, *, work: str = TRAINING) -> Iterator[Update]:
     with ExitStack() as stack:
         flag = stack.enter_context(stop_flag())
         storage = stack.enter_context(owned(setup.url, study=setup.name))
-        manifest, split = setup.draft()
+        manifest, split, shape = setup.draft()
         stored = find_history(setup.name, storage=setup.url)
         settled = setup.settled(manifest, stored=stored)
         carry = setup.carry(settled, stored=stored) if settled else None
@@ -44,8 +45,10 @@ def run(search: Search, *, work: str = TRAINING) -> Iterator[Update]:
             yield setup.opened(study, seconds=0)
             yield Closed(history=study.history())
             return
-        images, paths = len(split.training), {"split": setup.folder.split, "log": setup.folder.log}
-        measured = stack.enter_context(measured_slots(setup, images=images, **paths, work=work, flag=flag))
+        paths = {"split": setup.folder.split, "log": setup.folder.log}
+        measured = stack.enter_context(
+            measured_slots(setup, images=shape, training=len(split.training), **paths, work=work, flag=flag)
+        )
         setup, forecast, note = measured.setup, measured.forecast, ""
         if settled is None:
             settled, note = fitted(
@@ -61,6 +64,7 @@ def run(search: Search, *, work: str = TRAINING) -> Iterator[Update]:
             study=study,
             slots=measured.slots,
             space=setup.space,
+            images=shape,
             forecast=forecast,
             folder=setup.folder,
             flag=flag,
@@ -105,13 +109,13 @@ class MeasuredSlots:
 
 @contextmanager
 def measured_slots(
-    setup: Setup, *, images: int, split: Path, log: Path, work: str, flag: StopFlag
+    setup: Setup, *, images: ImageShape, training: int, split: Path, log: Path, work: str, flag: StopFlag
 ) -> Iterator[MeasuredSlots]:
-    """The slots of a search; `images` is the size of the training part.
+    """The slots of a search; `training` is the size of the training part.
 
     Raises StudyError, DeviceError, SlotError, ClusterError, InterruptedSearch.
     """
-    trial, search = typical(setup.space), setup.search
+    trial, search = typical(setup.space, images=images), setup.search
     lines: tuple[str, ...] = ()
     if search.slots == "auto":
         count = find_slot_count(
@@ -132,7 +136,7 @@ def measured_slots(
             images_per_second=speed,
             flops=trial.flops,
             mean_flops=trial.mean_flops,
-            images=images,
+            images=training,
             pruning=setup.pruner != "none",
             learning=search.sampler == "tpe" and search.trials > STARTUP_TRIALS,
         )

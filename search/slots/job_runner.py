@@ -109,8 +109,8 @@ def _begin_or_resume(
 
     def fresh() -> Training:
         assert job.epochs is not None
-        recipe, precision, classes = job.candidate.recipe, settings.precision, len(images.training.classes)
-        network = build(job.candidate.architecture, classes=classes, seed=job.seed, device=images.device)
+        recipe, precision, shape = job.candidate.recipe, settings.precision, images.training.shape
+        network = build(job.candidate.architecture, images=shape, seed=job.seed, device=images.device)
         network = compiled(network, settings.compile)
         return Training(network, recipe=recipe, store=images, epochs=job.epochs, seed=job.seed, precision=precision)
 
@@ -187,16 +187,18 @@ def _save_weights(network: torch.nn.Module, job: Job, images: Store) -> str:
     assert job.weights is not None
     tensors = save({name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()})
     sha256 = hashlib.sha256(tensors).hexdigest()
+    side, channels, classes = images.training.shape
+    order = {1: "grey", 3: "RGB"}[channels]
     about = {
         "format": 1,
         "weights": job.weights.name,
         "sha256": sha256,
         **job.candidate.as_dict(),
         "classes": list(images.training.classes),
-        "input": "float32 [N, 3, 32, 32], RGB, (pixel - mean) / std with pixels 0..255",
+        "input": f"float32 [N, {channels}, {side}, {side}], {order}, (pixel - mean) / std with pixels 0..255",
         "mean": images.mean.tolist(),
         "std": images.std.tolist(),
-        "output": "logits [N, classes]",
+        "output": f"logits [N, {classes}]",
         "seed": job.seed,
         "epochs": job.epochs,
     }

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from search.data.cifar10 import Images
-from search.data.pixels import SIDE, reflect
+from search.data.images import Images
+from search.data.pixels import reflect
 from search.data.store import Store, normalise
 from search.training.precision import Precision, autocast
 
@@ -54,7 +54,7 @@ def logits(
 ) -> Tensor:
     """Float32 [N, classes] on the images' device, of several views the weighted sum; one is in memory at a time.
 
-    `mean` and `std` [3] are those of the network's training images.
+    `mean` and `std` [C] are those of the network's training images.
     """
     was_training = network.training
     network.eval()
@@ -76,8 +76,9 @@ def evaluate(network: nn.Module, images: Images, *, store: Store, precision: Pre
 
 
 def _seen(pixels: Tensor, view: View) -> Tensor:
-    """Pixels [B, 32, 32, 3] as this view shows them."""
+    """Pixels [B, S, S, C] as this view shows them."""
     if view.shift:
-        place = reflect(torch.arange(SIDE, device=pixels.device) - view.shift)
+        side = pixels.shape[1]
+        place = reflect(torch.arange(side, device=pixels.device) - view.shift, side=side)
         pixels = pixels.index_select(1, place).index_select(2, place)
     return pixels.flip(2) if view.mirrored else pixels

@@ -13,7 +13,8 @@ from torch import Tensor
 from search.candidate import Recipe
 from search.data import synthetic
 from search.data.augmentation import Augmentation, Targets
-from search.data.cifar10 import Images
+from search.data.cifar10 import CLASSES
+from search.data.images import Images
 
 COUNT, FEW = 400, 64  # images
 FILL = torch.tensor([120.4, 130.6, 110.2])
@@ -100,7 +101,7 @@ def test_images_stay_images_and_labels_are_kept_or_mixed_as_said(images: Images,
 
 @each_case
 def test_images_of_one_batch_are_changed_each_in_its_own_way(images: Images, on: dict[str, Any]) -> None:
-    same = Images(images.pixels[:1].expand(FEW, -1, -1, -1), images.labels[:FEW])
+    same = Images(images.pixels[:1].expand(FEW, -1, -1, -1), images.labels[:FEW], CLASSES)
     pixels, targets = cut(only(**on), same)
     ways = len(pixels.flatten(1).unique(dim=0))
     if set(on) <= {"mixup", "cutmix"}:  # an image mixed with its like is itself
@@ -182,7 +183,7 @@ def slopes(on: dict[str, float], images: Images, *, axis: int) -> tuple[Tensor, 
     """How steeply pictures that rise by 1 a pixel along `axis` rise downwards and across once they are changed."""
     ramp = (torch.arange(32, dtype=torch.uint8) + 100).expand(COUNT, 32, 32)
     ramp = ramp if axis == 2 else ramp.transpose(1, 2)
-    pixels, _ = cut(only(**on), Images(ramp[..., None].repeat(1, 1, 1, 3), images.labels))
+    pixels, _ = cut(only(**on), Images(ramp[..., None].repeat(1, 1, 1, 3), images.labels, CLASSES))
     middle = pixels[:, 12:20, 12:20, 0]
     return (middle[:, 7] - middle[:, 0]).mean(1) / 7, (middle[:, :, 7] - middle[:, :, 0]).mean(1) / 7
 
@@ -214,7 +215,7 @@ def test_each_image_has_its_own_color_within_the_limit(images: Images, name: str
         plain[:, ::2] = 140
     if name == "saturation":
         plain[..., 2] = 140
-    pixels, _ = cut(only(**{name: 0.2}), Images(plain, images.labels))
+    pixels, _ = cut(only(**{name: 0.2}), Images(plain, images.labels, CLASSES))
     spread = {"brightness": pixels[..., 0] / 100, "contrast": (pixels[:, 0] - pixels[:, 1]) / 40}
     factor = (spread | {"saturation": (pixels[..., 2] - pixels[..., 0]) / 40})[name].flatten(1).mean(1)
     assert 0.8 - 1e-3 < factor.min() < 0.81
@@ -225,7 +226,7 @@ def test_brightness_contrast_and_saturation_are_drawn_apart(images: Images) -> N
     plain = torch.full((COUNT, 32, 32, 3), 100, dtype=torch.uint8)
     plain[:, ::2, :, :] += 40
     plain[..., 2] += 20
-    pixels, _ = cut(only(brightness=0.2, contrast=0.2, saturation=0.2), Images(plain, images.labels))
+    pixels, _ = cut(only(brightness=0.2, contrast=0.2, saturation=0.2), Images(plain, images.labels, CLASSES))
     bright = pixels.mean((1, 2, 3))
     contrast = (pixels[:, 0] - pixels[:, 1]).mean((1, 2)) / bright
     saturation = (pixels[..., 2] - pixels[..., 0]).mean((1, 2)) / bright / contrast
@@ -235,7 +236,7 @@ def test_brightness_contrast_and_saturation_are_drawn_apart(images: Images) -> N
 
 def test_each_image_has_its_own_hue_within_the_limit(images: Images) -> None:
     red = torch.tensor([200, 0, 0], dtype=torch.uint8).expand(COUNT, 32, 32, 3)
-    pixels, _ = cut(only(hue=0.15), Images(red, images.labels))
+    pixels, _ = cut(only(hue=0.15), Images(red, images.labels, CLASSES))
     turn = (pixels[:, 0, 0, 1] - pixels[:, 0, 0, 2]) / 200 / 6  # towards green or towards blue
     assert -0.15 - 1e-3 < turn.min() < -0.145
     assert 0.145 < turn.max() < 0.15 + 1e-3
@@ -243,7 +244,7 @@ def test_each_image_has_its_own_hue_within_the_limit(images: Images) -> None:
 
 @pytest.mark.parametrize("side", [1, 7, 8, 32])
 def test_cutout_erases_a_square_anywhere(images: Images, side: int) -> None:
-    white = Images(torch.full((COUNT, 32, 32, 3), 255, dtype=torch.uint8), images.labels)
+    white = Images(torch.full((COUNT, 32, 32, 3), 255, dtype=torch.uint8), images.labels, CLASSES)
     erased, batches = torch.zeros(32, 32), 10
     for seed in range(batches):
         pixels, _ = cut(only(cutout=side), white, seed=seed)
@@ -265,7 +266,7 @@ def test_cutout_erases_a_square_anywhere(images: Images, side: int) -> None:
 def test_the_shares_are_those_of_the_pixels(images: Images, on: dict[str, Any]) -> None:
     shade = torch.zeros(COUNT, 32, 32, 3, dtype=torch.uint8)
     shade[::2] = 200
-    pixels, targets = cut(only(**on), Images(shade, images.labels))
+    pixels, targets = cut(only(**on), Images(shade, images.labels, CLASSES))
     assert targets.share is not None
     own = pixels.mean((1, 2, 3)) / 200
     own[1::2] = 1 - own[1::2]

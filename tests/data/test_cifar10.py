@@ -18,7 +18,9 @@ import torch
 from torchvision.datasets import CIFAR10
 
 from search.data import cifar10, synthetic
-from search.data.cifar10 import DataError, Images, find, fingerprint, load_test, load_training
+from search.data.cifar10 import CLASSES, find, load_test, load_training
+from search.data.images import Images
+from search.errors import DataError
 
 
 def write_cifar(folder: Path) -> Path:
@@ -204,29 +206,29 @@ def test_a_download_that_fails_or_breaks_off_says_how_to_get_the_archive_by_hand
 
 def test_images_check_themselves() -> None:
     pixels, labels = torch.zeros(2, 32, 32, 3, dtype=torch.uint8), torch.tensor([0, 9])
-    assert len(Images(pixels, labels)) == 2
-    with pytest.raises(DataError, match=r"must be torch.uint8 \[N, 32, 32, 3\]"):
-        Images(pixels.permute(0, 3, 1, 2), labels)
+    assert len(Images(pixels, labels, CLASSES)) == 2
+    with pytest.raises(DataError, match=r"must be torch.uint8 \[N, S, S, C\]"):
+        Images(pixels.permute(0, 3, 1, 2), labels, CLASSES)
     with pytest.raises(DataError, match="one per image"):
-        Images(pixels, labels[:1])
+        Images(pixels, labels[:1], CLASSES)
     with pytest.raises(DataError, match=r"must lie in 0\.\.9, not in 0\.\.10"):
-        Images(pixels, labels + torch.tensor([0, 1]))
+        Images(pixels, labels + torch.tensor([0, 1]), CLASSES)
 
 
 def test_the_fingerprint_sees_pixels_and_labels() -> None:
     images = synthetic.training(20)
     altered = images.pixels.clone()
     altered[3, 5, 7, 1] ^= 1
-    others = Images(altered, images.labels), Images(images.pixels, images.labels.flip(0))
-    assert len({fingerprint(each) for each in (images, *others)}) == 3
-    assert fingerprint(synthetic.training(20)) == fingerprint(images)
+    others = Images(altered, images.labels, CLASSES), Images(images.pixels, images.labels.flip(0), CLASSES)
+    assert len({each.fingerprint for each in (images, *others)}) == 3
+    assert synthetic.training(20).fingerprint == images.fingerprint
 
 
 def test_the_synthetic_set_is_balanced_fixed_and_has_its_own_test_part() -> None:
     training = synthetic.training(100)
     assert training.labels.bincount().tolist() == [10] * 10
-    assert fingerprint(training) == fingerprint(synthetic.training(100))
-    assert fingerprint(training) != fingerprint(synthetic.training(100, seed=1))
+    assert training.fingerprint == synthetic.training(100).fingerprint
+    assert training.fingerprint != synthetic.training(100, seed=1).fingerprint
     assert not torch.equal(training.pixels, synthetic.test(100).pixels)
 
 

@@ -56,7 +56,7 @@ SPACES = {
 
 
 def policy(name: Any, *, operations: int = 2, magnitude: int = 9) -> Policy:
-    return Policy(Recipe(policy=name, operations=operations, magnitude=magnitude), fill=FILL)
+    return Policy(Recipe(policy=name, operations=operations, magnitude=magnitude), fill=FILL, side=32)
 
 
 def pictures() -> Tensor:

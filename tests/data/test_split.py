@@ -11,8 +11,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.data.cifar10 import DataError
 from search.data.split import Split, balanced, load, stratified
+from search.errors import DataError
 
 LABELS = torch.arange(200) % 10
 

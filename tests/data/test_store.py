@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from search.data import synthetic
-from search.data.cifar10 import DataError, Images
+from search.data.cifar10 import CLASSES
+from search.data.images import Images
 from search.data.split import stratified
 from search.data.store import normalise, store
+from search.errors import DataError
 
 CPU = torch.device("cpu")
 
@@ -22,7 +24,7 @@ def test_the_statistics_are_exact_and_of_the_training_part_alone(images: Images)
     split = stratified(images.labels, validation=100, seed=1)
     pixels = images.pixels.clone()
     pixels[torch.from_numpy(split.validation)] = 255
-    kept = store(Images(pixels, images.labels), split=split, device=CPU)
+    kept = store(Images(pixels, images.labels, CLASSES), split=split, device=CPU)
     channels = images.pixels[torch.from_numpy(split.training)].double().flatten(0, 2)
     assert torch.equal(kept.mean, channels.mean(0).float())
     assert torch.allclose(kept.std, channels.std(0, correction=0).float(), rtol=1e-7)
@@ -53,7 +55,7 @@ def test_a_split_of_other_data_and_a_channel_without_spread_are_refused(images: 
     split = stratified(synthetic.training(500).labels, validation=100, seed=1)
     with pytest.raises(DataError, match="the split is of 500 images, the data has 400"):
         store(images, split=split, device=CPU)
-    black = Images(torch.zeros(10, 32, 32, 3, dtype=torch.uint8), torch.arange(10))
+    black = Images(torch.zeros(10, 32, 32, 3, dtype=torch.uint8), torch.arange(10), CLASSES)
     with pytest.raises(DataError, match="every channel needs a mean and a spread"):
         store(black, split=None, device=CPU)
 

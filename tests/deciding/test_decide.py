@@ -12,10 +12,11 @@ import torch
 from safetensors.torch import load_file
 
 from search.data import synthetic
-from search.data.cifar10 import DataError
 from search.deciding.decide import DecisionStep, Planned, Report
 from search.deciding.request import Claim, Decision
 from search.deciding.trainings import Chosen
+from search.description import ImageShape
+from search.errors import DataError
 from search.reporting.report import Reported, report_decision
 from search.searching.request import Search
 from search.searching.supervisor import run
@@ -101,7 +102,7 @@ def test_the_weights_describe_themselves_and_give_the_reported_accuracy(runs: Pa
     about = json.loads((folder / "weights-1.json").read_text())
     family = about["architecture"].pop("family")
     fields = {name: tuple(v) if isinstance(v, list) else v for name, v in about["architecture"].items()}
-    network = build(FAMILIES[family](**fields), classes=len(about["classes"]), seed=1).eval()
+    network = build(FAMILIES[family](**fields), images=ImageShape(32, 3, len(about["classes"])), seed=1).eval()
     network.load_state_dict(load_file(folder / "weights-1.safetensors"))
 
     images = synthetic.test()

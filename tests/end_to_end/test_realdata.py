@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from small_networks import CIFAR10
 
 from search.candidate import FAMILIES, Candidate, Fast, Recipe, from_values
 from search.data import cifar10, split
+from search.data.images import Images
 from search.data.store import store
 from search.networks.build import build
 from search.planning.catalogue import load
@@ -22,7 +24,7 @@ pytestmark = [
 ]
 
 
-def images() -> cifar10.Images:
+def images() -> Images:
     return cifar10.load_training(cifar10.find(Path(os.environ["CIFAR_SEARCH_DATA"]), download=False))
 
 
@@ -41,7 +43,7 @@ def test_one_epoch_of_each_family_beats_30_percent(family: str) -> None:
     candidate = from_values({**baselines[0].values, **changes})
     parts, cpu = split.stratified(images().labels, validation=5000, seed=0), torch.device("cpu")
     data = store(images(), split=parts, device=cpu)
-    network = build(candidate.architecture, seed=0)
+    network = build(candidate.architecture, images=CIFAR10, seed=0)
 
     training = Training(network, recipe=candidate.recipe, store=data, epochs=1, seed=0, precision=best_precision(cpu))
     (result,) = filter(None, train(training))
@@ -58,7 +60,7 @@ def test_seconds_of_training_beat_40_percent() -> None:
     candidate = Candidate(
         architecture=Fast(width=(16, 32, 64), depth=(1, 1, 1)), recipe=Recipe(batch_size=128, averaging=False)
     )
-    network = build(candidate.architecture, seed=0)
+    network = build(candidate.architecture, images=CIFAR10, seed=0)
 
     training = Training(network, recipe=candidate.recipe, store=data, epochs=3, seed=0, precision=best_precision(cpu))
     *_, last = filter(None, train(training))

@@ -16,7 +16,7 @@ from rich.console import Console
 from search import cli
 from search.candidate import from_values
 from search.console.tables import advice_text
-from search.data.cifar10 import Images
+from search.data.images import Images
 from search.inspecting.advise import Advice, BoundaryTest, Side, advise, next_space, studied_space
 from search.inspecting.doctor import examine_study
 from search.planning.catalogue import load

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from small_networks import CIFAR10
 from tiny import MANIFEST, database, starter
 
 from search import cli
@@ -96,7 +97,7 @@ def test_the_table_fits_the_terminal_and_ends_in_the_totals(runs: Path, width: i
     console.print(layers_text(explain(ExplainRequest(folder=runs)), width=width))
     lines = output.getvalue().splitlines()
     total = next(line for line in lines if line.startswith("total"))
-    counted = cost(from_values(VALUES).architecture)
+    counted = cost(from_values(VALUES).architecture, images=CIFAR10)
     assert total.split()[1:3] == [f"{counted.parameters:,}", f"{counted.flops / 1e6:.2f}"]
     assert max(map(len, lines)) <= width
     assert sum("(32 - 3 + 2*0)/3 + 1 = 10.67, so 10" in line for line in lines) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from small_networks import CIFAR10
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import Permute
@@ -35,7 +36,7 @@ def layers(network: nn.Module, *, side: int, batch_size: int = 1) -> tuple[Layer
 
 @pytest.mark.parametrize("architecture", SMALL.values(), ids=SMALL)
 def test_the_layers_of_every_family_add_up_to_what_a_study_counts(architecture: Architecture) -> None:
-    found, counted = trace(architecture, batch_size=8), cost(architecture)
+    found, counted = trace(architecture, images=CIFAR10, batch_size=8), cost(architecture, images=CIFAR10)
     assert sum(layer.parameters for layer in found) == counted.parameters
     assert sum(layer.flops for layer in found) == counted.flops
     assert found[0].input == (3, 32, 32)

@@ -6,12 +6,13 @@ import math
 
 import pytest
 import torch
-from small_networks import PROXY, SMALL, each_network
+from small_networks import CIFAR10, PROXY, SMALL, each_network
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from search.candidate import Architecture, CandidateError, Cnn, Fast, from_values
 from search.data.store import Store
+from search.description import ImageShape
 from search.networks.blocks import FrozenScaleNorm, NetworkError, PartialIdentity, Whitening, output_side
 from search.networks.build import build
 from search.networks.count import cost
@@ -29,7 +30,7 @@ def equal(one: dict[str, Tensor], two: dict[str, Tensor]) -> bool:
 @each_network
 @pytest.mark.parametrize("classes", [10, 3])
 def test_one_row_of_logits_for_each_image(architecture: Architecture, classes: int, images: Tensor) -> None:
-    network = build(architecture, classes=classes, seed=0).eval()
+    network = build(architecture, images=ImageShape(32, 3, classes), seed=0).eval()
     before = weights_of(network)
     logits = network(images[:7])
     assert logits.shape == (7, classes)
@@ -43,7 +44,7 @@ def test_one_row_of_logits_for_each_image(architecture: Architecture, classes: i
 def test_training_starts_at_the_loss_of_a_guess_and_gradients_reach_every_trainable_weight_and_no_other(
     architecture: Architecture, images: Tensor, data: Store
 ) -> None:
-    network = build(architecture, seed=0)
+    network = build(architecture, images=CIFAR10, seed=0)
     fit_to(network, data)
     loss = F.cross_entropy(network(images), data.training.labels)
     assert loss.item() == pytest.approx(math.log(10), abs=0.3)
@@ -58,15 +59,15 @@ def test_training_starts_at_the_loss_of_a_guess_and_gradients_reach_every_traina
 @each_network
 def test_the_seed_alone_decides_the_weights(architecture: Architecture) -> None:
     torch.manual_seed(1)
-    first = weights_of(build(architecture, seed=7))
+    first = weights_of(build(architecture, images=CIFAR10, seed=7))
     expected = torch.rand(3, generator=torch.Generator().manual_seed(1))
     assert torch.equal(torch.rand(3), expected), "building a network moved the global generator"
-    assert equal(first, weights_of(build(architecture, seed=7)))
-    assert not equal(first, weights_of(build(architecture, seed=8)))
+    assert equal(first, weights_of(build(architecture, images=CIFAR10, seed=7)))
+    assert not equal(first, weights_of(build(architecture, images=CIFAR10, seed=8)))
 
 
 def test_the_stem_whitens_the_images_that_it_was_fitted_on(images: Tensor) -> None:
-    stem = Whitening()
+    stem = Whitening(3)
     stem.fit(images)
     answers = stem(images)
     assert answers.shape == (200, 24, 31, 31)
@@ -79,12 +80,12 @@ def test_the_stem_whitens_the_images_that_it_was_fitted_on(images: Tensor) -> No
 
 
 def test_the_stem_and_the_scales_of_norms_are_frozen_and_nothing_else_is() -> None:
-    network = build(PROXY, seed=0)
+    network = build(PROXY, images=CIFAR10, seed=0)
     frozen = {name for name, weights in network.named_parameters() if not weights.requires_grad}
     scales = {f"{name}.weight" for name, module in network.named_modules() if isinstance(module, FrozenScaleNorm)}
     assert len(scales) == 6
     assert frozen == {"stem.weight"} | scales
-    assert all(weights.requires_grad for weights in build(Cnn(), seed=0).parameters())
+    assert all(weights.requires_grad for weights in build(Cnn(), images=CIFAR10, seed=0).parameters())
 
 
 @pytest.mark.parametrize(("inputs", "outputs"), [(3, 5), (5, 3), (4, 4)])
@@ -100,7 +101,7 @@ def test_a_partial_identity_passes_its_input_on(inputs: int, outputs: int, kerne
 
 
 def test_a_stem_that_does_not_whiten_has_the_same_shape_is_trained_and_is_not_fitted(data: Store) -> None:
-    whitening, plain = (build(Fast(whitening=on), seed=0) for on in (True, False))
+    whitening, plain = (build(Fast(whitening=on), images=CIFAR10, seed=0) for on in (True, False))
     before, shapes = weights_of(plain), [part.shape for part in whitening.state_dict().values()]
     assert [part.shape for part in before.values()] == shapes
     for network in (whitening, plain):
@@ -112,7 +113,7 @@ def test_a_stem_that_does_not_whiten_has_the_same_shape_is_trained_and_is_not_fi
 
 
 def test_without_partial_identity_every_filter_starts_at_random() -> None:
-    identity, plain = (build(Fast(partial_identity=on), seed=0) for on in (True, False))
+    identity, plain = (build(Fast(partial_identity=on), images=CIFAR10, seed=0) for on in (True, False))
     for name, layer in plain.get_submodule("stages").named_modules():
         if isinstance(layer, nn.Conv2d):
             assert bool((layer.weight != 0).all()), name
@@ -123,7 +124,11 @@ def test_without_partial_identity_every_filter_starts_at_random() -> None:
 
 def test_a_residual_stage_adds_its_pooled_activation() -> None:
     plain, added = (
-        build(Fast(stages=1, width=(4,), depth=(2,), kernel=(3,), activation="relu", residual=residual), seed=0)
+        build(
+            Fast(stages=1, width=(4,), depth=(2,), kernel=(3,), activation="relu", residual=residual),
+            images=CIFAR10,
+            seed=0,
+        )
         for residual in (False, True)
     )
     assert equal(weights_of(plain), weights_of(added))
@@ -137,7 +142,7 @@ def test_a_residual_stage_adds_its_pooled_activation() -> None:
 
 def test_a_filter_larger_than_its_picture_is_refused_with_the_arithmetic() -> None:
     impossible = Cnn(stages=3, width=(4, 4, 4), kernel=7, padding="valid")  # 32 -> 26 -> 13 -> 7 -> 3 -> nothing
-    for refuse in (cost, lambda architecture: build(architecture, seed=0)):
+    for refuse in (partial(cost, images=CIFAR10), partial(build, images=CIFAR10, seed=0)):
         with pytest.raises(NetworkError) as caught:
             refuse(impossible)
         assert str(caught.value).startswith("convolution 1 of stage 3: a kernel of 7 is larger than its input of 3")
@@ -146,9 +151,9 @@ def test_a_filter_larger_than_its_picture_is_refused_with_the_arithmetic() -> No
 
 
 def test_pooling_that_leaves_nothing_is_refused() -> None:
-    cost(Cnn(stages=5, width=(2,) * 5))  # 32 -> 1
+    cost(Cnn(stages=5, width=(2,) * 5), images=CIFAR10)  # 32 -> 1
     with pytest.raises(NetworkError, match="pooling of stage 6: a kernel of 2 is larger than its input of 1"):
-        cost(Cnn(stages=6, width=(2,) * 6))
+        cost(Cnn(stages=6, width=(2,) * 6), images=CIFAR10)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +165,7 @@ def test_the_side_of_an_output_is_that_of_torch(side: int, kernel: int, padding:
 
 
 def test_the_fast_family_ends_at_four_stages() -> None:
-    network = build(SMALL["fast, four stages"], seed=0).eval()
+    network = build(SMALL["fast, four stages"], images=CIFAR10, seed=0).eval()
     pixels, sides = torch.zeros(1, 24, 31, 31), []
     for stage in network.get_submodule("stages").children():
         pixels = stage(pixels)
@@ -175,4 +180,4 @@ def test_an_even_filter_needs_valid_padding() -> None:
     with pytest.raises(ValueError, match="take an odd one, or padding valid"):
         Cnn(stages=1, width=(2,), kernel=4, hidden_layers=0)
 
-    build(Cnn(stages=1, width=(2,), kernel=4, padding="valid", hidden_layers=0), seed=0)
+    build(Cnn(stages=1, width=(2,), kernel=4, padding="valid", hidden_layers=0), images=CIFAR10, seed=0)

@@ -12,6 +12,7 @@ from urllib.error import URLError
 import pytest
 import torch
 from safetensors.torch import save_file
+from small_networks import CIFAR10
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -63,7 +64,7 @@ def saved(state: State, file: Path) -> str:
 @pytest.mark.parametrize("name", ["weights.pth", "weights.safetensors"])
 def test_a_file_gives_the_backbone_and_the_seed_the_head(name: str, state: State, tmp_path: Path) -> None:
     file = saved(state, tmp_path / name)
-    first, second = (build(transfer(weights=file), seed=seed).state_dict() for seed in (0, 1))
+    first, second = (build(transfer(weights=file), images=CIFAR10, seed=seed).state_dict() for seed in (0, 1))
     assert torch.equal(first["backbone.0.0.weight"], state["features.0.0.weight"])
     assert torch.equal(first["backbone.16.1.running_var"], state["features.16.1.running_var"])
     different = {part for part in first if not torch.equal(first[part], second[part])}
@@ -73,7 +74,7 @@ def test_a_file_gives_the_backbone_and_the_seed_the_head(name: str, state: State
 def test_half_precision_is_trained_in_single_and_the_old_classifier_is_not_needed(state: State, tmp_path: Path) -> None:
     headless = {name: part for name, part in state.items() if not name.startswith("classifier.")}
     halves = {name: part.half() if part.is_floating_point() else part for name, part in headless.items()}
-    network = build(transfer(weights=saved(halves, tmp_path / "half.pth")), seed=0)
+    network = build(transfer(weights=saved(halves, tmp_path / "half.pth")), images=CIFAR10, seed=0)
     assert {weights.dtype for weights in network.parameters()} == {torch.float32}
 
 
@@ -83,13 +84,13 @@ def test_weights_that_lack_or_exceed_the_backbone_or_have_another_shape_are_refu
     odd = {name: tensor for name, tensor in state.items() if not name.startswith("features.0.")}
     file = saved(odd | {"surplus.weight": torch.zeros(2)}, tmp_path / "odd.pth")
     with pytest.raises(WeightsError) as caught:
-        build(transfer(weights=file), seed=0)
+        build(transfer(weights=file), images=CIFAR10, seed=0)
     assert f"{file} is not of {BACKBONE}: features.0.0.weight, features.0.1." in str(caught.value)
     assert "and 2 more missing; surplus.weight unexpected" in str(caught.value)
 
     file = saved(state | {"features.0.0.weight": torch.zeros(1)}, tmp_path / "shape.pth")
     with pytest.raises(WeightsError, match=r"is not of mobilenet_v3_large: .*size mismatch for features\.0\.0\.weight"):
-        build(transfer(weights=file), seed=0)
+        build(transfer(weights=file), images=CIFAR10, seed=0)
 
 
 class _Harm:
@@ -107,21 +108,27 @@ def test_what_is_no_file_of_weights_is_refused_and_never_run(
     monkeypatch.chdir(tmp_path)
     (tmp_path / name).write_bytes(content)
     with pytest.raises(WeightsError, match="cannot be read as weights"):
-        build(transfer(weights=str(tmp_path / name)), seed=0)
+        build(transfer(weights=str(tmp_path / name)), images=CIFAR10, seed=0)
     assert not (tmp_path / "harmed").exists()
 
 
 def test_a_missing_file_or_one_of_something_else_is_said_with_the_ways_out(tmp_path: Path) -> None:
     file = saved({"epoch": 3}, tmp_path / "checkpoint.pt")  # type: ignore[dict-item]
     with pytest.raises(WeightsError, match="must hold one tensor by each name"):
-        build(transfer(weights=file), seed=0)
-    for ask in (lambda: fetch(BACKBONE, "gone.pth"), lambda: build(transfer(weights="gone.pth"), seed=0)):
+        build(transfer(weights=file), images=CIFAR10, seed=0)
+    for ask in (
+        lambda: fetch(BACKBONE, "gone.pth"),
+        lambda: build(transfer(weights="gone.pth"), images=CIFAR10, seed=0),
+    ):
         with pytest.raises(WeightsError, match=r"no file of weights gone\.pth.*weights: imagenet or weights: none"):
             ask()
 
 
 def test_imagenet_weights_that_cannot_be_had_say_where_to_put_them(cache: Path) -> None:
-    for ask in (lambda: fetch(BACKBONE, "imagenet"), lambda: build(transfer(weights="imagenet"), seed=0)):
+    for ask in (
+        lambda: fetch(BACKBONE, "imagenet"),
+        lambda: build(transfer(weights="imagenet"), images=CIFAR10, seed=0),
+    ):
         with pytest.raises(WeightsError) as caught:
             ask()
         text = str(caught.value)
@@ -145,21 +152,21 @@ def test_imagenet_weights_are_downloaded_once_and_checked(
     fetch(BACKBONE, "imagenet")
     fetch(BACKBONE, "imagenet")
     assert asked == [(f"https://download.pytorch.org/models/{NAME}", "5c1a4163")]
-    network = build(transfer(weights="imagenet"), seed=0)
+    network = build(transfer(weights="imagenet"), images=CIFAR10, seed=0)
     assert len(asked) == 1
     assert torch.equal(network.get_parameter("backbone.0.0.weight"), state["features.0.0.weight"])
 
 
 @pytest.mark.parametrize("weights", ["imagenet", "gone.pth"])
 def test_counting_neither_reads_nor_downloads(weights: str, cache: Path) -> None:
-    counted = cost(transfer(weights=weights, hidden_layers=1, hidden=(11,)))
+    counted = cost(transfer(weights=weights, hidden_layers=1, hidden=(11,)), images=CIFAR10)
     assert counted.parameters == 2_971_952 + 960 * 11 + 11 + 11 * 10 + 10  # torchvision's without its classifier
     fetch(BACKBONE, "none")
     assert not cache.exists()
 
 
 def test_pictures_reach_the_backbone_as_it_knows_them(state: State, tmp_path: Path) -> None:
-    network = build(transfer(weights=saved(state, tmp_path / "weights.pth"), input_size=48), seed=0)
+    network = build(transfer(weights=saved(state, tmp_path / "weights.pth"), input_size=48), images=CIFAR10, seed=0)
     mean, std = torch.tensor([125.0, 120.0, 110.0]), torch.tensor([60.0, 61.0, 62.0])
     pixels = torch.randint(0, 256, (2, 3, 32, 32), generator=torch.Generator().manual_seed(0)).float()
     images = (pixels - mean[:, None, None]) / std[:, None, None]
@@ -173,7 +180,7 @@ def test_pictures_reach_the_backbone_as_it_knows_them(state: State, tmp_path: Pa
 
 
 def test_random_weights_keep_the_normalisation_of_the_data() -> None:
-    prepare: Any = build(transfer(), seed=0).get_submodule("prepare")
+    prepare: Any = build(transfer(), images=CIFAR10, seed=0).get_submodule("prepare")
     images = torch.randn(2, 3, 32, 32)
     prepare.fit(images, mean=torch.full((3,), 99.0), std=torch.full((3,), 9.0))
     assert torch.equal(prepare(images), images)
@@ -184,7 +191,7 @@ def test_random_weights_keep_the_normalisation_of_the_data() -> None:
     [("resnet18", 5, 0.5, 2), ("vgg16", 5, 0.6, 3), ("convnext_tiny", 8, 1.0, 8), (BACKBONE, 17, 0.0, 0)],
 )
 def test_a_share_of_the_blocks_is_frozen_from_the_input(backbone: str, blocks: int, share: float, frozen: int) -> None:
-    network = build(Transfer(backbone=backbone, frozen=share), seed=0, device="meta")  # type: ignore[arg-type]
+    network = build(Transfer(backbone=backbone, frozen=share), images=CIFAR10, seed=0, device="meta")  # type: ignore[arg-type]
     trained = [
         any(weights.requires_grad for weights in block.parameters())
         for block in network.get_submodule("backbone").children()
@@ -194,7 +201,7 @@ def test_a_share_of_the_blocks_is_frozen_from_the_input(backbone: str, blocks: i
 
 
 def test_frozen_blocks_change_neither_weights_nor_statistics_in_training() -> None:
-    network: Any = build(transfer(frozen=0.5), seed=0)
+    network: Any = build(transfer(frozen=0.5), images=CIFAR10, seed=0)
     before = {name: part.clone() for name, part in network.state_dict().items()}
     network.train()
     network(torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(0))).sum().backward()
@@ -208,7 +215,7 @@ def test_frozen_blocks_change_neither_weights_nor_statistics_in_training() -> No
 
 @pytest.mark.parametrize("backbone", ["convnext_tiny", "resnet18"])
 def test_the_backbone_is_all_but_the_head(backbone: str) -> None:
-    network: Any = build(Transfer(backbone=backbone, hidden_layers=1), seed=0, device="meta")  # type: ignore[arg-type]
+    network: Any = build(Transfer(backbone=backbone, hidden_layers=1), images=CIFAR10, seed=0, device="meta")  # type: ignore[arg-type]
     found = {id(weights) for weights in network.backbone_parameters()}
     named = {name.split(".")[0] for name, weights in network.named_parameters() if id(weights) not in found}
     assert named == {"head"}
@@ -216,7 +223,7 @@ def test_the_backbone_is_all_but_the_head(backbone: str) -> None:
 
 
 def test_dropout_comes_before_each_linear_layer_of_the_head() -> None:
-    network = build(transfer(hidden_layers=2, hidden=(6, 5), dropout=0.4), seed=0, device="meta")
+    network = build(transfer(hidden_layers=2, hidden=(6, 5), dropout=0.4), images=CIFAR10, seed=0, device="meta")
     layers = list(network.get_submodule("head"))
     order = [nn.Dropout, nn.Linear, nn.ReLU] * 2 + [nn.Dropout, nn.Linear]
     assert [type(layer) for layer in layers] == order

@@ -13,9 +13,9 @@ import pytest
 from tiny import MANIFEST
 
 from search.data import synthetic
-from search.data.cifar10 import DataError, fingerprint
 from search.data.sources import find_source
 from search.data.split import stratified
+from search.errors import DataError
 from search.searching import provenance as provenances
 from search.searching.provenance import Difference, check_data, code_state, differences_of, provenance, start_of
 from search.slots.machine import survey
@@ -114,7 +114,7 @@ def test_only_the_images_and_the_split_of_the_search_will_do(tmp_path: Path) -> 
     source, images = find_source("synthetic"), synthetic.training()
     split = stratified(images.labels, validation=200, seed=0)
     split.save(tmp_path / "split.npz")
-    manifest = replace(MANIFEST, data_fingerprint=fingerprint(images), split_fingerprint=split.fingerprint)
+    manifest = replace(MANIFEST, data_fingerprint=images.fingerprint, split_fingerprint=split.fingerprint)
     check_data(manifest, study="tiny", source=source, split=tmp_path / "split.npz")
     with pytest.raises(DataError, match=r"'tiny' was searched on other images .*--data"):
         check_data(replace(manifest, data_fingerprint="no"), study="tiny", source=source, split=tmp_path / "split.npz")

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from small_networks import CIFAR10
 
 from search.candidate import from_values
 from search.data import cifar10, synthetic
@@ -160,7 +161,7 @@ def test_the_split_is_stratified_and_stored_with_its_hash(folder: Path) -> None:
     split = load_split(folder / "smoke" / "split.npz")
     images = synthetic.training()
     assert stored(folder).manifest.split_fingerprint == split.fingerprint
-    assert stored(folder).manifest.data_fingerprint == cifar10.fingerprint(images)
+    assert stored(folder).manifest.data_fingerprint == images.fingerprint
     assert len(split.training) + len(split.validation) == len(images)
     assert not {*split.training.tolist()} & {*split.validation.tolist()}
     assert torch.bincount(images.labels[torch.from_numpy(split.validation)]).tolist() == [20] * 10
@@ -221,7 +222,7 @@ def test_a_killed_slot_costs_an_attempt_and_not_the_trial(slot: Warm, tmp_path: 
 
 
 def test_candidates_over_a_limit_are_told_and_never_trained(tmp_path: Path) -> None:
-    limit = cost(from_values(load("smoke").baselines[0].values).architecture).flops
+    limit = cost(from_values(load("smoke").baselines[0].values).architecture, images=CIFAR10).flops
     file = tmp_path / "tight.yaml"
     file.write_text(SMOKE.read_text() + f"constraints:\n  flops: {{max: {limit}}}\n")
     updates = run(tmp_path, space=str(file), trials=8)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from small_networks import CIFAR10
 
 from search.candidate import from_values
 from search.console.follow import follow_baseline
@@ -50,7 +51,7 @@ def test_every_recipe_that_the_field_knows_is_there_and_shown() -> None:
 
 @pytest.mark.parametrize("name", KNOWN)
 def test_the_network_has_as_many_weights_as_was_published(name: str) -> None:
-    network = build(from_values(KNOWN[name].values).architecture, seed=0, device="meta")
+    network = build(from_values(KNOWN[name].values).architecture, images=CIFAR10, seed=0, device="meta")
     assert KNOWN[name].parameters in (None, sum(weights.numel() for weights in network.parameters()))
 
 

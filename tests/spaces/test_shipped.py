@@ -10,6 +10,7 @@ from random import Random
 
 import pytest
 import torch
+from small_networks import CIFAR10
 
 import spaces
 from search.candidate import Transfer
@@ -80,7 +81,7 @@ def test_a_draw_trains_two_steps_and_stays_finite(name: str) -> None:
     architecture = candidate.architecture
     if isinstance(architecture, Transfer):  # no download, and the smallest pictures
         architecture = replace(architecture, backbone="mobilenet_v3_large", weights="none", input_size=32)
-    network = build(architecture, seed=0)
+    network = build(architecture, images=CIFAR10, seed=0)
     training = Training(network, recipe=candidate.recipe, store=few, epochs=2, seed=0, precision="float32")
     results = [result for result in train(training) if result]
     numbers = [loss for result in results for loss in (result.train_loss, result.validation_loss)]

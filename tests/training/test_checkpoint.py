@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from malice import Payload, malicious
+from small_networks import CIFAR10
 from torch import nn
 
 from search.candidate import Architecture, Cnn, Fast, Recipe
@@ -42,7 +43,7 @@ def small() -> Store:
 
 
 def begun(architecture: Architecture, recipe: Recipe, data: Store, precision: Precision = "float32") -> Training:
-    network = build(architecture, seed=1)
+    network = build(architecture, images=CIFAR10, seed=1)
     return Training(network, recipe=recipe, store=data, epochs=EPOCHS, seed=1, precision=precision)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from small_networks import CIFAR10
 
 from search.candidate import Fast
 from search.networks.build import build
@@ -16,7 +17,7 @@ TINY = Fast(width=(8, 8, 8), depth=(1, 1, 1))
 
 
 def test_a_compiled_network_keeps_the_names_of_its_weights() -> None:
-    network, plain = build(TINY, seed=0), build(TINY, seed=0)
+    network, plain = build(TINY, images=CIFAR10, seed=0), build(TINY, images=CIFAR10, seed=0)
     names = list(network.state_dict())
     assert compiled(network, "default") is network
     assert network._compiled_call_impl is not None

@@ -7,11 +7,12 @@ from functools import partial
 
 import pytest
 import torch
+from small_networks import CIFAR10
 from torch import nn
 
 from search.candidate import Cnn, Fast
 from search.data import synthetic
-from search.data.cifar10 import Images
+from search.data.images import Images
 from search.data.split import stratified
 from search.data.store import Store, normalise, store
 from search.networks.build import build
@@ -35,7 +36,7 @@ def validation(data: Store) -> Images:
 
 @pytest.mark.parametrize("architecture", [CNN, FAST], ids=["cnn", "fast"])
 def test_accuracy_and_loss_are_those_of_a_count_by_hand(architecture: Cnn | Fast, data: Store) -> None:
-    network, images = build(architecture, seed=3), validation(data)
+    network, images = build(architecture, images=CIFAR10, seed=3), validation(data)
     found = evaluate(network, images, store=data, precision="float32")
     correct, loss = 0, 0.0
     network.eval()
@@ -53,7 +54,7 @@ def test_accuracy_and_loss_are_those_of_a_count_by_hand(architecture: Cnn | Fast
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("training", [True, False])
 def test_evaluating_leaves_no_trace_and_is_not_random(training: bool, precision: Precision, data: Store) -> None:
-    network = build(FAST, seed=0).train(training)
+    network = build(FAST, images=CIFAR10, seed=0).train(training)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     torch.manual_seed(1)
     one = evaluate(network, validation(data), store=data, precision=precision)
@@ -66,7 +67,7 @@ def test_evaluating_leaves_no_trace_and_is_not_random(training: bool, precision:
 
 
 def test_logits_depend_on_the_statistics_and_in_half_precision_are_nearly_the_same(data: Store) -> None:
-    ask = partial(logits, build(CNN, seed=0), validation(data), std=data.std)
+    ask = partial(logits, build(CNN, images=CIFAR10, seed=0), validation(data), std=data.std)
     exact, half = (ask(mean=data.mean, precision=precision) for precision in ("float32", "bfloat16"))
     assert exact.shape == (len(validation(data)), 10)
     assert exact.dtype == half.dtype == torch.float32
@@ -77,7 +78,7 @@ def test_logits_depend_on_the_statistics_and_in_half_precision_are_nearly_the_sa
 
 def test_six_views_are_weighted_as_the_airbench_line_does(data: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("search.training.evaluate.BATCH", 20)
-    network, images = build(FAST, seed=0).eval(), validation(data).take(torch.arange(50))
+    network, images = build(FAST, images=CIFAR10, seed=0).eval(), validation(data).take(torch.arange(50))
     ask = partial(logits, network, images, mean=data.mean, std=data.std, precision="float32")
     found = ask(views=SIX_VIEWS)
     padded = nn.functional.pad(normalise(images.pixels, data.mean, data.std), (1, 1, 1, 1), mode="reflect")

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_networks import CIFAR10
 from torch import nn
 
 from search.candidate import OPTIMIZERS, Architecture, Cnn, Fast, Recipe, Transfer
@@ -29,7 +30,7 @@ RECIPES = [
 @pytest.mark.parametrize("architecture", [FAST, CNN], ids=["fast", "cnn"])
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_every_trainable_weight_is_optimised_once_and_no_frozen_one(architecture: Architecture, recipe: Recipe) -> None:
-    network = build(architecture, seed=0)
+    network = build(architecture, images=CIFAR10, seed=0)
     before = {name: weights.detach().clone() for name, weights in network.named_parameters()}
     optimise = optimizer(network, recipe)
     given = [id(weights) for group in optimise.param_groups for weights in group["params"]]
@@ -54,7 +55,7 @@ def test_learning_rate_and_weight_decay_by_number() -> None:
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_numbers_that_are_not_decoupled_reach_torch_as_they_are(name: Any) -> None:
     recipe = Recipe(optimizer=name, decoupled=False, batch_size=64, learning_rate=0.3, weight_decay=0.02, momentum=0.7)
-    for group in optimizer(build(CNN, seed=0), recipe).param_groups:
+    for group in optimizer(build(CNN, images=CIFAR10, seed=0), recipe).param_groups:
         assert (group["lr"], group["weight_decay"]) == (0.3, 0.02)
     assert (group["betas"][0] if name.startswith("adam") else group["momentum"]) == 0.7
 
@@ -79,7 +80,7 @@ def test_a_decoupled_step_fits_every_batch_size_and_momentum(
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_the_strength_of_the_decay_does_not_depend_on_the_learning_rate(name: Any) -> None:
     recipes = [Recipe(optimizer=name, learning_rate=rate) for rate in (0.1, 1.0, 100.0)]
-    groups = [optimizer(build(CNN, seed=0), recipe).param_groups[-1] for recipe in recipes]
+    groups = [optimizer(build(CNN, images=CIFAR10, seed=0), recipe).param_groups[-1] for recipe in recipes]
     strengths = [group["lr"] * group["weight_decay"] for group in groups]
     assert strengths == pytest.approx([strengths[0]] * 3)
 
@@ -119,7 +120,7 @@ def test_steady_gradients_carry_a_weight_as_far_as_the_learning_rate_says(name: 
 
 
 def test_biases_of_frozen_norms_learn_faster_and_decay_alike() -> None:
-    network = build(FAST, seed=0)
+    network = build(FAST, images=CIFAR10, seed=0)
     slow, fast = optimizer(network, Recipe(bias_scale=40.0)).param_groups
     assert fast["lr"] == pytest.approx(40 * slow["lr"])
     assert fast["lr"] * fast["weight_decay"] == pytest.approx(slow["lr"] * slow["weight_decay"])
@@ -128,11 +129,11 @@ def test_biases_of_frozen_norms_learn_faster_and_decay_alike() -> None:
     for name in ("adam", "adamw", "rmsprop"):
         slow, fast = optimizer(network, Recipe(optimizer=name, bias_scale=40.0)).param_groups
         assert fast["lr"] == slow["lr"], "their steps know no scale of the gradient"
-    assert len(optimizer(build(CNN, seed=0), Recipe()).param_groups) == 1
+    assert len(optimizer(build(CNN, images=CIFAR10, seed=0), Recipe()).param_groups) == 1
 
 
 def test_muon_turns_the_filters_and_leaves_all_other_weights_to_sgd() -> None:
-    network = build(FAST, seed=0)
+    network = build(FAST, images=CIFAR10, seed=0)
     filters, others, biases = optimizer(network, Recipe(optimizer="muon", bias_scale=40.0)).param_groups
     assert (filters["filters"], others["filters"], biases["filters"]) == (True, False, False)
     trained = [layer for layer in network.modules() if isinstance(layer, PartialIdentity)]
@@ -151,7 +152,7 @@ def test_filters_that_see_one_channel_each_are_no_matrix_for_muon() -> None:
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_a_pretrained_backbone_learns_slower_and_decays_alike(name: Any) -> None:
-    network = build(Transfer(backbone="resnet18", weights="none"), seed=0, device="meta")
+    network = build(Transfer(backbone="resnet18", weights="none"), images=CIFAR10, seed=0, device="meta")
     recipe = Recipe(optimizer=name, backbone_scale=0.1, head_first=0.25)
     groups = optimizer(network, recipe).param_groups
     head, backbone = groups[0], groups[-1]
@@ -164,7 +165,7 @@ def test_a_pretrained_backbone_learns_slower_and_decays_alike(name: Any) -> None
 
 
 def test_the_slope_of_l1_reaches_trainable_matrices_and_no_bias_or_norm() -> None:
-    network = build(FAST, seed=0)
+    network = build(FAST, images=CIFAR10, seed=0)
     trained = {name: weights for name, weights in network.named_parameters() if weights.requires_grad}
     for weights in trained.values():
         weights.grad = torch.ones_like(weights)

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 import torch
+from small_networks import CIFAR10
 from torch import nn
 from torch.nn import functional as F
 
 from search.candidate import OPTIMIZERS, Architecture, Cnn, Fast, Recipe
 from search.data import synthetic
 from search.data.augmentation import Targets
-from search.data.cifar10 import Images
+from search.data.images import Images
 from search.data.split import stratified
 from search.data.store import Store, normalise, store
 from search.networks.blocks import Whitening
@@ -58,7 +59,7 @@ def begun(
     architecture: Architecture, recipe: Recipe, data: Store, *, epochs: int = 2, seed: int = 0, **other: Any
 ) -> Training:
     options = {"weights": seed, "precision": "float32"} | other
-    network = build(architecture, seed=options.pop("weights"))
+    network = build(architecture, images=CIFAR10, seed=options.pop("weights"))
     return Training(network, recipe=recipe, store=data, epochs=epochs, seed=seed, **options)
 
 
@@ -99,7 +100,7 @@ def test_validation_is_of_the_network_as_it_is_handed_over(architecture: Archite
 
 def test_the_validation_images_have_no_influence(small: Store) -> None:
     assert small.validation is not None
-    other = Images(small.validation.pixels.flip(0), small.validation.labels.roll(3))
+    other = Images(small.validation.pixels.flip(0), small.validation.labels.roll(3), small.validation.classes)
     network, results = trained(FAST, EVERYTHING, small)
     for store_ in (replace(small, validation=other), replace(small, validation=None)):
         again, others = trained(FAST, EVERYTHING, store_)
@@ -118,7 +119,7 @@ def test_the_first_step_is_that_of_a_bare_loop(small: Store) -> None:
     recipe = replace(PLAIN, batch_size=200, optimizer="sgd", momentum=0.0, weight_decay=0.0, warmup=0.0)
     architecture = replace(CNN, dropout=0.0)
     network, results = trained(architecture, recipe, small, epochs=1)
-    bare = build(architecture, seed=0)
+    bare = build(architecture, images=CIFAR10, seed=0)
     logits = bare(normalise(small.training.pixels, small.mean, small.std))
     loss = F.cross_entropy(logits, small.training.labels)
     loss.backward()  # type: ignore[no-untyped-call]
@@ -152,7 +153,7 @@ def test_the_seed_of_training_counts_even_with_equal_first_weights(small: Store)
 
 def test_the_stem_is_fitted_to_the_training_images_and_stays(small: Store) -> None:
     network, _ = trained(FAST, Recipe(batch_size=50, weight_decay=1.0), small)
-    expected = Whitening()
+    expected = Whitening(3)
     expected.fit(normalise(small.training.pixels, small.mean, small.std))
     assert torch.equal(network.get_submodule("stem").weight, expected.weight)  # type: ignore[arg-type]
 
@@ -244,7 +245,7 @@ def test_after_training_the_network_is_the_average(small: Store, monkeypatch: py
 
 def test_a_training_of_fewer_steps_than_an_average_waits_for_still_trains(small: Store) -> None:
     network, _ = trained(CNN, Recipe(batch_size=100), small, epochs=2)
-    weights = [built.get_parameter("features.0.weight") for built in (network, build(CNN, seed=0))]
+    weights = [built.get_parameter("features.0.weight") for built in (network, build(CNN, images=CIFAR10, seed=0))]
     assert not torch.equal(*weights)
 
 
