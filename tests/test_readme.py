@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+from small_networks import CIFAR10
 from space_texts import parse
 
 from search.planning.feasibility import examine
@@ -19,7 +20,7 @@ def test_the_example_space_loads_and_its_baseline_may_be_trained() -> None:
 
     space = parse(example)
 
-    assert not examine(space, space.baselines[0].values).problem
+    assert not examine(space, space.baselines[0].values, images=CIFAR10).problem
 
 
 def test_the_names_of_the_example_in_python_are_there() -> None:

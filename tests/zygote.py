@@ -15,6 +15,7 @@ from random import Random
 from tempfile import TemporaryDirectory
 
 import stub
+from small_networks import CIFAR10
 
 import search.cli
 import search.console.watch
@@ -27,7 +28,7 @@ from studies.storage import opened
 
 def main() -> None:
     smoke = catalogue.load("smoke")
-    feasibility.examine(smoke, smoke.sample(Random(0)))  # the first time takes seconds
+    feasibility.examine(smoke, smoke.sample(Random(0)), images=CIFAR10)  # the first time takes seconds
     with TemporaryDirectory() as folder, opened(f"sqlite:///{folder}/studies.db"):
         pass  # Optuna, SQLAlchemy and Alembic load most of themselves at the first use
     forecast.MEAN_DRAWS = 4  # for a forecast that is of no use here

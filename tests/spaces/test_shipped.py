@@ -34,7 +34,7 @@ each_space = pytest.mark.parametrize("name", NAMES)
 @cache
 def draws(name: str) -> list[Feasibility]:
     space = load(name)
-    return [examine(space, space.sample(Random(seed))) for seed in range(DRAWS)]
+    return [examine(space, space.sample(Random(seed)), images=CIFAR10) for seed in range(DRAWS)]
 
 
 def test_every_space_file_is_shipped_under_its_name() -> None:
@@ -58,7 +58,7 @@ def test_its_baselines_may_be_trained(name: str) -> None:
     assert space.baselines
     for baseline in space.baselines:
         assert space.check(baseline.values) == []
-        assert examine(space, baseline.values).problem == ""
+        assert examine(space, baseline.values, images=CIFAR10).problem == ""
 
 
 @each_space
