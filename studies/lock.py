@@ -76,10 +76,11 @@ def lock_path(database: Path, study: str) -> Path:
 
 
 def locked(owner: str, *, owned: str, lock: str) -> LockedError:
-    """The error for a lock that somebody else holds."""
-    return LockedError(
-        f"{owner} already works on {owned} (it holds {lock}): wait until it ends, stop it, or name another with --study"
-    )
+    """The error for a lock that somebody else holds, or an earlier search of this process that was never closed."""
+    own = owner.split()[1:2] == [str(os.getpid())]
+    here = "; if it is this one, close() what the earlier run() returned, or restart the kernel" * own
+    what = f"{owner} already works on {owned} (it holds {lock})"
+    return LockedError(f"{what}: wait until it ends, stop it, or name another with --study{here}")
 
 
 @dataclass(frozen=True)

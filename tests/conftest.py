@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # Tiny networks gain nothing from a second thread, and waiting threads take the cores from the slots that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Slots know only this path, not that of a test's process: some of them run the stub.
+os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
 # Tests say themselves where their studies are.
 os.environ.pop("CIFAR_SEARCH_STORAGE", None)
 # Seconds say nothing about an example: other tests share the cores.

@@ -170,14 +170,14 @@ GUARDS = (
     ),
     Guard(
         name="slots die with their supervisor",
-        file="search/slots/pool.py",
-        text="    _die_with_parent()\n",
-        without="",
+        file="search/slots/server.py",
+        text="                ctypes.CDLL(None).prctl(PDEATHSIG, signal.SIGKILL)",
+        without="                pass",
         test="faults/test_faults.py::test_a_hung_slot_dies_with_its_search",
     ),
     Guard(
         name="a slot leaves in order at a signal",
-        file="search/slots/pool.py",
+        file="search/slots/process.py",
         text="return self._pause or self.flag.signal is not None",
         without="return self._pause",
         test="faults/test_faults.py::test_a_signal_to_a_slot_moves_its_trial",

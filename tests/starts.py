@@ -77,7 +77,7 @@ class Zygote:
 @contextmanager
 def zygote() -> Iterator[Zygote]:
     """One warm process for many starts."""
-    process = subprocess.Popen(  # not as a file: every slot would run it again, as the main module that it was
+    process = subprocess.Popen(
         [sys.executable, "-c", "import zygote; zygote.main()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         text=True, env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
     )  # fmt: skip

@@ -26,7 +26,7 @@ MOUNTS = r"""
 
 def test_the_second_owner_hears_of_the_first(tmp_path: Path) -> None:
     path = tmp_path / "runs" / "lock"
-    sentence = f"process {os.getpid()} already works on the baselines"
+    sentence = f"process {os.getpid()} already works on the baselines .* if it is this one, close.. what the earlier"
     with file_lock(path, owned="the baselines"):
         assert is_locked(path)
         with pytest.raises(LockedError, match=sentence), file_lock(path, owned="the baselines"):
