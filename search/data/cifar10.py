@@ -78,8 +78,7 @@ def find(folder: Path | None, *, download: bool = True) -> Path:
     Raises DataError.
     """
     given = folder or os.environ.get("CIFAR_SEARCH_DATA")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    root = Path(given).expanduser() if given else cache / "cifar-search"
+    root = Path(given).expanduser() if given else _cache() / "cifar-search"
     if given and not root.is_dir():
         source = "" if folder else "CIFAR_SEARCH_DATA: "
         raise DataError(f"{source}{root} is not a folder; make it, or {_ELSEWHERE}")
@@ -88,6 +87,13 @@ def find(folder: Path | None, *, download: bool = True) -> Path:
     if missing:
         _complete(root, place, missing, download=download)
     return place
+
+
+def _cache() -> Path:
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:  # a user without a name, as in a container
+        raise DataError("this user has no home to keep CIFAR-10 in: set HOME, or name its folder by --data") from None
 
 
 def load_training(folder: Path) -> Images:

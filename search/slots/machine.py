@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -11,6 +10,7 @@ import torch
 
 from search.data.sources import Source
 from search.errors import UsageError
+from search.slots.container import Container
 from search.slots.job import SlotSettings
 from search.text import plural
 from search.training.compiling import Mode, obstacle
@@ -34,6 +34,7 @@ class Machine:
     slots: int
     threads: int
     precision: Precision
+    limit: str = ""  # of the cores, where a container has one
 
     @property
     def device(self) -> torch.device:
@@ -44,7 +45,7 @@ class Machine:
     def title(self) -> str:
         """For the first line of a run and for reports."""
         name = f"{self.gpus} x {self.name}" if self.gpus > 1 else self.name
-        return f"{name}, {plural(self.slots, 'slot')} of {plural(self.threads, 'thread')}, {self.precision}"
+        return f"{name}{self.limit}, {plural(self.slots, 'slot')} of {plural(self.threads, 'thread')}, {self.precision}"
 
     def settings(self, source: Source, *, split: Path | None, compile: Mode | None = None) -> list[SlotSettings]:
         """The settings of each slot; GPUs are dealt out in turn. Raises DeviceError if nothing can be compiled here."""
@@ -68,14 +69,16 @@ def survey(device: str | None = None, *, slots: int | None = None) -> Machine:
     gpus = torch.cuda.device_count() if device != "cpu" and torch.cuda.is_available() else 0
     if device == "cuda" and not gpus:
         raise DeviceError("there is no CUDA device here; leave --device out to use the CPU")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores, whole = Container().cores()
+    limit = f" with {cores} of {whole} cores, by the container's limit" if cores < whole else ""
     count = slots or gpus or min(cores, MOST_CPU_SLOTS)
     return Machine(
         kind="cuda" if gpus else "cpu",
-        name=torch.cuda.get_device_name(0) if gpus else f"CPU with {plural(cores, 'core')}",
+        name=torch.cuda.get_device_name(0) if gpus else "CPU" if limit else f"CPU with {plural(cores, 'core')}",
         gpus=gpus,
         cores=cores,
         slots=count,
         threads=max(1, cores // count),
         precision=best_precision(torch.device("cuda:0" if gpus else "cpu")),
+        limit=limit,
     )

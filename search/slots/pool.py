@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import time
@@ -11,12 +12,14 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
-from search.slots.job import Command, Event, Job, Lost, SlotSettings
+from search.slots.container import Container
+from search.slots.job import Command, Condition, Event, Job, Lost, Outcome, SlotSettings
 from search.slots.server import SlotProcess, start_slot
 from search.slots.slot_state import BasePool, SlotState
 
 TRAINING = "search.slots.job_runner:work"
 STACKS_SECONDS = 1.0  # for a silent slot to write its stacks
+MEMORY_LOSSES = 2  # of slots, before there is one slot less
 
 
 @dataclass(kw_only=True)
@@ -46,7 +49,8 @@ class Pool(BasePool):
     def __init__(self, settings: Sequence[SlotSettings], *, log: Path, work: str = TRAINING) -> None:
         """`work` names a job.MakeRun as module:function, since only the slots need to import it. Raises SlotError."""
         super().__init__(log=log)
-        self._work = work
+        self._work, self._container = work, Container()
+        self._memory_kills, self._memory_losses = self._container.memory_kills(), 0
         self._slots = {index: self._spawn(each) for index, each in enumerate(settings)}
 
     def __enter__(self) -> Pool:
@@ -68,6 +72,11 @@ class Pool(BasePool):
             self._slots[index].pipe.send(job)
         self._slots[index].assign(job)
 
+    def measure(self, job: Job, *, interrupted: Condition = lambda: False) -> float:
+        """Images per second of all slots together, again where memory left fewer of them. Raises SlotError."""
+        slots, speed = len(self), super().measure(job, interrupted=interrupted)
+        return speed if len(self) == slots else self.measure(job, interrupted=interrupted)
+
     def close(self) -> None:
         for slot in self._slots.values():
             slot.process.kill()  # all of them before the first is waited for
@@ -81,7 +90,11 @@ class Pool(BasePool):
 
     def _replace(self, index: int) -> None:
         self._slots[index].kill()
-        self._slots[index] = self._spawn(self._slots[index].settings)
+        if self._memory_losses >= MEMORY_LOSSES and len(self) > 1:
+            del self._slots[index]
+            self._memory_losses = 0
+        else:
+            self._slots[index] = self._spawn(self._slots[index].settings)
 
     def _receive_all(self, timeout: float) -> dict[int, Event | None]:
         busy = {index: self._slots[index] for index in self.busy}
@@ -92,14 +105,26 @@ class Pool(BasePool):
         try:
             event: Event | None = slot.pipe.recv()
         except (EOFError, OSError):
-            slot.process.join(timeout=5)
-            message = _describe_exit(slot.process.exitcode)
-            if not slot.ready:
-                self._start_failed(message)
-            return Lost(outcome="crashed", message=message, counts=slot.ready)
+            return self._lost(slot)
         if event is None:
             slot.ready, slot.since, self._failed_starts = True, time.monotonic(), 0
         return event
+
+    def _lost(self, slot: Slot) -> Lost:
+        """Why a slot died. Where memory ran out for several slots, it counts for none; soon there is one less."""
+        slot.process.join(timeout=5)
+        outcome: Outcome = "crashed"
+        shared, message = False, _describe_exit(slot.process.exitcode)
+        if slot.process.exitcode == -signal.SIGKILL and self._container.memory_kills() > self._memory_kills:
+            self._memory_kills += 1
+            self._memory_losses += 1
+            shared, outcome, limit = len(self) > 1, "out-of-memory", self._container.memory()[0]
+            message = "the slot was killed because memory ran out"
+            message += "" if math.isinf(limit) else f", of which the container has {limit / 2**30:.1f} GB"
+            message += "; fewer slots need less: --slots 1" if shared else ""
+        if not (slot.ready or shared):
+            self._start_failed(message)
+        return Lost(outcome=outcome, message=message, counts=slot.ready and not shared)
 
     def _with_stacks(self, index: int, lost: Lost) -> Lost:
         pid, size = self._slots[index].process.pid, self.log.stat().st_size

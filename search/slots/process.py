@@ -8,17 +8,22 @@ import signal
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 from pkgutil import resolve_name
 
 from search.slots.job import Command, Job, MakeRun, Paused
 from search.slots.signals import STOPPING, StopFlag, stop_flag
 from search.training.result import EpochResult
 
+LOSABLE = "1000"  # the most: where memory runs out, the kernel ends a slot and not its supervisor
+
 
 def serve(pipe: Connection) -> int:
     """Run jobs and send their events until a signal comes or the supervisor ends; returns the exit code."""
     settings, work, log, folder = pipe.recv()
     os.chdir(folder)  # the paths of a job may be relative
+    with suppress(OSError):  # not Linux
+        Path("/proc/self/oom_score_adj").write_text(LOSABLE, encoding="utf-8")
     with log.open("ab") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)

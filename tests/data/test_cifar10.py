@@ -11,6 +11,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -143,6 +144,15 @@ def test_the_environment_names_the_folder_and_a_given_one_wins(tmp_path: Path, m
     assert find(tmp_path / "b") == tmp_path / "b" / cifar10.FOLDER
     monkeypatch.setenv("CIFAR_SEARCH_DATA", str(tmp_path / "typo"))
     with pytest.raises(DataError, match=r"CIFAR_SEARCH_DATA: .*typo is not a folder"):
+        find(None)
+
+
+def test_a_user_without_a_home_names_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a container's user without a name."""
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", Mock(side_effect=RuntimeError("Could not determine home directory.")))
+    assert find(write_cifar(tmp_path)) == tmp_path / cifar10.FOLDER
+    with pytest.raises(DataError, match="no home to keep CIFAR-10 in: set HOME, or name its folder by --data"):
         find(None)
 
 

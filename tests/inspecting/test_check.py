@@ -8,13 +8,16 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from space_texts import parse
 
 from search import cli
+from search.inspecting import check as checking
 from search.inspecting.check import check
 from search.planning.catalogue import load
+from search.slots.container import Container
 from spaces.loader import shipped_spaces
 
 SMALL = """\
@@ -250,3 +253,14 @@ def test_every_shipped_file_is_clean_in_less_than_15_seconds(name: str) -> None:
     print(f"{name}: {time.monotonic() - start:.1f} s")
     assert done.stdout.endswith("no findings\n")
     assert time.monotonic() - start < 15
+
+
+def test_without_a_dev_shm_that_can_be_written_one_core_checks_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = check(parse(SMALL), draws=20)
+    monkeypatch.setattr(checking, "WORTH_A_PROCESS", 1)
+    monkeypatch.setattr(Container, "cores", lambda _: (2, 2))
+    forks = Mock(side_effect=OSError(30, "Read-only file system"))  # of a semaphore
+    monkeypatch.setattr(checking, "ProcessPoolExecutor", forks)
+
+    assert check(parse(SMALL), draws=20) == whole
+    assert forks.called

@@ -31,11 +31,11 @@ THREAD = "import threading\nthread = threading.Thread(target=exec, args=({!r}, {
 MEASURE = Job(name="a job", candidate=None)  # type: ignore[arg-type] # the stub trains nothing
 
 
-def works(folder: Path, *command: str, given: str = "") -> None:
+def works(folder: Path, *command: str, given: str = "", **environment: str) -> None:
     """The program runs once, and so does its job; its slot has nothing to complain of."""
     path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
     done = subprocess.run(
-        [sys.executable, *command], cwd=folder, input=given, env={**os.environ, "PYTHONPATH": path},
+        [sys.executable, *command], cwd=folder, input=given, env={**os.environ, "PYTHONPATH": path, **environment},
         capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
@@ -49,6 +49,11 @@ def test_a_script_without_a_guard_works_also_from_standard_input_and_in_a_thread
     works(tmp_path, "script.py")
     works(tmp_path, "-", given=PROGRAM)
     works(tmp_path, "-", given=THREAD.format(PROGRAM))
+
+
+def test_a_folder_of_temporary_files_may_have_a_name_too_long_for_a_socket(tmp_path: Path) -> None:
+    (tmp_path / ("x" * 200)).mkdir()
+    works(tmp_path, "-", given=PROGRAM, TMPDIR=str(tmp_path / ("x" * 200)))
 
 
 @pytest.mark.fault("search.py, random.py or torch.py in the current folder", then="no slot runs it")
