@@ -18,7 +18,7 @@ from search.searching.study_folder import StudyFolder
 from search.slots.job import Failed, Finished, Job, Paused, Unsaved
 from search.slots.machine import Machine
 from search.slots.pool import Pool
-from search.slots.slot_state import BasePool, SlotError
+from search.slots.slot_state import BasePool, SlotError, check_blame
 from search.training.compiling import Mode
 from search.training.result import EpochResult
 from studies.history import History, TrialRecord
@@ -152,8 +152,9 @@ class Trainings:
         )
 
     def _train(self, jobs: Sequence[Job], *, phase: Phase) -> Generator[TrainedEpoch, None, dict[int, str]]:
-        """Run the jobs to their ends; returns the failures, by trial."""
+        """Run the jobs to their ends; returns the failures, by trial. Raises SlotError, DataError."""
         failures: dict[int, str] = {}
+        before: Failed | None = None
         machine = self.machine.with_slots(min(self.machine.slots, len(jobs)))
         settings = machine.settings(self.source, split=self.folder.split, compile=self.compile)
         with Pool(settings, log=self.folder.log) as slots:
@@ -162,8 +163,12 @@ class Trainings:
                     epoch = TrainedEpoch(phase=phase, name=job.name, trial=job.number, seed=job.seed, result=event)
                     self._epochs.append(epoch)
                     yield epoch
-                elif isinstance(event, Failed):
+                    continue
+                if isinstance(event, Failed):
+                    if job.number not in failures:  # another seed would fail alike
+                        check_blame(before, event)
                     failures[job.number] = f"{job.name}: {event.outcome}, {event.message}"
+                before = event if isinstance(event, Failed) else None
         return failures
 
 

@@ -15,7 +15,7 @@ from search.searching.progress import Ended, Progressed, Resumed, Retried, Silen
 from search.searching.study_folder import StudyFolder
 from search.slots.job import Began, Event, Failed, Finished, Job, Lost, Paused, Unsaved, patience
 from search.slots.signals import StopFlag
-from search.slots.slot_state import BasePool
+from search.slots.slot_state import BasePool, check_blame
 from search.training.result import EpochResult
 from spaces import Space
 from studies import StudyError
@@ -42,12 +42,15 @@ class Dispatcher:
     flag: StopFlag
     trial_timeout: float | None = None  # seconds
     running: dict[int, dict[str, float]] = field(default_factory=dict)  # by trial: what is stored of it at its end
+    doubted: dict[int, Failed] = field(default_factory=dict)  # one of them at most, which crashed before its first step
 
     def hand_out(self) -> Iterator[Update]:
         """Gives every idle slot a trial, as far as the study has any left."""
         while self.slots.idle and self.flag.signal is None:
             asked = yield from self._retried(lambda: self.study.ask(self.space.suggest))
             if asked is None:
+                if not self.slots.busy:
+                    yield from self._settle()
                 return
             feasibility = examine(self.space, asked.values)
             self.running[asked.number] = feasibility.numbers
@@ -80,10 +83,11 @@ class Dispatcher:
             try:
                 yield from self._take(slot, job.number, event)
             except EndedElsewhereError:
-                self.running.pop(job.number, None)
                 if isinstance(event, EpochResult):
                     self.slots.stop(slot)
-                yield from self._ended(job.number)
+                yield from self._forget(job.number)
+            if job.number not in self.running and isinstance(event, EpochResult | Finished | Failed):  # it ended
+                yield from self._settle()
         if not events:
             yield Waited()
 
@@ -141,9 +145,12 @@ class Dispatcher:
             case Finished():
                 self.running[number] |= event.numbers()
                 yield from self._end(number, partial(self.study.complete, checkpoint=event.checkpoint_sha256))
+            case Failed(at_start=True):
+                check_blame(next(iter(self.doubted.values()), None), event)
+                yield from self._settle()
+                self.doubted[number] = event
             case Failed():
-                failed = partial(self.study.fail, outcome=event.outcome, message=event.message)
-                yield from self._end(number, failed)
+                yield from self._fail(number, event)
             case Paused():
                 yield from self._put_back(number)
             case Lost():
@@ -153,6 +160,23 @@ class Dispatcher:
                 raise StorageError(f"{event.message}; make room or name another folder with --runs, and go on")
             case _:
                 raise AssertionError(f"a trial sends no {event}")
+
+    def _settle(self) -> Iterator[Update]:
+        """The next training ended in another way, so the trial in doubt failed by itself."""
+        while self.doubted:
+            number, failed = self.doubted.popitem()
+            try:
+                yield from self._fail(number, failed)
+            except EndedElsewhereError:
+                yield from self._forget(number)
+
+    def _fail(self, number: int, failed: Failed) -> Iterator[Update]:
+        end = partial(self.study.fail, outcome=failed.outcome, message=failed.message)
+        yield from self._end(number, end)
+
+    def _forget(self, number: int) -> Iterator[Update]:
+        self.running.pop(number, None)
+        yield from self._ended(number)
 
     def _put_back(self, number: int) -> Iterator[Update]:
         yield from self._retried(lambda: self.study.put_back(number))

@@ -23,7 +23,7 @@ from search.measuring.throughput import images_per_second
 from search.networks.blocks import NetworkError
 from search.networks.build import build
 from search.slots.checkpoint_store import CheckpointStore
-from search.slots.job import Began, Condition, Event, Failed, Finished, Job, Paused, Run, SlotSettings, Unsaved
+from search.slots.job import Began, Condition, Event, Failed, Finished, Job, Outcome, Paused, Run, SlotSettings, Unsaved
 from search.training.checkpoint import CheckpointError, pack, unpack
 from search.training.compiling import compiled
 from search.training.train import DivergedError, Training, train
@@ -49,8 +49,15 @@ def load_images(settings: SlotSettings, *, on_all: bool = False, images: int | N
 
 def run_job(job: Job, should_pause: Condition, *, settings: SlotSettings) -> Iterator[Event]:
     """The events of a job; whatever a candidate can cause becomes a Failed, never an exception."""
+    stepped = False
+
+    def asked() -> bool:  # after every step
+        nonlocal stepped
+        stepped = True
+        return should_pause()
+
     try:
-        yield from _run(job, should_pause, settings)
+        yield from _run(job, asked, settings)
     except UnsavedError as error:
         yield Unsaved(message=str(error))
     except (DivergedError, NetworkError) as error:
@@ -59,7 +66,8 @@ def run_job(job: Job, should_pause: Condition, *, settings: SlotSettings) -> Ite
         # torch's CPU allocator raises a plain RuntimeError.
         memory = isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
         message, trace = first_line(error), traceback.format_exc()
-        yield Failed(outcome="out-of-memory" if memory else "crashed", message=message, trace=trace)
+        outcome: Outcome = "out-of-memory" if memory else "crashed"
+        yield Failed(outcome=outcome, message=message, trace=trace, at_start=not (memory or stepped))
 
 
 def _run(job: Job, should_pause: Condition, settings: SlotSettings) -> Iterator[Event]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from search.data import DataError
 from search.errors import UserError
 from search.slots.job import MIN_PATIENCE, Began, Command, Condition, Event, Failed, Finished, Job, Lost, ends_process
 from search.training.result import EpochResult
@@ -20,6 +21,17 @@ class SlotError(UserError):
     """The slots cannot work, whatever the candidate is."""
 
     exit_code = 6
+
+
+def check_blame(before: Failed | None, failed: Failed) -> None:
+    """Two trainings in a row that crash alike before their first step: the fault is not theirs.
+
+    Raises DataError if it is the data's, else SlotError.
+    """
+    if before and before.at_start and failed.at_start and before.message == failed.message:
+        error = DataError if failed.message.startswith(f"{DataError.__name__}: ") else SlotError
+        rule = "two trainings in a row crashed alike before their first step, which is no fault of theirs"
+        raise error(f"{rule}: {failed.message.removeprefix('DataError: ')}; mend that, and the same command goes on")
 
 
 @dataclass(kw_only=True)
