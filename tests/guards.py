@@ -177,7 +177,7 @@ GUARDS = (
     ),
     Guard(
         name="a slot leaves in order at a signal",
-        file="search/slots/process.py",
+        file="search/slots/server.py",
         text="return self._pause or self.flag.signal is not None",
         without="return self._pause",
         test="faults/test_faults.py::test_a_signal_to_a_slot_moves_its_trial",

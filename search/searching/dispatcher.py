@@ -49,8 +49,6 @@ class Dispatcher:
         while self.slots.idle and self.flag.signal is None:
             asked = yield from self._retried(lambda: self.study.ask(self.space.suggest))
             if asked is None:
-                if not self.slots.busy:
-                    yield from self._settle()
                 return
             feasibility = examine(self.space, asked.values)
             self.running[asked.number] = feasibility.numbers
@@ -83,9 +81,10 @@ class Dispatcher:
             try:
                 yield from self._take(slot, job.number, event)
             except EndedElsewhereError:
+                self.running.pop(job.number, None)
                 if isinstance(event, EpochResult):
                     self.slots.stop(slot)
-                yield from self._forget(job.number)
+                yield from self._ended(job.number)
             if job.number not in self.running and isinstance(event, EpochResult | Finished | Failed):  # it ended
                 yield from self._settle()
         if not events:
@@ -123,7 +122,8 @@ class Dispatcher:
             del self.running[number]
 
     def done(self) -> Generator[Update, None, bool]:
-        """Whether every trial of the study is finished."""
+        """Whether every trial of the study is finished, where no slot is busy."""
+        yield from self._settle()
         history = yield from self._retried(self.study.history)
         return history.finished >= history.planned
 
@@ -162,21 +162,13 @@ class Dispatcher:
                 raise AssertionError(f"a trial sends no {event}")
 
     def _settle(self) -> Iterator[Update]:
-        """The next training ended in another way, so the trial in doubt failed by itself."""
+        """No other trial ended like the one in doubt, so it failed by itself."""
         while self.doubted:
             number, failed = self.doubted.popitem()
-            try:
-                yield from self._fail(number, failed)
-            except EndedElsewhereError:
-                yield from self._forget(number)
+            yield from self._fail(number, failed)
 
     def _fail(self, number: int, failed: Failed) -> Iterator[Update]:
-        end = partial(self.study.fail, outcome=failed.outcome, message=failed.message)
-        yield from self._end(number, end)
-
-    def _forget(self, number: int) -> Iterator[Update]:
-        self.running.pop(number, None)
-        yield from self._ended(number)
+        yield from self._end(number, partial(self.study.fail, outcome=failed.outcome, message=failed.message))
 
     def _put_back(self, number: int) -> Iterator[Update]:
         yield from self._retried(lambda: self.study.put_back(number))
@@ -197,7 +189,8 @@ class Dispatcher:
 
     def _end(self, number: int, end: Callable[..., None]) -> Iterator[Update]:
         numbers = self.running[number]
-        yield from self._retried(partial(end, number, violations=self.space.violations(numbers), **numbers))
+        with suppress(EndedElsewhereError):
+            yield from self._retried(partial(end, number, violations=self.space.violations(numbers), **numbers))
         del self.running[number]
         yield from self._ended(number)
 

@@ -1,1 +1,1 @@
-"""A place where one trial runs: job, runner, process, its server, pool, checkpoints, the machine, signals."""
+"""A place where one trial runs: the job, its runner, its process, the pool, checkpoints, the machine, signals."""

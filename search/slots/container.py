@@ -7,8 +7,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-NO_LIMIT = 2**60  # bytes; version 1 writes 2**63 for none, version 2 "max"
-
 
 @dataclass(frozen=True)
 class Container:
@@ -20,23 +18,15 @@ class Container:
     def cores(self) -> tuple[int, int]:
         """The cores that this process may use, a share of one counting as one; and those without the quota."""
         whole = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        limits = [float(whole)]
-        for group in self._groups("cpu"):
-            words = _words(group / "cpu.max") or _words(group / "cpu.cfs_quota_us", group / "cpu.cfs_period_us")
-            if len(words) == 2 and words[0].isdecimal():  # else "max" or -1: no limit
-                limits.append(int(words[0]) / int(words[1]))  # microseconds of all cores in each period
-        return max(1, int(min(limits))), whole
+        quotas = self._pairs("cpu", ("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us"))  # microseconds in a period
+        return max(1, int(min([whole, *(quota / period for quota, period in quotas)]))), whole
 
     def memory(self) -> tuple[float, float]:
         """The memory that this process and its children may take, and what is free of it, in bytes; inf: no limit."""
-        limits, free = [math.inf], [math.inf]
-        for group in self._groups("memory"):
-            words = _words(group / "memory.max", group / "memory.current")
-            words = words or _words(group / "memory.limit_in_bytes", group / "memory.usage_in_bytes")
-            if len(words) == 2 and words[0].isdecimal() and int(words[0]) < 2**60:
-                limits.append(int(words[0]))
-                free.append(int(words[0]) - int(words[1]))
-        return min(limits), min(free)
+        names = ("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")
+        pairs = [*self._pairs("memory", *names)]
+        free = min((limit - used for limit, used in pairs), default=math.inf)
+        return min((limit for limit, _ in pairs), default=math.inf), free
 
     def memory_kills(self) -> int:
         """How many processes of this group were killed because memory ran out."""
@@ -45,6 +35,13 @@ class Container:
             if "oom_kill" in words:
                 return int(words[words.index("oom_kill") + 1])
         return 0
+
+    def _pairs(self, controller: str, *names: tuple[str, ...]) -> Iterator[tuple[int, int]]:
+        """The limit of each group with the number beside it, from the files of either version."""
+        for group in self._groups(controller):
+            for words in (_words(*map(group.joinpath, each)) for each in names):
+                if len(words) == 2 and words[0].isdecimal() and int(words[0]) < 2**60:  # none is "max", -1 or 2**63
+                    yield int(words[0]), int(words[1])
 
     def _groups(self, controller: str) -> Iterator[Path]:
         """The groups up to the root. Inside a container its own may be the root, whatever its name says."""

@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from search.slots.container import Container
-from search.slots.job import Command, Condition, Event, Job, Lost, Outcome, SlotSettings
+from search.slots.job import Command, Condition, Event, Job, Lost, SlotSettings
 from search.slots.server import SlotProcess, start_slot
 from search.slots.slot_state import BasePool, SlotState
 
@@ -113,18 +113,16 @@ class Pool(BasePool):
     def _lost(self, slot: Slot) -> Lost:
         """Why a slot died. Where memory ran out for several slots, it counts for none; soon there is one less."""
         slot.process.join(timeout=5)
-        outcome: Outcome = "crashed"
-        shared, message = False, _describe_exit(slot.process.exitcode)
-        if slot.process.exitcode == -signal.SIGKILL and self._container.memory_kills() > self._memory_kills:
-            self._memory_kills += 1
-            self._memory_losses += 1
-            shared, outcome, limit = len(self) > 1, "out-of-memory", self._container.memory()[0]
-            message = "the slot was killed because memory ran out"
-            message += "" if math.isinf(limit) else f", of which the container has {limit / 2**30:.1f} GB"
-            message += "; fewer slots need less: --slots 1" if shared else ""
+        code, limit = slot.process.exitcode, self._container.memory()[0]
+        memory = code == -signal.SIGKILL and self._container.memory_kills() > self._memory_kills
+        shared, message = memory and len(self) > 1, _describe_exit(code)
+        if memory:
+            self._memory_kills, self._memory_losses = self._memory_kills + 1, self._memory_losses + 1
+            has = f", of which the container has {limit / 2**30:.1f} GB" * math.isfinite(limit)
+            message = f"the slot was killed because memory ran out{has}" + "; fewer slots need less: --slots 1" * shared
         if not (slot.ready or shared):
             self._start_failed(message)
-        return Lost(outcome=outcome, message=message, counts=slot.ready and not shared)
+        return Lost(outcome="out-of-memory" if memory else "crashed", message=message, counts=slot.ready and not shared)
 
     def _with_stacks(self, index: int, lost: Lost) -> Lost:
         pid, size = self._slots[index].process.pid, self.log.stat().st_size

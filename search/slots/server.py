@@ -1,8 +1,9 @@
-"""Starts slots quickly: a server imports their work once, and forks itself for each of them."""
+"""The processes of slots: a server imports their work once and forks itself; each fork runs the jobs that come."""
 
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import os
 import signal
 import sys
@@ -13,26 +14,27 @@ from importlib import import_module
 from multiprocessing.connection import Connection, Pipe
 from multiprocessing.reduction import recv_handle, send_handle
 from pathlib import Path
+from pkgutil import resolve_name
 
-from search.slots.process import serve
-from search.slots.signals import STOPPING
+from search.slots.job import Command, Job, MakeRun, Paused
+from search.slots.signals import STOPPING, StopFlag, stop_flag
 from search.slots.slot_state import SlotError
+from search.training.result import EpochResult
 
-PACKAGE = Path(__file__).resolve().parents[1] / "__init__.py"  # loaded by its place: a path may hold another `search`
+ROOT = Path(__file__).resolve().parents[2]
+# The package comes from there, also where a path leads to another; what it imports comes from the usual places.
 START = """
-import sys
-from importlib.util import module_from_spec, spec_from_file_location
-spec = spec_from_file_location("search", sys.argv[1])
-sys.modules["search"] = package = module_from_spec(spec)
-spec.loader.exec_module(package)
-from search.slots.server import main
-sys.exit(main(sys.argv[2]))
+import pkgutil, sys, typing
+sys.path.insert(0, sys.argv[1]); import search; del sys.path[0]
+from search.slots.server import main; sys.exit(main(sys.argv[2]))
 """
+LOSABLE = "1000"  # the most: where memory runs out, the kernel ends a slot and not its supervisor
 PDEATHSIG = 1  # the option PR_SET_PDEATHSIG of prctl
 TICK = 0.05  # seconds between two looks of the server at its slots
 
-_servers: dict[tuple[int, str], Server] = {}  # by the process that started it and the work: pools share it
+_servers: dict[str, Server] = {}  # by the work; all pools share it
 _one_at_a_time = threading.Lock()
+os.register_at_fork(after_in_child=_servers.clear)  # which also ends a child's part in the connection
 
 
 @dataclass(kw_only=True)
@@ -53,29 +55,30 @@ class SlotProcess:
             self.status.close()
 
     def kill(self) -> None:
-        self.join(0)
-        if self.exitcode is None:
-            with suppress(ProcessLookupError):
+        self.join(0)  # or its number may be another's
+        with suppress(ProcessLookupError):
+            if self.exitcode is None:
                 os.kill(self.pid, signal.SIGKILL)
 
 
 def start_slot(work: str, *, log: Path, first: object) -> tuple[Connection, SlotProcess]:
     """A new slot, and the connection to it, through which it was sent what it needs first. Raises SlotError."""
-    key = os.getpid(), work  # a fork of this process has no server yet
     with _one_at_a_time:
-        if key in _servers:
+        if work in _servers:
             with suppress(OSError, EOFError):  # it was killed, and so were its slots
-                return _servers[key].fork(first)
-            _servers.pop(key).close()
+                return _servers[work].fork(first)
+            _servers.pop(work).close()
         try:
             server = Server(work, log=log)
         except OSError as error:
             raise SlotError(f"no slot can be started: {error}") from None
         try:
             slot = server.fork(first)
-        except (OSError, EOFError) as error:
-            raise SlotError(f"no slot can be started: {server.close() or error or 'killed'}; see {log}") from None
-        _servers[key] = server
+        except (OSError, EOFError):
+            server.close()
+            said = log.read_bytes()[server.logged :].decode(errors="replace").strip().rpartition("\n")[2]
+            raise SlotError(f"no slot can be started: {said or 'their server was killed'}; see {log}") from None
+        _servers[work] = server
         return slot
 
 
@@ -84,16 +87,14 @@ class Server:
 
     def __init__(self, work: str, *, log: Path) -> None:
         """Raises OSError."""
-        self.log = log
         path = [part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if Path(part).is_absolute()]
         environment = {**os.environ, "PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(path)}
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as file:
-            self.said = file.tell()
-            self.control, theirs = Pipe()
+            self.logged, (self.control, theirs) = file.tell(), Pipe()
             actions = [(os.POSIX_SPAWN_DUP2, theirs.fileno(), 0)]
             actions += [(os.POSIX_SPAWN_DUP2, file.fileno(), output) for output in (1, 2)]
-            command = [sys.executable, "-c", START, str(PACKAGE), work]
+            command = [sys.executable, "-c", START, str(ROOT), work]
             with theirs:  # the server keeps these signals blocked, a slot lifts them when it is ready
                 self.pid = os.posix_spawn(
                     sys.executable, command, environment, file_actions=actions, setsigmask=STOPPING
@@ -110,25 +111,20 @@ class Server:
         pipe.send(first)
         return pipe, process
 
-    def close(self) -> str:
-        """End it; returns the last line that it said, if any."""
+    def close(self) -> None:
         self.control.close()
         with suppress(OSError):
             os.kill(self.pid, signal.SIGKILL)
             os.waitpid(self.pid, 0)
-        with suppress(OSError), self.log.open("rb") as file:
-            file.seek(self.said)
-            return file.read().decode(errors="replace").strip().rpartition("\n")[2]
-        return ""
 
 
 def main(work: str) -> int:
     """The life of a server: fork a slot for each request until the supervisor ends. It starts no thread."""
-    supervisor, control = os.getppid(), Connection(os.dup(0))
+    control = Connection(os.dup(0))
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     import_module(work.partition(":")[0])
     statuses: dict[int, Connection] = {}  # by process
-    while os.getppid() == supervisor:  # a fork of the supervisor may keep the connection open
+    while True:
         for pid in tuple(statuses):
             ended, status = os.waitpid(pid, os.WNOHANG)
             if ended:
@@ -139,7 +135,7 @@ def main(work: str) -> int:
         try:
             pipe, its_status = Connection(recv_handle(control)), Connection(recv_handle(control))
         except EOFError:
-            break
+            return 0
         pid = os.fork()
         if not pid:
             for inherited in (control, its_status, *statuses.values()):
@@ -150,4 +146,56 @@ def main(work: str) -> int:
         pipe.close()
         its_status.send(pid)
         statuses[pid] = its_status
-    return 0
+
+
+def serve(pipe: Connection) -> int:
+    """Run jobs and send their events until a signal comes or the supervisor ends; returns the exit code."""
+    settings, work, log, folder = pipe.recv()
+    os.chdir(folder)  # the paths of a job may be relative
+    with suppress(OSError):  # not Linux
+        Path("/proc/self/oom_score_adj").write_text(LOSABLE, encoding="utf-8")
+    with log.open("ab") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
+    with stop_flag() as flag:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+        make_run: MakeRun = resolve_name(work)
+        run = make_run(settings)
+        pipe.send(None)  # ready
+        commands = Commands(pipe, flag)
+        with suppress(EOFError, BrokenPipeError):  # the supervisor ended
+            while job := commands.next_job():
+                for event in run(job, commands.should_pause):
+                    pipe.send(Paused(signal=flag.signal) if isinstance(event, Paused) else event)
+                    if isinstance(event, EpochResult) and not commands.wait_for_answer():
+                        break
+        return 0 if flag.signal is None else 128 + flag.signal
+
+
+@dataclass
+class Commands:
+    """What the supervisor sends through the pipe."""
+
+    pipe: Connection
+    flag: StopFlag
+    _pause: bool = False  # the supervisor asked for it
+
+    def next_job(self) -> Job | None:
+        """The next job; None if a signal came."""
+        self._pause = False
+        while self.pipe.poll(0.5) or self.flag.signal is None:
+            # A command was for the previous job, which had just ended.
+            if self.pipe.poll() and isinstance(job := self.pipe.recv(), Job):
+                return job
+        return None
+
+    def wait_for_answer(self) -> bool:
+        """Whether the training continues after an EpochResult."""
+        command: Command = self.pipe.recv()
+        self._pause = command == "pause"
+        return command != "stop"
+
+    def should_pause(self) -> bool:
+        self._pause = self._pause or (self.pipe.poll() and self.pipe.recv() == "pause")  # a poll takes 5 microseconds
+        return self._pause or self.flag.signal is not None

@@ -24,14 +24,11 @@ class SlotError(UserError):
 
 
 def check_blame(before: Failed | None, failed: Failed) -> None:
-    """Two trainings in a row that crash alike before their first step: the fault is not theirs.
-
-    Raises DataError if it is the data's, else SlotError.
-    """
+    """Raise SlotError or DataError if two trainings in a row crashed alike before their first step."""
     if before and before.at_start and failed.at_start and before.message == failed.message:
-        error = DataError if failed.message.startswith(f"{DataError.__name__}: ") else SlotError
+        data, cause = failed.message.startswith("DataError: "), failed.message.removeprefix("DataError: ")
         rule = "two trainings in a row crashed alike before their first step, which is no fault of theirs"
-        raise error(f"{rule}: {failed.message.removeprefix('DataError: ')}; mend that, and the same command goes on")
+        raise (DataError if data else SlotError)(f"{rule}: {cause}; mend that, and the same command goes on")
 
 
 @dataclass(kw_only=True)
