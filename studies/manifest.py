@@ -90,7 +90,13 @@ def check_alike(old: Manifest, new: Manifest, *, study: str) -> None:
 
 
 def _changed(old: Manifest, new: Manifest, *names: str) -> list[str]:
-    pairs = [(name.removesuffix("_fingerprint"), getattr(old, name), getattr(new, name)) for name in names]
+    unset = {"images": "all", "cost": "none"}  # what None stands for
+
+    def shown(manifest: Manifest, name: str) -> Any:
+        value = getattr(manifest, name)
+        return unset.get(name) if value is None else value
+
+    pairs = [(name.removesuffix("_fingerprint"), shown(old, name), shown(new, name)) for name in names]
     return [f"{name}: {before} -> {after}" for name, before, after in pairs if before != after]
 
 

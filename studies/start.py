@@ -79,11 +79,22 @@ def open_study(
     notes += _carry_over(carry, cost=manifest.cost, study=inner) if carry else ()
     start = sum(key.startswith(START) for key in inner.user_attrs) + 1
     inner.set_user_attr(f"{START}{start:04d}", {**provenance, "trials": str(trials)})
-    inner.set_user_attr(PLANNED, trials)
+    known = inner.get_trials(deepcopy=False)
     # A study of the same seed has used the seeds of the first starts, and its trials may be carried over.
-    carried = sum(CARRIED in trial.user_attrs for trial in inner.get_trials(deepcopy=False))
+    carried = sum(CARRIED in trial.user_attrs for trial in known)
+    finished = sum(trial.state.is_finished() for trial in known) - carried
+    inner.set_user_attr(PLANNED, max(trials, finished))
+    notes += surplus(trials, finished=finished)
     inner.sampler = draw(seed=manifest.seed_of_start(start + carried))
     return Study(inner, storage=storage, url=url, manifest=manifest, start=start, notes=notes)
+
+
+def surplus(trials: int, *, finished: int) -> tuple[str, ...]:
+    """What to say where more trials are finished than were asked for: nothing is taken back."""
+    left = f"--trials {finished + 1} or more goes on"
+    return (
+        (f"{finished} trials are finished already, more than --trials {trials}; {left}",) if finished > trials else ()
+    )
 
 
 def put_back_running(name: str, *, storage: RDBStorage) -> tuple[int, ...]:

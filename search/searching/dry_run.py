@@ -5,13 +5,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from search.planning.forecast import GROWTH, fitted
+from search.planning.forecast import GROWTH
 from search.searching.request import Search
 from search.searching.setup import Setup
 from search.searching.supervisor import measured_slots
 from search.slots.pool import TRAINING
 from search.slots.signals import stop_flag
 from studies.history import find_history
+from studies.start import surplus
 from studies.storage import masked
 
 WEIGHT_BYTES = 4  # in a checkpoint
@@ -65,7 +66,7 @@ def dry_run(search: Search, *, retraining: float, work: str = TRAINING) -> DryRu
         with measured_slots(setup, images=images, **paths, work=work, flag=flag) as measured:
             forecast, slots = measured.forecast, len(measured.slots)
     if settled is None:
-        settled, note = fitted(manifest, forecast, epochs=setup.epochs, trials=search.trials, minutes=search.minutes)
+        settled, note = setup.fit(manifest, forecast)
     finished = stored.finished if stored else 0
     left = max(0, search.trials - finished)
     parameters = measured.trial.mean_parameters * (GROWTH if forecast.learning else 1.0)
@@ -75,7 +76,7 @@ def dry_run(search: Search, *, retraining: float, work: str = TRAINING) -> DryRu
         storage=masked(setup.url),
         machine=measured.setup.machine.title,
         data=setup.source.title,
-        planned=search.trials,
+        planned=max(search.trials, finished),
         finished=finished,
         remaining=left,
         slots=slots,
@@ -88,5 +89,5 @@ def dry_run(search: Search, *, retraining: float, work: str = TRAINING) -> DryRu
         checkpoints_mb=left * WEIGHT_BYTES * parameters / 1e6,
         database_mb=left * TRIAL_KB / 1e3,
         measured=measured.lines,
-        notes=tuple(filter(None, (note, *measured.notes))),
+        notes=tuple(filter(None, (*surplus(search.trials, finished=finished), note, *measured.notes))),
     )

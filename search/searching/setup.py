@@ -12,7 +12,7 @@ from search.data.sources import Source, find_source
 from search.errors import UsageError
 from search.planning.catalogue import MEASURES, load
 from search.planning.feasibility import fetch_weights
-from search.planning.forecast import EPOCHS, RETRAIN
+from search.planning.forecast import EPOCHS, RETRAIN, Forecast, fitted
 from search.searching.progress import Opened
 from search.searching.provenance import PACKAGES, provenance
 from search.searching.request import Search
@@ -132,6 +132,11 @@ class Setup:
         if stored:
             check_same(stored.manifest, settled, study=self.name, differences=difference)
         return settled
+
+    def fit(self, manifest: Manifest, forecast: Forecast) -> tuple[Manifest, str]:
+        """The manifest of a new study with trials that fit the time, and a note where they are shorter for it."""
+        epochs, images, trials, minutes = self.epochs, self.search.images, self.search.trials, self.search.minutes
+        return fitted(manifest, forecast, epochs=epochs, images=images, trials=trials, minutes=minutes)
 
     def carry(self, manifest: Manifest, *, stored: History | None) -> Carry | None:
         """The trials that a new study is given of another one; None where it has them, or nothing was asked for.

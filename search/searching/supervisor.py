@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from search.planning.forecast import Forecast, TypicalTrial, fitted, typical
+from search.planning.forecast import Forecast, TypicalTrial, typical
 from search.planning.slot_count import find_slot_count
 from search.searching.dispatcher import Dispatcher
 from search.searching.progress import Closed, Update
@@ -48,9 +48,7 @@ def run(search: Search, *, work: str = TRAINING) -> Iterator[Update]:
         measured = stack.enter_context(measured_slots(setup, images=images, **paths, work=work, flag=flag))
         setup, forecast, note = measured.setup, measured.forecast, ""
         if settled is None:
-            settled, note = fitted(
-                manifest, forecast, epochs=setup.epochs, trials=search.trials, minutes=search.minutes
-            )
+            settled, note = setup.fit(manifest, forecast)
         study = setup.study(settled, storage=storage, carry=carry)
         sweep(setup.folder, study.history())
         study.enqueue(setup.queue())
