@@ -91,12 +91,8 @@ def check_alike(old: Manifest, new: Manifest, *, study: str) -> None:
 
 def _changed(old: Manifest, new: Manifest, *names: str) -> list[str]:
     unset = {"images": "all", "cost": "none"}  # what None stands for
-
-    def shown(manifest: Manifest, name: str) -> Any:
-        value = getattr(manifest, name)
-        return unset.get(name) if value is None else value
-
-    pairs = [(name.removesuffix("_fingerprint"), shown(old, name), shown(new, name)) for name in names]
+    shown = ([getattr(manifest, name) or unset.get(name, 0) for manifest in (old, new)] for name in names)
+    pairs = [(name.removesuffix("_fingerprint"), *values) for name, values in zip(names, shown, strict=True)]
     return [f"{name}: {before} -> {after}" for name, before, after in pairs if before != after]
 
 

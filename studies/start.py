@@ -84,17 +84,11 @@ def open_study(
     carried = sum(CARRIED in trial.user_attrs for trial in known)
     finished = sum(trial.state.is_finished() for trial in known) - carried
     inner.set_user_attr(PLANNED, max(trials, finished))
-    notes += surplus(trials, finished=finished)
+    if finished > trials:  # nothing is taken back
+        more = f"more than --trials {trials}; --trials {finished + 1} or more goes on"
+        notes += (f"{finished} trials are finished already, {more}",)
     inner.sampler = draw(seed=manifest.seed_of_start(start + carried))
     return Study(inner, storage=storage, url=url, manifest=manifest, start=start, notes=notes)
-
-
-def surplus(trials: int, *, finished: int) -> tuple[str, ...]:
-    """What to say where more trials are finished than were asked for: nothing is taken back."""
-    left = f"--trials {finished + 1} or more goes on"
-    return (
-        (f"{finished} trials are finished already, more than --trials {trials}; {left}",) if finished > trials else ()
-    )
 
 
 def put_back_running(name: str, *, storage: RDBStorage) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from search.data import DataError as DataError
-from search.data.download import ARCHIVE, ELSEWHERE, FOLDER, complete, remove_leftovers
+from search.data.download import ARCHIVE, ELSEWHERE, FOLDER, complete
 from search.data.foreign import describe
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -76,13 +76,11 @@ def find(folder: Path | None, *, download: bool = True) -> Path:
     place = _batches(root)
     missing = [name for name in OFFICIAL if not os.path.isfile(place / name)]  # noqa: PTH113 - likewise
     nothing = len(missing) == len(OFFICIAL)
-    if given and nothing and (problem := _foreign(root, place)):
-        raise DataError(source + problem)
+    if given and nothing and (foreign := describe(root, wanted=(*OFFICIAL, ARCHIVE))):
+        raise DataError(source + foreign)
     if missing:
         problem = f"{root} holds no CIFAR-10" if nothing else f"{place} lacks {', '.join(missing)}"
         complete(root, place, missing, problem=problem, download=download)
-    else:
-        remove_leftovers(root)
     return place
 
 
@@ -108,19 +106,6 @@ def _batches(root: Path) -> Path:
     """The folder of the batch files: `root` itself, or the one that the archive makes in it."""
     direct = root.name == FOLDER or any(os.path.exists(root / name) for name in OFFICIAL)  # noqa: PTH110 - may raise
     return root if direct else root / FOLDER
-
-
-def _foreign(root: Path, place: Path) -> str | None:
-    """What lies in a place without a file of CIFAR-10; None for the archive's folder and for an empty one."""
-    try:
-        if os.path.isdir(root):  # noqa: PTH112 - Path.is_dir may raise
-            names = [path.name for path in root.iterdir() if not path.name.startswith(".")]
-            begun = names == [FOLDER] and not any(place.iterdir())  # by a start that was killed
-            if not names or begun or ARCHIVE in names:
-                return None
-        return describe(root, wanted=(*OFFICIAL, ARCHIVE))
-    except OSError as error:
-        return f"{root} cannot be read ({error.strerror}); make it readable, or {ELSEWHERE}"
 
 
 def _load(folder: Path, names: Sequence[str]) -> Images:

@@ -24,10 +24,7 @@ ELSEWHERE = "name a folder that holds CIFAR-10 by --data DIR or CIFAR_SEARCH_DAT
 
 
 def complete(root: Path, place: Path, missing: Sequence[str], *, problem: str, download: bool) -> None:
-    """Unpack the missing files in a folder beside their place and move each there, so that none is ever half there.
-
-    Raises DataError, which begins with the problem.
-    """
+    """Unpack the missing files beside their place and move each there, so that none is half there. Raises DataError."""
     # Imported only here: it takes 4 s of CPU time, which every slot would pay.
     from torchvision.datasets import CIFAR10
     from torchvision.datasets.utils import check_integrity, download_url
@@ -44,8 +41,7 @@ def complete(root: Path, place: Path, missing: Sequence[str], *, problem: str, d
         with _tidy(root), TemporaryDirectory(dir=root, prefix=UNPACKING) as name:
             fresh = Path(name)
             if not sound:
-                with _impatient():
-                    download_url(CIFAR10.url, fresh, ARCHIVE, CIFAR10.tgz_md5)
+                download_url(CIFAR10.url, fresh, ARCHIVE, CIFAR10.tgz_md5)
             place.mkdir(exist_ok=True)
             with tarfile.open(archive if sound else fresh / ARCHIVE) as tar:
                 for batch in missing:  # the bytes of known names only: no path of the archive is ever followed
@@ -58,24 +54,18 @@ def complete(root: Path, place: Path, missing: Sequence[str], *, problem: str, d
         raise DataError(f"{problem}, and fetching or unpacking it failed ({error}); {by_hand}") from error
 
 
-def remove_leftovers(root: Path) -> None:
-    """Remove what a killed start left in a folder, unless another one may be at work there."""
-    if any(root.glob(f"{UNPACKING}*")):
-        with suppress(OSError), _tidy(root):
-            pass
-
-
 @contextmanager
 def _tidy(root: Path) -> Iterator[None]:
-    """Removes what a killed start left in a folder; a signal that would end this one at once lets it tidy up first."""
+    """Removes what a killed start left in a folder, and lets neither a signal nor a silent server leave anything."""
 
     def leave(number: int, _frame: object) -> None:
         sys.exit(128 + number)
 
     main = threading.current_thread() is threading.main_thread()
     deadly = [each for each in (signal.SIGTERM, signal.SIGHUP) if main and signal.getsignal(each) == signal.SIG_DFL]
-    descriptor = os.open(root, os.O_RDONLY)
+    descriptor, timeout = os.open(root, os.O_RDONLY), socket.getdefaulttimeout()
     try:
+        socket.setdefaulttimeout(PATIENCE)  # torchvision has none
         for each in deadly:
             signal.signal(each, leave)
         with suppress(OSError):  # another start is at work here, or the file system has no locks
@@ -87,16 +77,6 @@ def _tidy(root: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+        socket.setdefaulttimeout(timeout)
         for each in deadly:
             signal.signal(each, signal.SIG_DFL)
-
-
-@contextmanager
-def _impatient() -> Iterator[None]:
-    """torchvision waits for a server without an end."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(PATIENCE)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)

@@ -2,17 +2,14 @@
 
 import os
 import shlex
-from collections import deque
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Collection
+from itertools import islice
 from pathlib import Path
 
 from search.text import plural
 
 MOST = 1000  # folders that are looked into: somebody may have named a whole disk
-SHOWN = 3  # names in a sentence
 PICTURES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
-
 # What is taken for CIFAR-10, by the names of its archive, of the folder in that, and of files that lie there together.
 OTHERS = {
     "CIFAR-100": ("cifar-100-python.tar.gz", "cifar-100-python", {"train", "test", "meta"}),
@@ -25,45 +22,26 @@ ONLY = (
 )
 
 
-def describe(place: Path, *, wanted: Collection[str]) -> str:
-    """What lies in a folder or what a file is, and the next step; `wanted` are CIFAR-10's own files."""
-    if not place.is_dir():
-        if place.name in wanted:
-            return f"{place} is a file of CIFAR-10, and its folder is wanted: --data {shlex.quote(str(place.parent))}"
-        return f"{place} is {_other(place, ()) or 'a file that is no CIFAR-10'}, {ONLY}"
-    folders = list(_folders(place))
-    for folder, names in folders:
-        if not {*wanted}.isdisjoint(names):
-            return f"{place} holds CIFAR-10 further down: --data {shlex.quote(str(folder))}"
-    for folder, names in folders:
-        if other := _other(folder, names):
-            return f"{folder} holds {other}, {ONLY}"
-    pictured = [folder for folder, names in folders if any(name.lower().endswith(PICTURES) for name in names)]
+def describe(place: Path, *, wanted: Collection[str]) -> str | None:
+    """What a file is or a folder holds, and the next step; None where no file lies there, or a wanted one."""
+    walked = sorted(islice(os.walk(place, followlinks=True), MOST), key=lambda folder: folder[0].count(os.sep))
+    folders = {Path(path): {*names, *files} for path, names, files in walked} or {place.parent: {place.name}}
+    for folder, names in folders.items():
+        if not names.isdisjoint(wanted):
+            further = f"{place} is not the folder of CIFAR-10, which lies in another: --data {shlex.quote(str(folder))}"
+            return None if folder == place else further
+    for folder, names in folders.items():
+        for title, (archive, inner, files) in OTHERS.items():
+            if {archive, inner} & {folder.name, *names} or files <= names:
+                return f"{folder} holds {title}, {ONLY}"
+    if not walked:
+        return f"{place} is no folder that can be read, {ONLY}"
+    pictured = [folder for folder, names in folders.items() if any(name.lower().endswith(PICTURES) for name in names)]
     if classes := sorted({folder.name for folder in pictured if folder != place}):
         return f"{place} holds {plural(len(classes), 'folder')} of images ({_some(classes)}), {ONLY}"
-    return f"{place} holds {'images' if pictured else _some(folders[0][1])}, {ONLY}"
+    found = sorted(name for _, _, files in walked for name in files if not name.startswith("."))
+    return f"{place} holds {'images' if pictured else _some(found)}, {ONLY}" if found else None
 
 
-def _folders(place: Path) -> Iterator[tuple[Path, list[str]]]:
-    """The folder and those in it, with the names of what they hold, the nearest first."""
-    waiting = deque([place])
-    for _ in range(MOST):
-        if not waiting:
-            return
-        folder = waiting.popleft()
-        with suppress(OSError):  # another user's
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-            waiting.extend(folder / entry.name for entry in entries if entry.is_dir())
-            yield folder, [entry.name for entry in entries]
-
-
-def _other(place: Path, names: Sequence[str]) -> str | None:
-    """The data set that a folder with these names, or a file, belongs to."""
-    known = {place.name, *names}
-    fits = (title for title, (archive, folder, files) in OTHERS.items() if {archive, folder} & known or files <= known)
-    return next(fits, None)
-
-
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - SHOWN
-    return ", ".join(names[:SHOWN]) + (f" and {more:,} more" if more > 0 else "")
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")

@@ -45,9 +45,7 @@ class Decision:
     confirm_seeds: int | None = option(None, "Fresh seeds of each of them.", least=1, most=1000)
     seeds: int | None = option(None, "Final trainings, each tested once.", least=1, most=1000)
     epochs: int | None = option(None, "Length of these trainings.", least=1)
-    slots: int | None = option(
-        None, "Trainings at a time.  [default: one per GPU or CPU core to 4]", least=1, most=MOST_SLOTS
-    )
+    slots: int | None = option(None, "At a time.  [default: one per GPU or CPU core to 4]", least=1, most=MOST_SLOTS)
     device: str | None = same_option(Search, "device")
     compile: "Mode | None" = same_option(Search, "compile")
 

@@ -69,10 +69,7 @@ class Forecast:
 def fitted(
     manifest: Manifest, forecast: Forecast, *, epochs: int, images: int | None, trials: int, minutes: float
 ) -> tuple[Manifest, str]:
-    """The manifest of a new study: trials of `epochs`, shortened to fit the time, and a note where they are.
-
-    `images` that were asked for are kept, also where they are all.
-    """
+    """The manifest of a new study: trials of `epochs` on `images` if asked for, cut to fit the time, and a note."""
     fewer, images = forecast.fit(trials=trials, epochs=epochs, images=images, within=60 * minutes)
     images = None if images == forecast.images else images
     part = "" if images == manifest.images else f" on {images:,} of {forecast.images:,} images"

@@ -12,7 +12,6 @@ from search.searching.supervisor import measured_slots
 from search.slots.pool import TRAINING
 from search.slots.signals import stop_flag
 from studies.history import find_history
-from studies.start import surplus
 from studies.storage import masked
 
 WEIGHT_BYTES = 4  # in a checkpoint
@@ -55,8 +54,8 @@ def dry_run(search: Search, *, retraining: float, work: str = TRAINING) -> DryRu
     Raises what `supervisor.run` does.
     """
     setup = Setup.of(search)
-    manifest, split = setup.draft()
     stored = find_history(setup.name, storage=setup.url)
+    manifest, split = setup.draft(stored)
     settled, note = setup.settled(manifest, stored=stored), ""
     if settled:
         setup.carry(settled, stored=stored)  # refuses what a search would refuse
@@ -89,5 +88,5 @@ def dry_run(search: Search, *, retraining: float, work: str = TRAINING) -> DryRu
         checkpoints_mb=left * WEIGHT_BYTES * parameters / 1e6,
         database_mb=left * TRIAL_KB / 1e3,
         measured=measured.lines,
-        notes=tuple(filter(None, (*surplus(search.trials, finished=finished), note, *measured.notes))),
+        notes=tuple(filter(None, (note, *measured.notes))),
     )

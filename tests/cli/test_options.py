@@ -102,7 +102,7 @@ def test_no_command_takes_a_number_that_cannot_be(
     options = re.findall(r"(--[\w-]+) +<(?:int|float|list.int)", help)
     place = ["--runs", tmp_path] if "--runs" in help else []
     assert options
-    for option in options:
+    for name in options:
         for value in ("nan", "inf", "-inf", "-5", "1e400", "9" * 30):
-            code, output, errors = call(*words, *place, f"{option}={value}")
-            assert (code in (2, 4), output) == (True, ""), (option, value, errors)
+            code, output, errors = call(*words, *place, f"{name}={value}")
+            assert (code in (2, 4), output) == (True, ""), (name, value, errors)

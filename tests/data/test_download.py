@@ -16,7 +16,7 @@ import pytest
 from torchvision.datasets import CIFAR10
 
 from search.data import DataError, download
-from search.data.download import ARCHIVE, FOLDER, complete, remove_leftovers
+from search.data.download import ARCHIVE, FOLDER, complete
 
 Answer = Callable[[Any], object]
 Serve = Callable[[Answer], None]
@@ -112,14 +112,16 @@ def test_what_nohup_ignores_stays_ignored(tmp_path: Path, serve: Serve, monkeypa
 
 
 @pytest.mark.fault("kill -9 during the download of the data", then="the next start removes what is left of it")
-def test_what_a_killed_start_left_is_removed_by_the_next_unless_another_is_at_work(tmp_path: Path) -> None:
+def test_what_a_killed_start_left_goes_with_the_next_unless_another_is_at_work(tmp_path: Path, serve: Serve) -> None:
     left = tmp_path / ".unpacking-dead"
     left.mkdir()
     (left / "data_batch_1").write_bytes(b"half")
     other = os.open(tmp_path, os.O_RDONLY)
     fcntl.flock(other, fcntl.LOCK_SH)  # as another start holds it
-    remove_leftovers(tmp_path)
-    assert (left / "data_batch_1").exists()
-    os.close(other)
-    remove_leftovers(tmp_path)
-    assert list(tmp_path.iterdir()) == []
+    serve(break_off)
+    for at_work in (True, False):
+        with pytest.raises(DataError):
+            complete(tmp_path, tmp_path / FOLDER, ["test_batch"], problem="no data", download=True)
+        assert [path.name for path in tmp_path.iterdir()] == [left.name] * at_work
+        if at_work:
+            os.close(other)

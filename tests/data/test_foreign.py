@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -70,21 +72,22 @@ def test_another_folder_is_called_what_it_is(tmp_path: Path, files: list[str], s
 @pytest.mark.parametrize("inner", [f"{cifar10.FOLDER}/{cifar10.FOLDER}", f"data/old/{cifar10.FOLDER}", "my batches"])
 def test_cifar10_further_down_is_named_so_that_it_can_be_pasted(tmp_path: Path, inner: str) -> None:
     fill(tmp_path / inner, *BATCHES)
-    named = refused(tmp_path).partition(" holds CIFAR-10 further down: --data ")[2].strip("'")
+    named = refused(tmp_path).partition(" is not the folder of CIFAR-10, which lies in another: --data ")[2].strip("'")
     assert find(Path(named)) == tmp_path / inner
 
 
 def test_an_archive_further_down_is_named_by_its_folder(tmp_path: Path) -> None:
     fill(tmp_path, f"downloads/{cifar10.ARCHIVE}")
-    assert refused(tmp_path) == f"{tmp_path} holds CIFAR-10 further down: --data {tmp_path / 'downloads'}"
+    assert refused(tmp_path).endswith(f"of CIFAR-10, which lies in another: --data {tmp_path / 'downloads'}")
 
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
-    fill(tmp_path, cifar10.ARCHIVE, "cifar-10-binary.tar.gz", "notes.txt", "data_batch_1")
+    fill(tmp_path, cifar10.ARCHIVE, "cifar-10-binary.tar.gz", "notes.txt", "data_batch_1", "1.png")
     for name in (cifar10.ARCHIVE, "data_batch_1"):
-        assert refused(tmp_path / name).endswith(f"its folder is wanted: --data {tmp_path}")
-    assert "is the binary version of CIFAR-10, and only" in refused(tmp_path / "cifar-10-binary.tar.gz")
-    assert "notes.txt is a file that is no CIFAR-10, and only" in refused(tmp_path / "notes.txt")
+        assert refused(tmp_path / name).endswith(f"which lies in another: --data {tmp_path}")
+    assert "holds the binary version of CIFAR-10, and only" in refused(tmp_path / "cifar-10-binary.tar.gz")
+    for name in ("notes.txt", "1.png"):
+        assert f"{name} is no folder that can be read, and only" in refused(tmp_path / name)
 
 
 def test_the_variable_is_named_where_it_named_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,11 +101,23 @@ def test_synthetic_may_be_named_by_the_variable_too(tmp_path: Path, monkeypatch:
     assert find_source(str(fill(tmp_path, *BATCHES))).folder == tmp_path
 
 
+def test_folders_without_files_are_empty(tmp_path: Path) -> None:
+    (tmp_path / cifar10.FOLDER).mkdir()  # as a start that was killed leaves it
+    (tmp_path / ".DS_Store").touch()
+    with pytest.raises(AssertionError, match="a download"):
+        find(tmp_path)
+
+
 def test_a_whole_disk_is_looked_into_only_so_far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(foreign, "MOST", 3)
-    fill(tmp_path, *(f"{letter}/note.txt" for letter in "abc"), "z/data_batch_1")
-    opened = []
-    scan = os.scandir
-    monkeypatch.setattr(os, "scandir", lambda path: opened.append(path) or scan(path))
-    assert "holds a, b, c and 1 more" in refused(tmp_path)
-    assert opened == [tmp_path, tmp_path / "a", tmp_path / "b"]
+    fill(tmp_path, "note.txt", *(f"{letter}/data_batch_1" for letter in "abcdef"))
+    walk, looked = os.walk, []
+
+    def counted(*arguments: Any, **options: Any) -> Iterator[Any]:
+        for each in walk(*arguments, **options):
+            looked.append(each)
+            yield each
+
+    monkeypatch.setattr(os, "walk", counted)
+    assert "which lies in another" in refused(tmp_path)
+    assert len(looked) == 3
