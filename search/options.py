@@ -11,9 +11,12 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 
-def option(default: Any, help: str, *, least: int | None = None) -> Any:
-    """A field that the command line offers as an option; a number below `least` is refused by `check_limits`."""
-    return field(default=default, metadata={"help": help, "least": least})
+MOST = 10_000_000  # of whatever is counted: nobody means more, and far above it numbers overflow somewhere
+
+
+def option(default: Any, help: str, *, least: float | None = None, most: float = MOST) -> Any:
+    """A field that the command line offers as an option; a number needs a `least`, see `check_limits`."""
+    return field(default=default, metadata={"help": help, "least": least, "most": most})
 
 
 def argument(default: Any, help: str) -> Any:
@@ -28,8 +31,9 @@ def same_option(request: type[DataclassInstance], name: str) -> Any:
 
 
 def check_limits(request: DataclassInstance) -> None:
-    """Raises UsageError for a number that is too small."""
+    """Raises UsageError for a number that is too small, too large, or none, such as nan."""
     for option in fields(request):
         least, value = option.metadata.get("least"), getattr(request, option.name)
-        if least is not None and value is not None and value < least:
-            raise UsageError(f"--{option.name.replace('_', '-')} must be at least {least}, not {value:g}")
+        if least is not None and isinstance(value, int | float) and not least <= value <= option.metadata["most"]:
+            low, high, found = (f"{number:,}".removesuffix(".0") for number in (least, option.metadata["most"], value))
+            raise UsageError(f"--{option.name.replace('_', '-')} must be from {low} to {high}, not {found}")

@@ -90,7 +90,9 @@ def check_alike(old: Manifest, new: Manifest, *, study: str) -> None:
 
 
 def _changed(old: Manifest, new: Manifest, *names: str) -> list[str]:
-    pairs = [(name.removesuffix("_fingerprint"), getattr(old, name), getattr(new, name)) for name in names]
+    unset = {"images": "all", "cost": "none"}  # what None stands for
+    shown = ([getattr(manifest, name) or unset.get(name, 0) for manifest in (old, new)] for name in names)
+    pairs = [(name.removesuffix("_fingerprint"), *values) for name, values in zip(names, shown, strict=True)]
     return [f"{name}: {before} -> {after}" for name, before, after in pairs if before != after]
 
 

@@ -79,9 +79,14 @@ def open_study(
     notes += _carry_over(carry, cost=manifest.cost, study=inner) if carry else ()
     start = sum(key.startswith(START) for key in inner.user_attrs) + 1
     inner.set_user_attr(f"{START}{start:04d}", {**provenance, "trials": str(trials)})
-    inner.set_user_attr(PLANNED, trials)
+    known = inner.get_trials(deepcopy=False)
     # A study of the same seed has used the seeds of the first starts, and its trials may be carried over.
-    carried = sum(CARRIED in trial.user_attrs for trial in inner.get_trials(deepcopy=False))
+    carried = sum(CARRIED in trial.user_attrs for trial in known)
+    finished = sum(trial.state.is_finished() for trial in known) - carried
+    inner.set_user_attr(PLANNED, max(trials, finished))
+    if finished > trials:  # nothing is taken back
+        more = f"more than --trials {trials}; --trials {finished + 1} or more goes on"
+        notes += (f"{finished} trials are finished already, {more}",)
     inner.sampler = draw(seed=manifest.seed_of_start(start + carried))
     return Study(inner, storage=storage, url=url, manifest=manifest, start=start, notes=notes)
 

@@ -105,7 +105,7 @@ def best(
 def dashboard(
     runs: Annotated[Path, option_of(Search, "folder")] = Path("runs"),
     storage: Annotated[str | None, option_of(Search, "storage")] = None,
-    port: Annotated[int, typer.Option(help="On the loopback address; the dashboard knows no passwords.")] = 8080,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="On the loopback address, without passwords.")] = 8080,
 ) -> None:
     """Watch the studies in a browser with optuna-dashboard."""
     from studies.dashboard import serve
@@ -140,7 +140,7 @@ def spaces_show(space: SpaceArgument) -> None:
 @spaces_app.command("check")
 def spaces_check(
     space: SpaceArgument,
-    draws: Annotated[int, typer.Option(min=1, help="Candidates to draw and count.")] = 1000,
+    draws: Annotated[int, typer.Option(min=1, max=1_000_000, help="Candidates to draw and count.")] = 1000,
     as_json: AsJson = False,
 ) -> None:
     """Draw from a space, build every network without training, and say what a search would suffer from."""

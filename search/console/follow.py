@@ -25,6 +25,8 @@ def follow_decision(steps: Iterable[DecisionStep | Reported], *, console: Consol
             case Planned():
                 say(f"{step.machine}; {step.data}; about {duration(step.plan.seconds)}")
                 say(f"study {step.study}: {step.plan.title}")
+                for note in step.notes:
+                    say(f"note: {note}")
                 if step.earlier_openings:
                     times = plural(step.earlier_openings, "time")
                     say(f"warning: the test set of this study was opened {times} before", style="yellow")
@@ -68,6 +70,8 @@ def follow_reproduction(steps: Iterable[ReproductionStep], *, console: Console) 
         match step:
             case ReproductionStart():
                 say(f"trial {step.trial} of study {step.study}, again on {step.machine}; {step.data}")
+                for note in step.notes:
+                    say(f"note: {note}")
                 for difference in step.differences:
                     say(f"{difference.name}: {difference.then} -> {difference.now}", style="yellow")
             case ComparedEpoch(then=then, now=now) if then == now:

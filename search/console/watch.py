@@ -142,11 +142,12 @@ class Picture:
 
 def _first_lines(opened: progress.Opened) -> list[str]:
     history = opened.history
-    left = plural(history.planned - history.finished, "trial")
+    left = history.planned - history.finished
+    time_left = f"about {duration(opened.seconds)} for {plural(left, 'trial')}" if left else "nothing is left to train"
     done = f", {history.finished} of {history.planned} are finished" if history.finished else ""
     part = f" on {history.manifest.images:,} images" if history.manifest.images else ""
     return [
-        f"{opened.machine}; {opened.data}; about {duration(opened.seconds)} for {left}",
+        f"{opened.machine}; {opened.data}; {time_left}",
         f"study {opened.study} in {opened.storage}: {opened.epochs} epochs a trial{part}{done}",
         *opened.measured,
         *(f"note: {note}" for note in opened.notes),

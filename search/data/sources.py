@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -40,8 +41,8 @@ class Source:
 
 
 def find_source(place: str | None, *, download: bool = True) -> Source:
-    """`synthetic`, a folder, or None for CIFAR_SEARCH_DATA and then a download. Raises DataError."""
-    if place == "synthetic":
+    """`synthetic`, a folder, or None for what CIFAR_SEARCH_DATA names, and then a download. Raises DataError."""
+    if (place or os.environ.get("CIFAR_SEARCH_DATA")) == "synthetic":
         return Source(kind="synthetic", folder=None)
     from search.data import cifar10
 

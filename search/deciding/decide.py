@@ -17,7 +17,8 @@ from search.inspecting.status import read_status
 from search.networks.count import Cost, cost
 from search.planning.confirmation import check_complete
 from search.planning.decision_plan import Plan, make_plan
-from search.searching.provenance import check_data, provenance
+from search.searching.provenance import provenance
+from search.searching.study_data import check_data
 from search.searching.study_folder import StudyFolder
 from search.slots.machine import Machine, survey
 from studies.history import History, openings, record_opening
@@ -33,6 +34,7 @@ class Planned:
     data: str
     plan: Plan
     earlier_openings: int
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -91,6 +93,7 @@ def decide(request: Decision) -> Iterator[DecisionStep | Report]:
     check_complete(history)
     folder = StudyFolder(request.folder, study)
     machine, source = survey(request.device, slots=request.slots), find_source(request.data)
+    notes = check_data(history.manifest, source=source, folder=folder, storage=url)
     plan = make_plan(
         history,
         images=len(load(folder.split).training),
@@ -102,9 +105,10 @@ def decide(request: Decision) -> Iterator[DecisionStep | Report]:
         seeds=request.seeds,
     )
     with owned(url, study=study) as storage:
-        check_data(history.manifest, study=study, source=source, split=folder.split)
         earlier = len(openings(study, storage=url))
-        yield Planned(study=study, machine=machine.title, data=source.title, plan=plan, earlier_openings=earlier)
+        yield Planned(
+            study=study, machine=machine.title, data=source.title, plan=plan, earlier_openings=earlier, notes=notes
+        )
         trainings = Trainings(
             history=history, plan=plan, machine=machine, source=source, folder=folder, compile=request.compile
         )

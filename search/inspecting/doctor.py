@@ -1,6 +1,7 @@
 """Checks a study's records, and what lies in its folder, against the rules that must hold; repairs what it can."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,19 @@ def fix(folder: Path, *, storage: str | None = None, study: str | None = None) -
     with owned(url, study=name) as database:
         waiting = put_back_running(name, storage=database)
         lines = (f"trial {number} waits for the next start" for number in waiting)
-        return (*lines, *sweep(StudyFolder(folder, name), read_history(name, storage=url)))
+        history, place = read_history(name, storage=url), StudyFolder(folder, name)
+        return (*lines, *sweep(place, history), *_restored(place, history, url=url))
+
+
+def _restored(place: StudyFolder, history: History, *, url: str) -> tuple[str, ...]:
+    """Makes a lost split again where the data of the search are at hand, and says so; else it stays a finding."""
+    with suppress(DataError):
+        if place.path.exists() and not place.split.exists():
+            from search.searching.study_data import check_data, source_of  # they import torch, which takes seconds
+
+            source = source_of(next(reversed(history.starts), {}), data=None, download=False)
+            return check_data(history.manifest, source=source, folder=place, storage=url)
+    return ()
 
 
 def violations_of(history: History, *, searching: bool) -> list[Finding]:
@@ -99,7 +112,8 @@ def _split(folder: StudyFolder, history: History) -> Iterator[Finding]:
         found = load(path).fingerprint
         message = f"{path} ({found[:12]}) is not the study's split ({wanted[:12]}); restore it, or start a new study"
     except DataError as error:
-        found, message = "", str(error)
+        again = "" if path.exists() else "; `cifar-search doctor --fix` makes it again where the data are at hand"
+        found, message = "", f"{error}{again}"
     if found != wanted:
         yield Finding(rule="the split is the one that the study was started with", trial=None, message=message)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from search.planning.forecast import GROWTH, fitted
+from search.planning.forecast import GROWTH
 from search.searching.request import Search
 from search.searching.setup import Setup
 from search.searching.supervisor import measured_slots
@@ -54,8 +54,8 @@ def dry_run(search: Search, *, retraining: float, work: str = TRAINING) -> DryRu
     Raises what `supervisor.run` does.
     """
     setup = Setup.of(search)
-    manifest, split = setup.draft()
     stored = find_history(setup.name, storage=setup.url)
+    manifest, split = setup.draft(stored)
     settled, note = setup.settled(manifest, stored=stored), ""
     if settled:
         setup.carry(settled, stored=stored)  # refuses what a search would refuse
@@ -65,7 +65,7 @@ def dry_run(search: Search, *, retraining: float, work: str = TRAINING) -> DryRu
         with measured_slots(setup, images=images, **paths, work=work, flag=flag) as measured:
             forecast, slots = measured.forecast, len(measured.slots)
     if settled is None:
-        settled, note = fitted(manifest, forecast, epochs=setup.epochs, trials=search.trials, minutes=search.minutes)
+        settled, note = setup.fit(manifest, forecast)
     finished = stored.finished if stored else 0
     left = max(0, search.trials - finished)
     parameters = measured.trial.mean_parameters * (GROWTH if forecast.learning else 1.0)
@@ -75,7 +75,7 @@ def dry_run(search: Search, *, retraining: float, work: str = TRAINING) -> DryRu
         storage=masked(setup.url),
         machine=measured.setup.machine.title,
         data=setup.source.title,
-        planned=search.trials,
+        planned=max(search.trials, finished),
         finished=finished,
         remaining=left,
         slots=slots,

@@ -6,16 +6,17 @@ from importlib.metadata import version
 from typing import Self
 
 from search.candidate import Candidate, CandidateError, Value, from_values, values_of
-from search.data import split as splits
 from search.data.cifar10 import fingerprint
 from search.data.sources import Source, find_source
+from search.data.split import Split, standard_split
 from search.errors import UsageError
 from search.planning.catalogue import MEASURES, load
 from search.planning.feasibility import fetch_weights
-from search.planning.forecast import EPOCHS, RETRAIN
+from search.planning.forecast import EPOCHS, RETRAIN, Forecast, fitted
 from search.searching.progress import Opened
 from search.searching.provenance import PACKAGES, provenance
 from search.searching.request import Search
+from search.searching.study_data import check_free, split_of
 from search.searching.study_folder import StudyFolder
 from search.slots.machine import Machine, survey
 from spaces import Space, difference
@@ -89,16 +90,19 @@ class Setup:
             queue.append((name, self.space.stored(values)))
         return queue
 
-    def draft(self) -> tuple[Manifest, splits.Split]:
-        """What identifies the study, its length still open, and its split; writes nothing.
+    def draft(self, stored: History | None = None) -> tuple[Manifest, Split]:
+        """What identifies the study, stored or new, its length still open, and its split; writes nothing.
 
         Raises DataError, and UsageError for a number of images that cannot be.
         """
         images = self.source.training()
-        names = [self.name, self.search.carry_over]  # on another split no trial could be carried over
-        paths = [StudyFolder(self.search.folder, name).split for name in names if name]
-        kept = next((path for path in paths if path.exists()), None)
-        split = splits.load(kept) if kept else splits.standard_split(images.labels, seed=self.search.seed)
+        source = self.name if stored else self.search.carry_over  # on another split no trial could be carried over
+        if source:
+            split = split_of(source, runs=self.search.folder, storage=self.url, labels=images.labels)
+        else:
+            split = standard_split(images.labels, seed=self.search.seed)
+        if not stored:
+            check_free(self.folder, split)
         asked, classes, whole = self.search.images, len(images.classes), len(split.training)
         if asked is not None and not classes <= asked <= whole:
             raise UsageError(f"--images must be from {classes}, one of each class, to {whole:,}, not {asked:,}")
@@ -132,6 +136,11 @@ class Setup:
         if stored:
             check_same(stored.manifest, settled, study=self.name, differences=difference)
         return settled
+
+    def fit(self, manifest: Manifest, forecast: Forecast) -> tuple[Manifest, str]:
+        """The manifest of a new study with trials that fit the time, and a note where they are shorter for it."""
+        epochs, images, trials, minutes = self.epochs, self.search.images, self.search.trials, self.search.minutes
+        return fitted(manifest, forecast, epochs=epochs, images=images, trials=trials, minutes=minutes)
 
     def carry(self, manifest: Manifest, *, stored: History | None) -> Carry | None:
         """The trials that a new study is given of another one; None where it has them, or nothing was asked for.

@@ -6,12 +6,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from search.planning.forecast import Forecast, TypicalTrial, fitted, typical
+from search.planning.forecast import Forecast, TypicalTrial, typical
 from search.planning.slot_count import find_slot_count
 from search.searching.dispatcher import Dispatcher
 from search.searching.progress import Closed, Update
 from search.searching.request import Search
 from search.searching.setup import Setup
+from search.searching.study_data import keep
 from search.searching.study_folder import sweep
 from search.slots.pool import TRAINING, Pool
 from search.slots.signals import InterruptedSearch, StopFlag, stop_flag
@@ -32,31 +33,28 @@ def run(search: Search, *, work: str = TRAINING) -> Iterator[Update]:
     with ExitStack() as stack:
         flag = stack.enter_context(stop_flag())
         storage = stack.enter_context(owned(setup.url, study=setup.name))
-        manifest, split = setup.draft()
         stored = find_history(setup.name, storage=setup.url)
+        manifest, split = setup.draft(stored)
         settled = setup.settled(manifest, stored=stored)
         carry = setup.carry(settled, stored=stored) if settled else None
-        if not setup.folder.split.exists():
-            setup.folder.path.mkdir(parents=True, exist_ok=True)
-            split.save(setup.folder.split)
+        written = keep(split, folder=setup.folder)
+        restored = written if stored else ()  # of a new study it goes without saying
         if settled and stored and stored.finished >= search.trials:  # neither a slot nor a measurement is needed
             study = setup.study(settled, storage=storage, carry=carry)
-            yield setup.opened(study, seconds=0)
+            yield setup.opened(study, seconds=0, notes=restored)
             yield Closed(history=study.history())
             return
         images, paths = len(split.training), {"split": setup.folder.split, "log": setup.folder.log}
         measured = stack.enter_context(measured_slots(setup, images=images, **paths, work=work, flag=flag))
         setup, forecast, note = measured.setup, measured.forecast, ""
         if settled is None:
-            settled, note = fitted(
-                manifest, forecast, epochs=setup.epochs, trials=search.trials, minutes=search.minutes
-            )
+            settled, note = setup.fit(manifest, forecast)
         study = setup.study(settled, storage=storage, carry=carry)
         sweep(setup.folder, study.history())
         study.enqueue(setup.queue())
         left = study.history().remaining
         seconds = forecast.seconds(trials=left, epochs=settled.epochs, images=settled.images)
-        yield setup.opened(study, seconds=seconds, notes=(note, *measured.notes), measured=measured.lines)
+        yield setup.opened(study, seconds=seconds, notes=(*restored, note, *measured.notes), measured=measured.lines)
         dispatcher = Dispatcher(
             study=study,
             slots=measured.slots,

@@ -93,6 +93,12 @@ def test_images_that_cannot_be_are_refused_before_anything_is_made(tmp_path: Pat
 def test_with_the_images_given_only_the_epochs_are_shortened(tmp_path: Path) -> None:
     manifest, _ = Setup.of(ask(tmp_path / "runs", images=900)).draft()
     slow = Forecast(images_per_second=1, flops=1, mean_flops=1, images=1800, pruning=False, learning=False)
-    chosen, note = fitted(manifest, slow, epochs=8, trials=4, minutes=1e-6)
+    chosen, note = fitted(manifest, slow, epochs=8, images=900, trials=4, minutes=1e-6)
     assert (chosen.epochs, chosen.images) == (1, 900)
     assert note.startswith("trials of 1 epoch, not 8 epochs")
+
+
+@pytest.mark.parametrize(("asked", "kept"), [(None, 450), (1790, 1790), (1800, 1800)])
+def test_all_images_may_be_insisted_on_like_fewer(tmp_path: Path, asked: int | None, kept: int) -> None:
+    found = dry(ask(tmp_path / "runs", images=asked, minutes=0.001, trials=100_000))
+    assert (found.epochs, found.images) == (2, kept)

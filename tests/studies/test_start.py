@@ -22,6 +22,8 @@ def test_total_is_a_total_over_two_starts(start: Start, url: str) -> None:
         assert study.history().counts == {"complete": 5, "pruned": 0, "failed": 0, "running": 0, "waiting": 0}
     with start(trials=2) as study:
         assert (study.history().remaining, done(study), study.ask(suggest)) == (0, True, None)
+        assert (study.history().planned, study.trials) == (5, 5)  # nothing that is finished is taken back
+        assert study.notes == ("5 trials are finished already, more than --trials 2; --trials 6 or more goes on",)
     assert [trial.number for trial in check(url).trials] == list(range(5))
 
 

@@ -1,0 +1,67 @@
+"""The images and the split of a study: held against its record, and a lost split made again."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from torch import Tensor
+
+from search.data.cifar10 import DataError, fingerprint
+from search.data.sources import Source, find_source
+from search.data.split import Split, load, standard_split
+from search.searching.study_folder import StudyFolder
+from studies import StudyError
+from studies.history import read_history
+from studies.manifest import Manifest
+from studies.start import carried_from
+
+
+def source_of(start: Mapping[str, str], *, data: str | None, download: bool = True) -> Source:
+    """The data that are named, or else those of a start of the study. Raises DataError."""
+    generated = find_source("synthetic")
+    return generated if data is None and start.get("data") == generated.title else find_source(data, download=download)
+
+
+def check_data(manifest: Manifest, *, source: Source, folder: StudyFolder, storage: str) -> tuple[str, ...]:
+    """Raises DataError for other images or another split than the study's; says where a lost one is made again."""
+    images, study = source.training(), folder.study
+    if (found := fingerprint(images)) != manifest.data_fingerprint:
+        raise DataError(
+            f"study {study!r} was searched on other images (SHA-256 {manifest.data_fingerprint[:12]}) "
+            f"than {source.title} ({found[:12]}); give the data of the search with --data"
+        )
+    split = split_of(study, runs=folder.runs, storage=storage, labels=images.labels)
+    if split.fingerprint != manifest.split_fingerprint:
+        problem = "is not the split" if folder.split.exists() else "is missing, and the seed makes another than that"
+        digests = f"({split.fingerprint[:12]}, not {manifest.split_fingerprint[:12]})"
+        raise DataError(f"{folder.split} {problem} of study {study!r} {digests}; restore it, or start a new study")
+    return keep(split, folder=folder)
+
+
+def split_of(study: str, *, runs: Path, storage: str, labels: Tensor) -> Split:
+    """The split in the folder of a study; a lost one as its seed makes it, or that of the study that it continues."""
+    if (path := StudyFolder(runs, study).split).exists():
+        return load(path)
+    manifest = read_history(study, storage=storage).manifest
+    split = standard_split(labels, seed=manifest.seed)
+    source = None if split.fingerprint == manifest.split_fingerprint else carried_from(study, storage=storage)
+    with suppress(StudyError):  # it was deleted
+        return split_of(source, runs=runs, storage=storage, labels=labels) if source else split
+    return split
+
+
+def check_free(folder: StudyFolder, split: Split) -> None:
+    """Raises DataError where another split than this, of a new study, lies in its folder."""
+    if folder.split.exists() and (found := load(folder.split)).fingerprint != split.fingerprint:
+        rule = f"is that of seed {found.seed}, and a new study {folder.study!r} has that of seed {split.seed}"
+        advice = "delete the file if nothing needs it, or name the new study with --study OTHER"
+        raise DataError(f"the split {folder.split} {rule}; {advice}")
+
+
+def keep(split: Split, *, folder: StudyFolder) -> tuple[str, ...]:
+    """Write the split where there is none; what to say of it where it was made again."""
+    if folder.split.exists():
+        return ()
+    folder.path.mkdir(parents=True, exist_ok=True)
+    split.save(folder.split)
+    return (f"{folder.split} was missing, and is made again from the data and seed {split.seed}: it is the same",)
