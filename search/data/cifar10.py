@@ -78,8 +78,7 @@ def find(folder: Path | None, *, download: bool = True) -> Path:
     Raises DataError.
     """
     given = folder or os.environ.get("CIFAR_SEARCH_DATA")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    root = Path(given).expanduser() if given else cache / "cifar-search"
+    root = Path(os.path.expanduser(given)) if given else _cache()  # noqa: PTH111 - Path's own fails for an unknown user
     if given and not root.is_dir():
         source = "" if folder else "CIFAR_SEARCH_DATA: "
         raise DataError(f"{source}{root} is not a folder; make it, or {_ELSEWHERE}")
@@ -106,6 +105,12 @@ def fingerprint(images: Images) -> str:
     for part in (images.pixels, images.labels):
         digest.update(part.cpu().contiguous().numpy().data)
     return digest.hexdigest()
+
+
+def _cache() -> Path:
+    """The user's folder for what can be fetched again; as XDG has it, a path that is not absolute says nothing."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (cache if cache.is_absolute() else Path.home() / ".cache") / "cifar-search"
 
 
 def _batches(root: Path) -> Path:
