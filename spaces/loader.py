@@ -156,11 +156,12 @@ def _parameters(document: Document, family: str, checks: Mapping[str, Check]) ->
 def _leaves(document: Document, place: Place, checks: Mapping[str, Check]) -> Iterator[Place]:
     """The place of each parameter in the order of the file; a mapping is one if its name or its keys say so."""
     node = document.at(place)
+    entries = isinstance(node, dict) and any(map(str.isdecimal, node))
     if isinstance(node, dict) and not node:
         document.add(place, f"{dotted(place)} has nothing in it")
-    elif not isinstance(node, dict) or KIND_SHAPES.keys() & node:
+    elif not isinstance(node, dict) or (KIND_SHAPES.keys() & node and (not entries or f"{_name(place)}.1" in checks)):
         yield place
-    elif _name(place) in checks and not any(map(str.isdecimal, node)):
+    elif _name(place) in checks and not entries:
         yield place  # its kind is misspelt; numbers are the entries of a field: width.1, width.2, ...
     else:
         for key in node:

@@ -6,16 +6,23 @@ import sys
 
 from search.cli.commands import app
 from search.cli.output import print_line, print_next_command
+from search.console.streams import prepare
 from search.errors import UserError
 from search.slots.signals import InterruptedSearch
 
-UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # wherever it was met, the disk is what a person must mend
+UNWRITABLE = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EFBIG,
+)  # wherever it was met, the disk is what a person must mend
 UNWRITABLE_EXIT = 5  # as StorageError, whose import takes a while
 
 
 def main() -> None:
     """Run a command; an error that a person can mend is a sentence and an exit code, any other keeps its traceback."""
     gc.set_threshold(50_000)  # objects: a study of 1,000 trials has millions, and none of them is garbage
+    prepare()
     try:
         app(_words(sys.argv[1:]))
     except KeyboardInterrupt:

@@ -118,7 +118,7 @@ def _baseline_table(result: BaselineReproduction) -> Group:
 
 
 def _confirmation(choice: Chosen) -> Table:
-    table = columns(">trial", ">mean", ">by seed", ">MFLOPs", ">", title="confirmed with fresh seeds")
+    table = columns(">trial", ">mean", ">by seed", ">MFLOPs", "", title="confirmed with fresh seeds")
     for row in choice.confirmation:
         chosen = "chosen" if row is choice.winner else ""
         seeds = " ".join(map(percent, row.accuracies))

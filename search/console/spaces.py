@@ -114,12 +114,9 @@ def layers_text(explanation: "Explanation", *, width: int) -> Group:
 
 
 def _layers(explanation: "Explanation", *, wide: bool) -> Table:
-    table = Table(box=None, padding=(0, 1), pad_edge=False)
     words = ("layer", "kind", "input", "output", "(W - F + 2P)/S + 1") if wide else ("layer", "in, out")
-    for column in words:
-        table.add_column(column, overflow="fold")
-    for column in ("sees", "parameters", "MFLOPs", "MB"):
-        table.add_column(column, justify="right", no_wrap=True)
+    table = columns(*words, ">sees", ">parameters", ">MFLOPs", ">MB", gap=1)
+    table.pad_edge = False
     for layer in explanation.layers:
         name, shapes = layer.name or NETWORK, ["x".join(map(str, shape)) for shape in (layer.input, layer.output)]
         sees = "all" if layer.receptive_field is None else str(layer.receptive_field)
@@ -132,7 +129,6 @@ def _layers(explanation: "Explanation", *, wide: bool) -> Table:
         if layer.input == layer.output and not second:
             shapes = shapes[:1]
         table.add_row(Text.assemble(name, (f" {layer.kind}{second}", "dim")), "\n".join(shapes), *numbers)
-    table.add_section()
     totals = f"{explanation.parameters:,}", _short(explanation.flops / 1e6), _short(explanation.memory_mb)
     table.add_row("total", *[""] * len(words), *totals, style="bold")
     return table

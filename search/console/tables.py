@@ -53,7 +53,7 @@ def best_table(history: History) -> Group:
     accuracy, baseline = (percent(best.accuracy), "bold green"), f" (baseline {best.baseline})" if best.baseline else ""
     start, end = f"trial {best.number} of study {history.study}: ", f" on the validation images{baseline}"
     head = Text.assemble(start, accuracy, end)
-    table = columns("value", ">")
+    table = columns("value", "")
     for name, value in sorted(best.values.items()):
         table.add_row(name, plain(value))
     for name, number in best.attributes.items():

@@ -58,6 +58,11 @@ def provenance(machine: Machine, *, source: Source, manifest: Manifest, compile:
     }
 
 
+def command_line() -> str:
+    """The command of this process, as it may be shown."""
+    return shlex.join([Path(sys.argv[0]).name, *map(masked, sys.argv[1:])])
+
+
 def circumstances(machine: Machine, *, source: Source) -> dict[str, str]:
     """All that a number of this process depends on, whatever is trained."""
     cuda, limits = {}, [f"{name}={os.environ[name]}" for name in LIMITS if os.environ.get(name)]
@@ -67,7 +72,7 @@ def circumstances(machine: Machine, *, source: Source) -> dict[str, str]:
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "host": socket.gethostname(),
-        "command": shlex.join([Path(sys.argv[0]).name, *map(masked, sys.argv[1:])]),
+        "command": command_line(),
         "code": code_state(SOURCE),
         **{package: version(package) for package in PACKAGES},
         "python": platform.python_version(),

@@ -24,6 +24,7 @@ class StudyFolder:
             raise StudyError(f"a study's name is 1 to 64 letters, digits, '.', '_', '-', no sign first, not {study!r}")
         self.runs, self.study, self.path = runs, study, runs / study
         self.split = self.path / "split.npz"  # which training images validate
+        self.search_log = self.path / "search.log"  # what its searches say, with the time
         self.log = self.path / "slots.log"  # what the slots of a search or of a decision print
         self.reproduce_log = self.path / "reproduce.log"  # the same of `cifar-search reproduce`
         self.trials = self.path / "trials"  # a folder of checkpoints for each trial

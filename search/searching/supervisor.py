@@ -1,7 +1,7 @@
 """Owns a study, from its set-up until it has its trials, its time is over, or a signal stops it."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,6 +9,7 @@ from pathlib import Path
 from search.planning.forecast import Forecast, TypicalTrial, typical
 from search.planning.slot_count import find_slot_count
 from search.searching.dispatcher import Dispatcher
+from search.searching.log import logged
 from search.searching.progress import Closed, Update
 from search.searching.request import Search
 from search.searching.setup import Setup
@@ -30,6 +31,11 @@ def run(search: Search, *, work: str = TRAINING) -> Iterator[Update]:
     """
     start = time.monotonic()
     setup = Setup.of(search)
+    yield from logged(_run(setup, start=start, work=work), log=setup.folder.search_log)
+
+
+def _run(setup: Setup, *, start: float, work: str) -> Generator[Update, None, None]:
+    search = setup.search
     with ExitStack() as stack:
         flag = stack.enter_context(stop_flag())
         storage = stack.enter_context(owned(setup.url, study=setup.name))

@@ -29,6 +29,7 @@ class StopFlag:
 def stop_flag() -> Iterator[StopFlag]:
     """The first signal sets the flag; the second raises KeyboardInterrupt.
 
+    A signal that is ignored stays so: nohup and a script's background job hand us SIGHUP and SIGINT like that.
     Python delivers signals to its main thread only: in another thread the flag is never set.
     """
     flag = StopFlag()
@@ -39,7 +40,10 @@ def stop_flag() -> Iterator[StopFlag]:
         flag.signal = number
 
     main = threading.current_thread() is threading.main_thread()
-    before = {number: signal.signal(number, handle) for number in STOPPING} if main else {}
+    before = {number: signal.getsignal(number) for number in STOPPING} if main else {}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, handle)
     try:
         yield flag
     finally:

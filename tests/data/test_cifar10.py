@@ -253,3 +253,20 @@ def test_the_official_files_have_the_known_statistics() -> None:
     everything = store(images, split=None, device=torch.device("cpu"))
     assert everything.mean.tolist() == pytest.approx([125.31, 122.95, 113.87], abs=0.005)
     assert everything.std.tolist() == pytest.approx([62.99, 62.09, 66.70], abs=0.005)
+
+
+def test_a_home_that_nobody_has_is_a_folder_that_is_not_there() -> None:
+    with pytest.raises(DataError, match=r"~nobody-here/cifar is not a folder; make it, or"):
+        find(Path("~nobody-here/cifar"))
+
+
+@pytest.mark.parametrize("cache", ["~/.cache", "cache", ""])
+def test_a_cache_that_is_no_absolute_path_is_the_usual_one(
+    cache: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CACHE_HOME", cache)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=f"{tmp_path}/home/.cache/cifar-search holds no CIFAR-10"):
+        find(None, download=False)
+    assert list(tmp_path.iterdir()) == []

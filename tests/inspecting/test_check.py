@@ -7,13 +7,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
 from space_texts import parse
 
-from search import cli
 from search.inspecting import check as checking
 from search.inspecting.check import check
 from search.planning.catalogue import load
@@ -170,18 +170,10 @@ Call = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """`cifar-search spaces` with these words, in this process: exit code, output, errors."""
+def call(call: Call, monkeypatch: pytest.MonkeyPatch) -> Call:
+    """`cifar-search spaces` with these words, in a wide terminal."""
     monkeypatch.setenv("COLUMNS", "160")
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["cifar-search", "spaces", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        code = ended.value.code
-        return (code if isinstance(code, int) else 0, *capsys.readouterr())
-
-    return call
+    return partial(call, "spaces")
 
 
 def test_spaces_are_listed_with_what_varies_in_them(call: Call) -> None:
