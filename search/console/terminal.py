@@ -8,8 +8,8 @@ from rich.table import Table
 
 
 def console(*, stderr: bool = False) -> Console:
-    """The terminal itself, or plain lines where the output is none."""
-    return Console(stderr=stderr)
+    """The terminal itself, or plain lines where the output is none; a string is text, whatever brackets it has."""
+    return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
 
 
 def line_printer(console: Console) -> Callable[..., None]:
