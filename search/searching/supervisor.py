@@ -53,10 +53,10 @@ def run(search: Search, *, work: str = TRAINING) -> Iterator[Update]:
             )
         study = setup.study(settled, storage=storage, carry=carry)
         sweep(setup.folder, study.history())
-        study.enqueue(setup.queue())
+        known = study.enqueue(setup.queue(), first=search.enqueue)
         left = study.history().remaining
         seconds = forecast.seconds(trials=left, epochs=settled.epochs, images=settled.images)
-        yield setup.opened(study, seconds=seconds, notes=(note, *measured.notes), measured=measured.lines)
+        yield setup.opened(study, seconds=seconds, notes=(note, *measured.notes, *known), measured=measured.lines)
         dispatcher = Dispatcher(
             study=study,
             slots=measured.slots,
