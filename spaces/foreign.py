@@ -26,7 +26,7 @@ def native_form(node: Any, *, floats: bool) -> str:
 
     `floats` says whether the parameter takes them.
     """
-    with suppress(ValueError, TypeError):  # of what is no entry of another tool after all
+    with suppress(ValueError, TypeError, LookupError, OverflowError):  # of what is no entry of another tool after all
         given = _given(node)
         kind, values = str(given.get("kind", "")).lower(), given.get("values", [])
         if "low" in given or RANGES.search(kind) or "bounds" in node:

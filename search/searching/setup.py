@@ -145,7 +145,7 @@ class Setup:
         new = sorted({*self.search.enqueue} - {trial.baseline for trial in begun})
         if new and len(begun) + len(new) > self.search.trials:
             raise StudyError(
-                f"study {self.name!r} has begun {len(begun)} of {self.search.trials} trials and none is left for "
+                f"study {self.name!r} has begun {len(begun)} of {self.search.trials} trials, which leaves none for "
                 f"--enqueue {new[-1]}; give --trials {len(begun) + len(new)} or more"
             )
 

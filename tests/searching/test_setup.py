@@ -103,7 +103,7 @@ def test_a_late_published_recipe_is_queued_or_refused(
 
     assert (code, output) == (4, "")
     assert errors == (
-        f"cifar-search: study 'mine' has begun 1 of 1 trials and none is left for --enqueue {SEED003}; "
+        f"cifar-search: study 'mine' has begun 1 of 1 trials, which leaves none for --enqueue {SEED003}; "
         "give --trials 2 or more\n"
     )
     trials = study("notebooks", trials=2, enqueue=(SEED003,)).trials

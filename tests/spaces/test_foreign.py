@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from space_texts import parse
+from space_texts import loads_or_explains, parse
 
 from spaces import SpaceError
+from spaces.foreign import KEYS
 
 HEAD = "description: d\nfamily: fast\nrecipe:\n  "
 
@@ -67,3 +69,18 @@ def test_no_text_of_that_kind_is_more_than_a_mistake(name: str, values: list[obj
     with pytest.raises(SpaceError) as caught:
         parse(f"{HEAD}mixup: '{text}'\n")
     assert len(caught.value.problems) == 1
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from([key for keys in KEYS.values() for key in keys]),
+        st.one_of(
+            st.sampled_from(["uniform", "log_uniform", "randint", "choice", True]),
+            st.integers(-(10**6), 10**6),
+            st.lists(st.one_of(st.integers(-9, 9), st.floats(-1, 1e6), st.text("ab", max_size=2)), max_size=4),
+        ),
+        min_size=1,
+    )
+)
+def test_no_mapping_of_that_kind_is_more_than_a_mistake(entry: dict[str, object]) -> None:
+    assert not loads_or_explains(f"{HEAD}mixup: {json.dumps(entry)}\n")
