@@ -41,6 +41,7 @@ def serve(*, storage: str, runs: Path, port: int, announce: Callable[[str], obje
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((LOOPBACK, port))
+            port = probe.getsockname()[1]  # of 0 any that is free
         except (OSError, OverflowError) as error:
             raise StudyError(f"cannot serve on port {port} of {LOOPBACK}: {error}; name another with --port") from None
     announce(f"http://{LOOPBACK}:{port}  (Ctrl-C ends it)")

@@ -1,5 +1,6 @@
 """A study as plain data, read while it runs or after: its trials, and every opening of the test set."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -160,6 +161,15 @@ def find_history(name: str, *, storage: str) -> History | None:
     return None
 
 
+def last_start(name: str, *, storage: str) -> dict[str, str]:
+    """Where the last start of a study came from; empty where there is no such study yet. Raises StorageError."""
+    with suppress(EmptyStorageError), opened(storage, read_only=True) as database:
+        if name in [study.study_name for study in database.get_all_studies()]:
+            starts: list[dict[str, str]] = _numbered(load_study(name, storage=database).user_attrs, START)
+            return starts[-1] if starts else {}
+    return {}
+
+
 def latest_study(storage: str) -> str | None:
     """The study that was started last; None where there is none of ours. Raises StorageError."""
     with opened(storage, read_only=True) as database:
@@ -236,6 +246,7 @@ def record_opening(
         seeds=tuple(seeds),
     )
     study.set_user_attr(f"{OPENING}{opening.number:04d}", asdict(opening))
+    sys.audit("cifar_search.study.test_opened", name)
     return opening
 
 

@@ -68,15 +68,17 @@ def check_format(manifest: Manifest, *, study: str, command: str) -> None:
         )
 
 
-def check_same(old: Manifest, new: Manifest, *, study: str, differences: Differences) -> tuple[str, ...]:
-    """Refuses to continue another study, all differences at once; returns notes on changed versions."""
+def check_same(
+    old: Manifest, new: Manifest, *, study: str, differences: Differences, again: str = ""
+) -> tuple[str, ...]:
+    """Refuses to continue another study, all differences at once, and says how: `again`; returns notes on versions."""
     check_format(old, study=study, command="cifar-search run")
     lines = []
     if old.space_fingerprint != new.space_fingerprint:
         shown = differences(old.space, new.space)
         lines += shown or [f"space: fingerprint {old.space_fingerprint[:12]} -> {new.space_fingerprint[:12]}"]
     lines += _changed(old, new, "split_fingerprint", "data_fingerprint", "seed", "epochs", "images", "metric", "cost")
-    advice = "restore what it was started with, or start another study with --study OTHER"
+    advice = f"restore what it was started with, or start another study with --study OTHER{again}"
     _refuse(f"study {study!r} was", lines, advice=advice)
     names = sorted(old.versions.keys() | new.versions.keys())
     pairs = [(name, old.versions.get(name, "none"), new.versions.get(name, "none")) for name in names]

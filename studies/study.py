@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -57,18 +57,29 @@ class Study:
         self._ids: dict[int, int] = {}  # Optuna's, by trial number: they never change, and each costs a query
         self.recovered = self.recover()  # trials that an earlier process left running: they wait again
 
-    def enqueue(self, baselines: Sequence[tuple[str, Mapping[str, Value]]]) -> None:
+    def enqueue(
+        self, baselines: Sequence[tuple[str, Mapping[str, Value]]], *, first: Collection[str] = ()
+    ) -> tuple[str, ...]:
         """Queues the named values to be tried first: each once, and as far as the study's trials reach.
 
-        The values are those of the parameters that vary, no others. What was carried over is not tried again.
+        The values are those of the parameters that vary, no others. What was carried over, or has another name, is not
+        tried again. Where not all can be tried, those named in `first` are; returns which of these need no trial.
         """
         with self._stored():
             trials = self._study.get_trials(deepcopy=False)
             queued = {trial.user_attrs.get("baseline") for trial in trials}
-            carried = [trial.params for trial in trials if CARRIED in trial.user_attrs]
-            new = [(name, values) for name, values in baselines if name not in queued and values not in carried]
-            for name, values in new[: max(0, self.trials - (len(trials) - len(carried)))]:
-                self._study.enqueue_trial(dict(values), user_attrs={"baseline": name})
+            tried = [*(trial.params for trial in trials), *(values for name, values in baselines if name in queued)]
+            new, known = dict[str, Mapping[str, Value]](), list[str]()
+            for name, values in dict(baselines).items():
+                if name not in queued and values not in (*tried, *new.values()):
+                    new[name] = values
+                elif name not in queued and name in first:
+                    known.append(f"{name} is not queued: a trial has the same values")
+            room = max(0, self.trials - sum(CARRIED not in trial.user_attrs for trial in trials))
+            chosen = sorted(new, key=lambda name: name not in first)[:room]
+            for name in sorted(chosen, key=[*new].index):
+                self._study.enqueue_trial(dict(new[name]), user_attrs={"baseline": name})
+        return tuple(known)
 
     def ask(self, suggest: Suggest) -> Asked | None:
         """The next trial: one that waits, or else a new one; None when the study has its trials.

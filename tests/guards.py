@@ -150,7 +150,7 @@ GUARDS = (
     Guard(
         name="watchdog of slots without progress",
         file="search/slots/slot_state.py",
-        text="        if silent > (self.job.patience if self.ready else MIN_PATIENCE):",
+        text="        if silent > (self.job.patience if self.ready else Job.patience):",
         without="        if False:",
         test="faults/test_faults.py::test_a_hung_slot_is_dumped_and_its_trial_tried_again",
     ),

@@ -137,6 +137,21 @@ def spaces_show(space: SpaceArgument) -> None:
     console().print(space_text(load(space)))
 
 
+@spaces_app.command("fields")
+def spaces_fields(
+    family: Annotated[str | None, typer.Argument(help="Of this family alone.")] = None,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema that editors complete from.")] = False,
+) -> None:
+    """Every name of a space file with its type, range, unit and default."""
+    from search.console.spaces import fields_table
+    from search.planning.space_schema import space_schema
+
+    if schema:
+        print_json(space_schema(family))
+    else:
+        console().print(fields_table(space_schema(family)))
+
+
 @spaces_app.command("check")
 def spaces_check(
     space: SpaceArgument,

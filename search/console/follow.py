@@ -13,6 +13,7 @@ from search.deciding.testing import ABOUT_VIEWS, OpenedTest
 from search.deciding.trainings import Chosen, TrainedEpoch
 from search.inspecting.reproduce import ComparedEpoch, Reproduction, ReproductionStart, ReproductionStep
 from search.reporting.report import Reported
+from search.searching.progress import Resumed
 from search.text import duration, percent, plural
 from search.training.result import EpochResult
 
@@ -23,13 +24,16 @@ def follow_decision(steps: Iterable[DecisionStep | Reported], *, console: Consol
     for step in steps:
         match step:
             case Planned():
-                say(f"{step.machine}; {step.data}; about {duration(step.plan.seconds)}")
+                say(f"{step.machine}; {step.data}; about {duration(step.seconds)}")
                 say(f"study {step.study}: {step.plan.title}")
                 for note in step.notes:
                     say(f"note: {note}")
                 if step.earlier_openings:
                     times = plural(step.earlier_openings, "time")
                     say(f"warning: the test set of this study was opened {times} before", style="yellow")
+            case Resumed():
+                reasons = "".join(f" ({reason})" for reason in step.rejected)
+                say(f"trial {step.number} goes on from its checkpoint after epoch {step.epoch}{reasons}")
             case TrainedEpoch(result=result):
                 score = percent(result.validation_accuracy or result.train_accuracy)
                 kind = "validation" if result.validation_accuracy is not None else "training"

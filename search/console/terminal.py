@@ -14,8 +14,11 @@ NARROW = 12  # letters, to which a column of text may be folded
 
 
 def console(*, stderr: bool = False) -> Console:
-    """The terminal itself, or plain lines where the output is none; where nobody reads it, that of the errors."""
-    return Console(stderr=stderr or reader_left())
+    """The terminal itself, or plain lines where the output is none; where nobody reads it, that of the errors.
+
+    A string is text, whatever brackets it has.
+    """
+    return Console(stderr=stderr or reader_left(), markup=False, emoji=False, highlight=False)
 
 
 def line_printer(console: Console) -> Callable[..., None]:

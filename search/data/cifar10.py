@@ -110,12 +110,6 @@ def fingerprint(images: Images) -> str:
     return digest.hexdigest()
 
 
-def _cache() -> Path:
-    """The user's folder for what can be fetched again; as XDG has it, a path that is not absolute says nothing."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return (cache if cache.is_absolute() else Path.home() / ".cache") / "cifar-search"
-
-
 def _batches(root: Path) -> Path:
     """The folder of the batch files: `root` itself, or the one that the archive makes in it."""
     direct = root.name == FOLDER or any(os.path.exists(root / name) for name in OFFICIAL)  # noqa: PTH110 - may raise

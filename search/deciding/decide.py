@@ -17,10 +17,12 @@ from search.inspecting.status import read_status
 from search.networks.count import Cost, cost
 from search.planning.confirmation import check_complete
 from search.planning.decision_plan import Plan, make_plan
+from search.searching.progress import Resumed
 from search.searching.provenance import provenance
 from search.searching.study_data import check_data
 from search.searching.study_folder import StudyFolder
 from search.slots.machine import Machine, survey
+from search.slots.signals import stop_flag
 from studies.history import History, openings, record_opening
 from studies.storage import owned, storage_url
 
@@ -33,6 +35,7 @@ class Planned:
     machine: str
     data: str
     plan: Plan
+    seconds: float  # forecast of what no earlier start has done
     earlier_openings: int
     notes: tuple[str, ...] = ()
 
@@ -51,7 +54,7 @@ class Report:
     test: OpenedTest
     claims: tuple[Claim, ...]
     openings: tuple[str, ...]  # ISO times at which this study's test set was opened, this one last
-    seconds: float  # wall clock of confirmation, retraining and test
+    seconds: float  # of confirmation, retraining and test, also where they were cut off
     trials: Mapping[str, int]  # counts by state: complete, pruned, failed
     provenance: Mapping[str, str]  # versions, seeds, hashes, precision, threads, command line
     history: tuple[TrainedEpoch, ...]
@@ -79,13 +82,14 @@ class Report:
         return None if spread is None else (spread, statistics.expected_optimism(self.trials["complete"], spread))
 
 
-DecisionStep = Planned | TrainedEpoch | Chosen
+DecisionStep = Planned | Resumed | TrainedEpoch | Chosen
 
 
 def decide(request: Decision) -> Iterator[DecisionStep | Report]:
     """Decide step by step; the last step is the report, and the lock is held until the caller is done with it.
 
-    Raises StudyError, StorageError, DataError, DeviceError, SlotError.
+    Whatever cuts it off, an equal request goes on where it was, until the report is written. Raises StudyError,
+    StorageError, DataError, DeviceError, SlotError, and InterruptedSearch at a signal before the test set is opened.
     """
     start = time.monotonic()
     history = read_status(request.folder, storage=request.storage, study=request.study).history
@@ -94,24 +98,20 @@ def decide(request: Decision) -> Iterator[DecisionStep | Report]:
     folder = StudyFolder(request.folder, study)
     machine, source = survey(request.device, slots=request.slots), find_source(request.data)
     notes = check_data(history.manifest, source=source, folder=folder, storage=url)
-    plan = make_plan(
-        history,
-        images=len(load(folder.split).training),
-        slots=machine.slots,
-        minutes=request.minutes,
-        epochs=request.epochs,
-        candidates=request.candidates,
-        confirm_seeds=request.confirm_seeds,
-        seeds=request.seeds,
-    )
-    with owned(url, study=study) as storage:
+    plan = _plan(request, history, images=len(load(folder.split).training), slots=machine.slots)
+    with owned(url, study=study) as storage, stop_flag() as flag:
         earlier = len(openings(study, storage=url))
-        yield Planned(
-            study=study, machine=machine.title, data=source.title, plan=plan, earlier_openings=earlier, notes=notes
-        )
         trainings = Trainings(
-            history=history, plan=plan, machine=machine, source=source, folder=folder, compile=request.compile
+            history=history,
+            plan=plan,
+            machine=machine,
+            source=source,
+            folder=folder,
+            compile=request.compile,
+            flag=flag,
         )
+        first = {"study": study, "machine": machine.title, "data": source.title}
+        yield Planned(**first, plan=plan, seconds=trainings.seconds_left, earlier_openings=earlier, notes=notes)
         choice = yield from trainings.confirm()
         yield choice
         winner = history.trials[choice.winner.trial]
@@ -131,13 +131,18 @@ def decide(request: Decision) -> Iterator[DecisionStep | Report]:
             test=open_test(source, weights=weights, architecture=candidate.architecture, machine=machine),
             claims=request.claims,
             openings=tuple(opening.time for opening in openings(study, storage=url)),
-            seconds=time.monotonic() - start,
+            seconds=max(time.monotonic() - start, sum(row.result.seconds for row in trainings.trained) / plan.slots),
             trials={state: count for state, count in history.counts.items() if count},
             provenance=_provenance(request, history, plan=plan, machine=machine, source=source),
             history=trainings.epochs(),
             starts=history.starts,
             weights=weights,
         )
+
+
+def _plan(request: Decision, history: History, *, images: int, slots: int) -> Plan:
+    asked = {name: getattr(request, name) for name in ("minutes", "epochs", "candidates", "confirm_seeds", "seeds")}
+    return make_plan(history, images=images, slots=slots, **asked)
 
 
 def _provenance(request: Decision, history: History, *, plan: Plan, machine: Machine, source: Source) -> dict[str, str]:

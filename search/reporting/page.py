@@ -1,6 +1,7 @@
 """The page that a person reads: a report as Markdown, the verdict first."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from search.deciding.recommendation import BuildOrBuy, between, stated
 from search.deciding.statistics import LEVEL, seed_half_width
 from search.deciding.testing import ABOUT_VIEWS
 from search.reporting.answers import PUBLISHED, answers
+from search.reporting.pictures import label
 from search.text import counts, duration, percent, plural
 
 LOSSES, CONFUSION, PER_CLASS = "losses.png", "confusion.png", "per_class.png"
@@ -24,7 +26,7 @@ def page(report: Report) -> str:
         _numbers(report),
         ABOUT_VIEWS,
         "## Claims",
-        _claims(report),
+        *_claims(report),
         "## Recommendation",
         *_recommendation(report),
         "## Published",
@@ -52,7 +54,7 @@ def dashboard_note(report: Report, folder: Path) -> str:
     return (
         f"**Best: trial {winner.trial}**, confirmed at {percent(winner.mean)} on validation images "
         f"after {report.confirm_epochs} epochs, {percent(report.test.accuracy)} on {report.test.n:,} test images. "
-        f"Verdict: **{report.recommendation.verdict}**.\n\nThe report lies in `{folder}`."
+        f"Verdict: **{report.recommendation.verdict}**.\n\nThe report lies in {_text(str(folder))}."
     )
 
 
@@ -94,12 +96,15 @@ def _numbers(report: Report) -> str:
     return _table(("what", "value"), rows)
 
 
-def _claims(report: Report) -> str:
+def _claims(report: Report) -> Iterator[str]:
     rows = []
     for claim in report.recommendation.claims:
         margin = "inside" if claim.verdict == "cannot-tell" else f"{claim.margin_points:+.2f} points"
         rows.append((claim.name, stated(claim.accuracy), claim.verdict, margin))
-    return _table(("claim", "stated", "verdict", "from the claim to the interval"), rows)
+    yield _table(("claim", "stated", "verdict", "from the claim to the interval"), rows)
+    labels = {label(claim, report.claims): claim.name for claim in report.claims}
+    if others := [f"{shown} is {name}" for shown, name in labels.items() if shown != name]:
+        yield f"No font of this machine has the letters of a name, so in the pictures {_text(', '.join(others))}."
 
 
 def _recommendation(report: Report) -> Iterator[str]:
@@ -119,7 +124,7 @@ def _published(report: Report) -> str:
         size = f"{row.parameters / 1e6:.1f} M" if row.parameters else "not stated"
         source = f"{row.source}; {row.note}" if row.note else row.source
         rows.append((row.name, str(row.year), stated(row.accuracy), size, row.extra_data, source))
-    ours = ("**this report**", "", f"**{percent(accuracy)}**", f"{report.cost.parameters / 1e6:.1f} M", "none", "")
+    ours = ("this report", "", percent(accuracy), f"{report.cost.parameters / 1e6:.1f} M", "none", "")
     rows.insert(sum(row.accuracy < accuracy for row in PUBLISHED), ours)
     return _table(("what", "year", "accuracy", "parameters", "extra data", "source"), rows)
 
@@ -158,6 +163,8 @@ def _protocol(report: Report) -> Iterator[str]:
         rows.append((str(row.trial), seeds, mean, f"{row.flops:,}", chosen))
     by_seed = f"validation accuracy after {report.confirm_epochs} epochs, by seed"
     yield _table(("trial", by_seed, "mean, 95 % interval", "FLOPs per image", "chosen"), rows)
+    if report.choice.dropped:
+        yield "These trainings failed, and their candidates were left out:\n\n" + _list(report.choice.dropped)
     if report.optimism:
         spread, luck = report.optimism
         yield (
@@ -179,6 +186,5 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def _text(text: str) -> str:
     """One line of Markdown in which names and command lines cannot break a table or smuggle in HTML."""
-    for sign, safe in (("\\", "\\\\"), ("&", "&amp;"), ("<", "&lt;"), ("|", "\\|"), ("`", "\\`"), ("[", "\\[")):
-        text = text.replace(sign, safe)
+    text = re.sub(r"[\\|`\[*~$]|\b_|_\b", r"\\\g<0>", text.replace("&", "&amp;").replace("<", "&lt;"))
     return " ".join(text.split())

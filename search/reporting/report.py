@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -49,6 +50,7 @@ def report_decision(request: Decision) -> Iterator[DecisionStep | Reported]:
             note=dashboard_note(step, folder),
             files=[folder / name for name in (LOSSES, CONFUSION, PER_CLASS, "report.md")],
         )
+        shutil.rmtree(StudyFolder(request.folder, step.study).retraining, ignore_errors=True)
         yield Reported(report=step, folder=folder)
 
 
@@ -106,6 +108,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "per_class": [{"name": row.name, "accuracy": row.accuracy, "n": row.n} for row in test.per_class],
         "classes": test.classes,
         "confusion": test.confusion.tolist(),
+        "dropped": report.choice.dropped,
         "confirmation": [{**asdict(row), "chosen": row is winner, "mean": row.mean} for row in confirmed],
         "trials": report.trials,
         "recommendation": {

@@ -1,12 +1,13 @@
 """What is settled before the first trial: the space, the data, the split, the length, trials of another study."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Self
 
 from search.candidate import Candidate, CandidateError, Value, from_values, values_of
-from search.data.cifar10 import fingerprint
+from search.data.cifar10 import DataError, fingerprint
 from search.data.sources import Source, find_source
 from search.data.split import Split, standard_split
 from search.errors import UsageError
@@ -23,7 +24,7 @@ from spaces import Space, difference
 from spaces.baselines import find_baseline
 from studies import StudyError, unknown
 from studies.algorithms import make_pruner, make_sampler
-from studies.history import History, TrialRecord, read_history
+from studies.history import History, TrialRecord, last_start, read_history
 from studies.manifest import Manifest, check_alike, check_same
 from studies.start import Carried, Carry, carried_from, open_study
 from studies.storage import Storage, masked, storage_url, warn_of_password
@@ -43,6 +44,7 @@ class Setup:
     source: Source
     folder: StudyFolder
     url: str  # of the storage
+    again: str  # how the study was started last, for a message; empty where it is new
     pruner: str
     epochs: int  # of a trial, before it is shortened to fit the time
 
@@ -52,14 +54,17 @@ class Setup:
         machine = survey(None if search.ray else search.device, slots=None if search.slots == "auto" else search.slots)
         space = load(search.space or SPACES[machine.kind])
         name = search.study or space.name
+        folder, url = StudyFolder(search.folder, name), storage_url(search.folder, search.storage)
+        again = _last_command(last_start(name, storage=url), trials=search.trials)
         setup = cls(
             search=search,
             name=name,
             space=space,
             machine=machine,
-            source=find_source(search.data),
-            folder=StudyFolder(search.folder, name),
-            url=storage_url(search.folder, search.storage),
+            source=_source(search, again=again),
+            folder=folder,
+            url=url,
+            again=again,
             pruner=search.pruner or ("none" if search.cost else "median"),
             epochs=space.length.trial if space.length else EPOCHS,
         )
@@ -128,19 +133,30 @@ class Setup:
         Where nothing is stored of the study, the one that it starts with decides. Raises StudyError where the search
         would go on with another study.
         """
+        self._check_enqueued(stored)
         if not stored and not self.search.carry_over:
             return manifest if self.search.epochs else None
         before = (stored or read_history(str(self.search.carry_over), storage=self.url)).manifest
         images = manifest.images if self.search.images else before.images
         settled = replace(manifest, epochs=self.search.epochs or before.epochs, images=images)
         if stored:
-            check_same(stored.manifest, settled, study=self.name, differences=difference)
+            check_same(stored.manifest, settled, study=self.name, differences=difference, again=self.again)
         return settled
 
     def fit(self, manifest: Manifest, forecast: Forecast) -> tuple[Manifest, str]:
         """The manifest of a new study with trials that fit the time, and a note where they are shorter for it."""
         epochs, images, trials, minutes = self.epochs, self.search.images, self.search.trials, self.search.minutes
         return fitted(manifest, forecast, epochs=epochs, images=images, trials=trials, minutes=minutes)
+
+    def _check_enqueued(self, stored: History | None) -> None:
+        """Raises StudyError where the study has too few trials left for the published recipes that were asked for."""
+        begun = [trial for trial in stored.trials if not trial.carried] if stored else []
+        new = sorted({*self.search.enqueue} - {trial.baseline for trial in begun})
+        if new and len(begun) + len(new) > self.search.trials:
+            raise StudyError(
+                f"study {self.name!r} has begun {len(begun)} of {self.search.trials} trials, which leaves none for "
+                f"--enqueue {new[-1]}; give --trials {len(begun) + len(new)} or more"
+            )
 
     def carry(self, manifest: Manifest, *, stored: History | None) -> Carry | None:
         """The trials that a new study is given of another one; None where it has them, or nothing was asked for.
@@ -198,6 +214,22 @@ class Setup:
             notes=tuple(filter(None, all_notes)),
             history=study.history(),
         )
+
+
+def _last_command(start: Mapping[str, str], *, trials: int) -> str:
+    command = re.sub(r" --trials[= ]\S+", "", start.get("command", ""))
+    if command.startswith("cifar-search run"):
+        return f"; as it was started last, it goes on with:\n  {command} --trials {trials}"
+    return f"; its last start had the space {start.get('space')}, and {start.get('data')}" if start else ""
+
+
+def _source(search: Search, *, again: str) -> Source:
+    """The images; nothing is fetched for a study that was started with other ones. Raises DataError."""
+    half = search.data is None and " --data" in again
+    try:
+        return find_source(search.data, download=not half)
+    except DataError as error:
+        raise DataError(f"{error}{again}") if half else error from None
 
 
 def values_in(space: Space, values: Mapping[str, Value]) -> dict[str, Value] | None:

@@ -28,7 +28,7 @@ class StudyFolder:
         self.log = self.path / "slots.log"  # what the slots of a search or of a decision print
         self.reproduce_log = self.path / "reproduce.log"  # the same of `cifar-search reproduce`
         self.trials = self.path / "trials"  # a folder of checkpoints for each trial
-        self.retraining = self.path / "retraining"  # weights of final trainings before they are tested
+        self.retraining = self.path / "retraining"  # checkpoints and weights of a decision, until it is reported
         self.report = self.path / "report"  # what `cifar-search best --retrain` found
         self.next_space = self.path / "next.yaml"  # what `cifar-search spaces advise` writes
 
@@ -62,7 +62,7 @@ def sweep(folder: StudyFolder, history: History) -> tuple[str, ...]:
 
 def leftovers(folder: StudyFolder, history: History) -> Iterator[Leftover]:
     """All of a study that no process owns at the moment, or that this process owns."""
-    places = (folder.path.glob(PARTIAL), folder.retraining.glob(PARTIAL), folder.report.glob(".unfinished-*"))
+    places = (folder.path.glob(PARTIAL), folder.retraining.rglob(PARTIAL), folder.report.glob(".unfinished-*"))
     yield from (_cut_off(path) for paths in places for path in paths)
     with suppress(FileNotFoundError):
         for name in sorted(os.listdir(folder.trials)):  # noqa: PTH208 - there may be 10,000

@@ -57,10 +57,11 @@ def _run(setup: Setup, *, start: float, work: str) -> Generator[Update, None, No
             settled, note = setup.fit(manifest, forecast)
         study = setup.study(settled, storage=storage, carry=carry)
         sweep(setup.folder, study.history())
-        study.enqueue(setup.queue())
+        known = study.enqueue(setup.queue(), first=search.enqueue)
         left = study.history().remaining
         seconds = forecast.seconds(trials=left, epochs=settled.epochs, images=settled.images)
-        yield setup.opened(study, seconds=seconds, notes=(*restored, note, *measured.notes), measured=measured.lines)
+        notes = (*restored, note, *measured.notes, *known)
+        yield setup.opened(study, seconds=seconds, notes=notes, measured=measured.lines)
         dispatcher = Dispatcher(
             study=study,
             slots=measured.slots,

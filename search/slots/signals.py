@@ -11,7 +11,7 @@ STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class InterruptedSearch(Exception):  # noqa: N818 not an error
-    """A signal came while the study could not be closed in order: it was not open yet, or its database was away."""
+    """A signal came, and the same command goes on: a decision was cut off, or a study that could not be closed."""
 
     def __init__(self, number: int) -> None:
         super().__init__(f"stopped by {signal.Signals(number).name}")

@@ -4,12 +4,12 @@ import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from search.data import DataError
 from search.errors import UserError
-from search.slots.job import MIN_PATIENCE, Began, Command, Condition, Event, Failed, Finished, Job, Lost, ends_process
+from search.slots.job import Began, Command, Condition, Event, Failed, Finished, Job, Lost, Paused, ends_process
 from search.training.result import EpochResult
 
 SUPERVISOR_PAUSE = 30.0  # seconds: if the supervisor itself paused for so long, the slots waited for it
@@ -65,7 +65,7 @@ class SlotState(ABC):
         if now - last_read > SUPERVISOR_PAUSE:  # the process was stopped, or waited for the database
             self.since = now
         silent = now - self.since
-        if silent > (self.job.patience if self.ready else MIN_PATIENCE):
+        if silent > (self.job.patience if self.ready else Job.patience):
             return Lost(outcome="hung", message=f"no progress for {silent:.0f} seconds", counts=self.ready)
         if self.ready and self.job.limit is not None and self.seconds + silent > self.job.limit:
             return Lost(outcome="timed-out", message=f"not done after {self.job.limit:g} seconds")
@@ -143,22 +143,35 @@ class BasePool(ABC):
         return events
 
     def run_all(self, jobs: Sequence[Job], *, interrupted: Condition = lambda: False) -> Iterator[tuple[Job, Event]]:
-        """Run each job to its end on the next idle slot; a job whose slot is lost starts again."""
+        """Run each job to its end on the next idle slot; a job whose slot is lost or stopped goes on on another one.
+
+        An epoch's result is answered when the caller comes back for more: no checkpoint lies beyond what it has kept.
+        """
         waiting = list(jobs)
         losses = Counter[str]()
         while (waiting or self.busy) and not interrupted():
             for index in self.idle[: len(waiting)]:
                 self.start(index, waiting.pop(0))
             for index, job, event in self.events(timeout=0.5):
-                if isinstance(event, EpochResult):
-                    self.go_on(index)
                 losses[job.name] += isinstance(event, Lost) and event.counts
-                if not isinstance(event, Lost):
+                if isinstance(event, EpochResult):
+                    self._slots[index].job = replace(job, reported=event.epoch)
                     yield job, event
-                elif losses[job.name] > RETRIES:
+                    self.go_on(index)
+                elif not isinstance(event, Lost | Paused):
+                    yield job, event
+                elif isinstance(event, Lost) and losses[job.name] > RETRIES:
                     yield job, Failed(outcome=event.outcome, message=event.message)
                 else:
                     waiting.append(job)
+
+    def leave(self, seconds: float) -> Iterator[tuple[Job, Event]]:
+        """Let every busy slot keep what it has done, for so long at most."""
+        for index in self.busy:
+            self.pause(index)
+        deadline = time.monotonic() + seconds
+        while self.busy and time.monotonic() < deadline:
+            yield from ((job, event) for _, job, event in self.events(timeout=0.5))
 
     def measure(self, job: Job, *, interrupted: Condition = lambda: False) -> float:
         """Images per second of all slots together while all of them run this job. Raises SlotError."""

@@ -14,6 +14,7 @@ import tiny
 from rich.console import Console
 
 from search.console.tables import best_table, status_table
+from search.console.terminal import columns, console
 from search.console.watch import EVENTS, Picture, watch
 from search.inspecting.status import Status
 from search.searching.progress import Closed, Ended, Opened, Progressed, Started, Update, Waited
@@ -196,6 +197,22 @@ def test_what_an_error_says_is_shown_letter_by_letter(terminal: bool) -> None:
 
     assert "".join(BRACKETS.split()) in text
     assert "/data/[old]/x" in text
+
+
+def test_a_name_is_text_wherever_it_stands(capsys: pytest.CaptureFixture[str]) -> None:
+    """Rich reads `[/v2]` as the end of a style and raises, `[b]` as a style, `:bomb:` as a picture."""
+    odd = "[/v2] [b] :bomb:"
+    found = history(trial(0, "complete", 0.5, baseline=odd), trial(1, "running", 0.4, epochs=((1, 0.4),)))
+    found = replace(found, manifest=replace(MANIFEST, space_name=odd, cost="parameters"))
+    for draw in (status_table(Status(history=found, storage=odd)), best_table(found)):
+        console().print(draw, soft_wrap=True)
+    console().print(columns(odd, title=odd))
+
+    text = capsys.readouterr().out
+    assert f"mine ({odd}.yaml) in {odd}\n" in text
+    assert text.count(f"1.2    {odd}") == 1  # the best five
+    assert f"(baseline {odd})" in text
+    assert re.search(rf"\n{re.escape(odd)} +\n +{re.escape(odd)} +\n$", text)
 
 
 def test_status_and_best_as_tables() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 import torch
@@ -13,9 +15,10 @@ from safetensors.torch import load_file
 
 from search.data import synthetic
 from search.data.cifar10 import DataError
+from search.deciding import decide
 from search.deciding.decide import DecisionStep, Planned, Report
 from search.deciding.request import Claim, Decision
-from search.deciding.trainings import Chosen
+from search.deciding.trainings import Chosen, TrainedEpoch
 from search.reporting.report import Reported, report_decision
 from search.searching.request import Search
 from search.searching.supervisor import run
@@ -126,6 +129,30 @@ def test_a_second_opening_is_counted_and_shown(runs: Path, steps: Steps) -> None
     assert ["was missing, and is made again" in str(each.notes) for each in (first, second)] == [True, False]
     assert report["test_openings"] == 2
     assert "opened 2 times" in (runs / "smoke" / "report" / "report.md").read_text()
+
+
+@pytest.mark.fault(
+    "a decision dies between the opening of the test set and its report",
+    then="the next one trains nothing again, and says that the test set was opened before",
+)
+def test_an_opening_without_a_report_counts(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = shutil.copytree(runs, tmp_path / "runs")
+    asked = ask(copy, candidates=1, confirm_seeds=1, epochs=2)
+    before = openings("smoke", storage=storage_url(copy, None))
+    with monkeypatch.context() as patch:
+        patch.setattr(decide, "open_test", MagicMock(side_effect=RuntimeError("killed")))
+        with pytest.raises(RuntimeError, match="killed"):
+            list(report_decision(asked))
+
+    again = list(report_decision(asked))
+
+    planned, report = next(step for step in again if isinstance(step, Planned)), reported(again)
+    assert (planned.earlier_openings, len(report.openings)) == (len(before) + 1, len(before) + 2)
+    assert planned.seconds == pytest.approx(0, abs=1e-6)  # of training, that is left
+    assert not any(isinstance(step, TrainedEpoch) for step in again)
+    assert Counter(row.phase for row in report.history) == {"search": 4 * 2, "confirmation": 1, "retraining": 2}
+    assert report.seconds >= sum(row.result.seconds for row in report.history if row.phase != "search") / 4
+    assert not (copy / "smoke" / "retraining").exists()  # it is reported
 
 
 def test_other_images_than_those_of_the_search_are_refused(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:

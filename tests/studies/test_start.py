@@ -83,3 +83,14 @@ def test_refused_options_leave_no_study(start: Start, url: str) -> None:
         pass
     with opened(url) as storage:
         assert storage.get_all_studies() == []
+
+
+def test_a_changed_sampler_or_pruner_is_said(start: Start) -> None:
+    for sampler, pruner, notes in [
+        ("random", "none", ()),
+        ("random", "none", ()),
+        ("tpe", "median", ("sampler random -> tpe", "pruner none -> median")),
+        ("tpe", "none", ("pruner median -> none",)),
+    ]:
+        with start(sampler=sampler, pruner=pruner, provenance={"sampler": sampler, "pruner": pruner}) as study:
+            assert study.notes == notes
