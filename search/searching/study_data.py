@@ -53,9 +53,9 @@ def split_of(study: str, *, runs: Path, storage: str, labels: Tensor) -> Split:
 def check_free(folder: StudyFolder, split: Split) -> None:
     """Raises DataError where another split than this, of a new study, lies in its folder."""
     if folder.split.exists() and (found := load(folder.split)).fingerprint != split.fingerprint:
-        rule = f"is that of seed {found.seed}, and a new study {folder.study!r} has that of seed {split.seed}"
-        advice = "delete the file if nothing needs it, or name the new study with --study OTHER"
-        raise DataError(f"the split {folder.split} {rule}; {advice}")
+        theirs, ours = (f"seed {each.seed} for {len(each):,} images" for each in (found, split))
+        rule = f"{folder.split} is the split of {theirs}, and a new study {folder.study!r} has that of {ours}"
+        raise DataError(f"{rule}; delete the file if nothing needs it, or name the new study with --study OTHER")
 
 
 def keep(split: Split, *, folder: StudyFolder) -> tuple[str, ...]:

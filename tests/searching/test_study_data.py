@@ -130,7 +130,7 @@ def test_a_split_of_another_seed_is_never_taken_silently(opened: Any, tmp_path: 
     path.parent.mkdir()
     standard_split(images.labels, seed=0).save(path)
     before = path.read_bytes()
-    wanted = r"split.npz is that of seed 0, and a new study 'smoke' has that of seed 7; delete .*--study OTHER"
+    wanted = r"split.npz is the split of seed 0 for 2,000 images, and .* 'smoke' has that of seed 7 .*--study OTHER"
     with pytest.raises(DataError, match=wanted):
         opened(seed=7)
     assert path.read_bytes() == before
