@@ -11,6 +11,7 @@ from search.searching.setup import Setup
 from search.searching.supervisor import measured_slots
 from search.slots.pool import TRAINING
 from search.slots.signals import stop_flag
+from search.slots.slot_state import SlotError
 from studies.history import find_history
 from studies.storage import masked
 
@@ -62,8 +63,13 @@ def dry_run(search: Search, *, retraining: float, work: str = TRAINING) -> DryRu
     with stop_flag() as flag, TemporaryDirectory(prefix="cifar-search-") as place:
         images, paths = len(split.training), {"split": Path(place) / "split.npz", "log": Path(place) / "slots.log"}
         split.save(paths["split"])
-        with measured_slots(setup, images=images, **paths, work=work, flag=flag) as measured:
-            forecast, slots = measured.forecast, len(measured.slots)
+        try:
+            with measured_slots(setup, images=images, **paths, work=work, flag=flag) as measured:
+                forecast, slots = measured.forecast, len(measured.slots)
+        except SlotError as error:  # the log that it names is about to go
+            log = paths["log"]
+            said = log.read_text(encoding="utf-8", errors="replace").rstrip() if log.exists() else ""
+            raise type(error)(str(error).replace(f"see {log}", f"it said:\n{said}")) from None
     if settled is None:
         settled, note = setup.fit(manifest, forecast)
     finished = stored.finished if stored else 0

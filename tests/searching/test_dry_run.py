@@ -17,6 +17,7 @@ from search.searching.dry_run import DryRun, dry_run
 from search.searching.request import Search
 from search.searching.setup import Setup
 from search.slots.machine import DeviceError
+from search.slots.slot_state import SlotError
 from studies import StudyError
 from studies.storage import owned
 from studies.study import Study
@@ -56,6 +57,12 @@ def test_a_dry_run_of_a_new_study_forecasts_and_makes_nothing(tmp_path: Path) ->
     said = forecast_text(found).plain
     assert "epochs: 8 in 4 trials, of which pruning leaves about" in said
     assert "then up to about 15 min for `cifar-search best --retrain`" in said
+
+
+def test_slots_that_cannot_start_are_told_with_what_they_said(tmp_path: Path) -> None:
+    """Their log goes with the run."""
+    with pytest.raises(SlotError, match=r"(?s)3 slots in a row ended .* it said:\nTraceback.*no attribute 'nothing'$"):
+        dry_run(ask(tmp_path), retraining=900.0, work="stub:nothing")
 
 
 def test_a_dry_run_of_a_known_study_counts_what_is_left_and_refuses_what_a_start_would(tmp_path: Path) -> None:
