@@ -1,4 +1,4 @@
-"""Signals that are ignored, readers that leave and terminals that close: the search goes on, and its log has all of it.
+"""Signals that are ignored, readers that leave, terminals that close, faults of ours: the log of the search has it all.
 
 The real command line on real processes; only the training is a stub.
 """
@@ -104,3 +104,19 @@ def test_a_terminal_that_closes(place: Place, terminal: Terminal) -> None:
 
     place.completed(first)
     assert re.match(LAST, logged(place)[-1])
+
+
+@pytest.mark.fault("a fault of ours", then="exit 1 with the traceback, which is in the log too; trials wait")
+def test_a_fault_of_ours_keeps_its_traceback(place: Place) -> None:
+    first = place.start(fault_of_ours=True, STUB_PATIENCE="soon")  # no number
+    assert first.end() == 1
+    assert "ValueError: could not convert string to float: 'soon'" in first.output
+    assert "ValueError: could not convert string to float: 'soon'" in logged(place)
+    place.finish()
+    place.check()
+
+
+def test_a_traceback_without_such_a_word_fails_a_test(place: Place) -> None:
+    first = place.start(STUB_PATIENCE="soon")
+    with pytest.raises(AssertionError, match="Traceback"):
+        first.end()
