@@ -88,12 +88,16 @@ def test_a_signal_in_a_download_leaves_nothing_behind(
 
     monkeypatch.setattr(download, "PATIENCE", 10.0)
     serve(interrupt)
-    before = signal.getsignal(number)
-    with pytest.raises(KeyboardInterrupt if number == signal.SIGINT else SystemExit) as ended:
-        complete(tmp_path, tmp_path / FOLDER, ["test_batch"], problem="no data", download=True)
+    usual = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+    of_the_tests = signal.signal(number, usual)
+    try:
+        with pytest.raises(KeyboardInterrupt if number == signal.SIGINT else SystemExit) as ended:
+            complete(tmp_path, tmp_path / FOLDER, ["test_batch"], problem="no data", download=True)
+        assert signal.getsignal(number) == usual
+    finally:
+        signal.signal(number, of_the_tests)
     assert ended.type is KeyboardInterrupt or ended.value.args == (128 + number,)
     assert list(tmp_path.iterdir()) == []
-    assert signal.getsignal(number) == before
 
 
 def test_what_nohup_ignores_stays_ignored(tmp_path: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
