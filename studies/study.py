@@ -81,7 +81,7 @@ class Study:
         """
         with self._stored():
             self.recover()
-            while history_of(self._study).begun < self.trials:
+            for _ in range(self.trials - history_of(self._study).begun):
                 trial = self._study.ask()
                 sys.audit("cifar_search.study.asked", trial.number)
                 number, earlier = trial.number, record_of(self._frozen(trial.number))
