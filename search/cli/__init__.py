@@ -9,7 +9,10 @@ from search.cli.output import print_line, print_next_command
 from search.errors import UserError
 from search.slots.signals import InterruptedSearch
 
-UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # wherever it was met, the disk is what a person must mend
+UNUSABLE = {  # wherever it was met, the disk or the folder is what a person must mend
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM),
+    *(errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG),
+}
 UNWRITABLE_EXIT = 5  # as StorageError, whose import takes a while
 
 
@@ -21,9 +24,11 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except (UserError, OSError) as error:
-        if not isinstance(error, UserError) and error.errno not in UNWRITABLE:
+        if not isinstance(error, UserError) and error.errno not in UNUSABLE:
             raise
-        print_line(f"cifar-search: {error}", stderr=True)
+        named = not isinstance(error, UserError) and error.filename
+        step = "; mend that, or name another folder with --runs" if named else ""
+        print_line(f"cifar-search: {error}{step}", stderr=True)
         sys.exit(error.exit_code if isinstance(error, UserError) else UNWRITABLE_EXIT)
     except InterruptedSearch as error:
         print_next_command()

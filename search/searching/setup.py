@@ -16,13 +16,13 @@ from search.planning.forecast import EPOCHS, RETRAIN
 from search.searching.progress import Opened
 from search.searching.provenance import PACKAGES, provenance
 from search.searching.request import Search
-from search.searching.study_folder import StudyFolder
+from search.searching.study_folder import StudyFolder, name_of_study
 from search.slots.machine import Machine, survey
 from spaces import Space, difference
 from spaces.baselines import find_baseline
 from studies import StudyError, unknown
 from studies.algorithms import make_pruner, make_sampler
-from studies.history import History, TrialRecord, read_history
+from studies.history import History, TrialRecord, find_history, read_history
 from studies.manifest import Manifest, check_alike, check_same
 from studies.start import Carried, Carry, carried_from, open_study
 from studies.storage import Storage, masked, storage_url, warn_of_password
@@ -50,7 +50,7 @@ class Setup:
         """Raises SpaceError, DeviceError, DataError, WeightsError, and StudyError for a name that cannot be used."""
         machine = survey(None if search.ray else search.device, slots=None if search.slots == "auto" else search.slots)
         space = load(search.space or SPACES[machine.kind])
-        name = search.study or space.name
+        name = name_of_study(search.study, space=space.name, source=space.source)
         setup = cls(
             search=search,
             name=name,
@@ -117,6 +117,12 @@ class Setup:
             versions={package: version(package) for package in PACKAGES},
         )
         return manifest, split
+
+    def resumed(self, manifest: Manifest) -> tuple[History | None, Manifest | None, Carry | None]:
+        """What is stored of the study, its manifest if that is settled, and what it is given. Raises as these do."""
+        stored = find_history(self.name, storage=self.url)
+        settled = self.settled(manifest, stored=stored)
+        return stored, settled, self.carry(settled, stored=stored) if settled else None
 
     def settled(self, manifest: Manifest, *, stored: History | None) -> Manifest | None:
         """The manifest with the length that was asked for or that the study has; None if it is still to be found.

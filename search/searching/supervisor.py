@@ -17,7 +17,6 @@ from search.slots.pool import TRAINING, Pool
 from search.slots.signals import InterruptedSearch, StopFlag, stop_flag
 from search.slots.slot_state import BasePool
 from studies.algorithms import STARTUP_TRIALS
-from studies.history import find_history
 from studies.storage import UnreachableError, owned
 
 
@@ -29,13 +28,12 @@ def run(search: Search, *, work: str = TRAINING) -> Iterator[Update]:
     """
     start = time.monotonic()
     setup = Setup.of(search)
+    manifest, split = setup.draft()
+    setup.resumed(manifest)  # refuses what it must before anything is made
     with ExitStack() as stack:
         flag = stack.enter_context(stop_flag())
         storage = stack.enter_context(owned(setup.url, study=setup.name))
-        manifest, split = setup.draft()
-        stored = find_history(setup.name, storage=setup.url)
-        settled = setup.settled(manifest, stored=stored)
-        carry = setup.carry(settled, stored=stored) if settled else None
+        stored, settled, carry = setup.resumed(manifest)
         if not setup.folder.split.exists():
             setup.folder.path.mkdir(parents=True, exist_ok=True)
             split.save(setup.folder.split)

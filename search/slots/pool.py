@@ -59,6 +59,7 @@ class Pool(BasePool):
     def __init__(self, settings: Sequence[SlotSettings], *, log: Path, work: str = TRAINING) -> None:
         """`work` names a job.MakeRun as module:function, since only the slots need to import it. Raises SlotError."""
         super().__init__(log=log)
+        log.open("ab").close()  # raises OSError: a slot that cannot write it could say so nowhere
         self._work = work
         SERVER.set_forkserver_preload([__name__, work.partition(":")[0]])
         self._slots = {index: self._spawn(index, each) for index, each in enumerate(settings)}
