@@ -47,6 +47,8 @@ def file_lock(path: Path, *, owned: str) -> Iterator[None]:
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not os.fstat(descriptor).st_nlink:
+                raise BlockingIOError  # it was deleted with its study just now
         except BlockingIOError:
             owner, _, place = os.read(descriptor, 400).decode(errors="replace").strip().partition(" ")
             host = f" on {place.split()[0]}, in another container," if place not in ("", _place()) else ""
@@ -55,7 +57,7 @@ def file_lock(path: Path, *, owned: str) -> Iterator[None]:
         os.write(descriptor, f"{os.getpid()} {_place()}\n".encode())
         yield
     finally:
-        os.close(descriptor)  # the file stays: if it were removed, two processes could hold two files of one name
+        os.close(descriptor)  # the file stays, but for a study that is deleted
 
 
 def is_locked(path: Path) -> bool:
@@ -144,7 +146,7 @@ def end_at_outage(engine: Any, outage: Callable[[Any], Exception | None]) -> Non
 
 def network_file_system(folder: Path) -> str | None:
     """The kind of the network file system that an existing folder lies on; None for a local or an unknown one."""
-    mounts = MOUNTS.read_text(encoding="utf-8", errors="replace") if MOUNTS.exists() else ""
+    mounts = MOUNTS.read_text(encoding="utf-8", errors="surrogateescape") if MOUNTS.exists() else ""
     folder = folder.resolve()
     kind, depth = "", -1
     for line in mounts.splitlines():

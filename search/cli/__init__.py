@@ -11,12 +11,10 @@ from search.errors import UserError, first_line
 from search.limits import shell_limit
 from search.slots.signals import InterruptedSearch
 
-UNWRITABLE = (
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EROFS,
-    errno.EFBIG,
-)  # wherever it was met, the disk is what a person must mend
+UNUSABLE = {  # wherever it was met, the disk or the folder is what a person must mend
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG),
+    *(errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG),
+}
 UNWRITABLE_EXIT, MEMORY_EXIT = 5, 6  # as StorageError and SlotError, whose import takes a while
 
 
@@ -29,9 +27,11 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except (UserError, OSError) as error:
-        if not isinstance(error, UserError) and error.errno not in UNWRITABLE:
+        if not isinstance(error, UserError) and error.errno not in UNUSABLE:
             raise
-        print_line(f"cifar-search: {error}", stderr=True)
+        named = not isinstance(error, UserError) and error.filename
+        step = "; mend that, or name another folder with --runs" if named else ""
+        print_line(f"cifar-search: {error}{step}", stderr=True)
         sys.exit(error.exit_code if isinstance(error, UserError) else UNWRITABLE_EXIT)
     except (ImportError, MemoryError) as error:
         limit = None if isinstance(error, ModuleNotFoundError) else shell_limit("-v")

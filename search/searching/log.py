@@ -90,8 +90,8 @@ def _first_lines(opened: progress.Opened) -> list[str]:
 
 
 def _outcome(ended: progress.Ended) -> str:
-    if ended.outcome:
-        return f"trial {ended.number} {ended.outcome}: {ended.message}"
+    if ended.outcome or ended.message:
+        return f"trial {ended.number} {ended.outcome or ended.state}: {ended.message}"
     best = ended.history.best
     record = ", best so far" if best and best.number == ended.number else ""
     return f"trial {ended.number} {ended.state}, {percent(ended.history.trials[ended.number].accuracy)}{record}"

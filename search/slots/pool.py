@@ -49,6 +49,8 @@ class Pool(BasePool):
     def __init__(self, settings: Sequence[SlotSettings], *, log: Path, work: str = TRAINING) -> None:
         """`work` names a job.MakeRun as module:function, since only the slots need to import it. Raises SlotError."""
         super().__init__(log=log)
+        if log.parent.is_dir():
+            log.open("ab").close()  # raises OSError: a slot that cannot write it could say so nowhere
         self._work, self._container = work, Container()
         self._memory_kills, self._memory_losses = self._container.memory_kills(), 0
         self._slots = {index: self._spawn(each) for index, each in enumerate(settings)}

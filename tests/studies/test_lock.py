@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import socket
@@ -149,3 +150,16 @@ def test_a_network_file_system_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(StorageError, match=sentence), opened(f"sqlite:///{tmp_path}/studies.db"):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_that_is_deleted_with_its_study_is_not_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the opening of the file and its lock; another process would soon hold a new file of that name."""
+    path, flock = tmp_path / "studies.db.tiny.lock", fcntl.flock
+
+    def deleted_first(descriptor: int, operation: int) -> None:
+        path.unlink()
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", deleted_first)
+    with pytest.raises(LockedError), file_lock(path, owned="study 'tiny'"):
+        pass
