@@ -7,16 +7,15 @@ import sys
 from search.cli.commands import app
 from search.cli.output import print_line, print_next_command
 from search.console.streams import prepare
-from search.errors import UserError
+from search.errors import UserError, first_line
+from search.limits import shell_limit
 from search.slots.signals import InterruptedSearch
 
-UNWRITABLE = (
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EROFS,
-    errno.EFBIG,
-)  # wherever it was met, the disk is what a person must mend
-UNWRITABLE_EXIT = 5  # as StorageError, whose import takes a while
+UNUSABLE = {  # wherever it was met, the disk or the folder is what a person must mend
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG),
+    *(errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG),
+}
+UNWRITABLE_EXIT, MEMORY_EXIT = 5, 6  # as StorageError and SlotError, whose import takes a while
 
 
 def main() -> None:
@@ -28,10 +27,18 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except (UserError, OSError) as error:
-        if not isinstance(error, UserError) and error.errno not in UNWRITABLE:
+        if not isinstance(error, UserError) and error.errno not in UNUSABLE:
             raise
-        print_line(f"cifar-search: {error}", stderr=True)
+        named = not isinstance(error, UserError) and error.filename
+        step = "; mend that, or name another folder with --runs" if named else ""
+        print_line(f"cifar-search: {error}{step}", stderr=True)
         sys.exit(error.exit_code if isinstance(error, UserError) else UNWRITABLE_EXIT)
+    except (ImportError, MemoryError) as error:
+        limit = None if isinstance(error, ModuleNotFoundError) else shell_limit("-v")
+        if limit is None:
+            raise
+        print_line(f"cifar-search: {limit}, which is too little: {first_line(error)}; raise it", stderr=True)
+        sys.exit(MEMORY_EXIT)
     except InterruptedSearch as error:
         print_next_command()
         sys.exit(128 + error.signal)

@@ -114,6 +114,24 @@ def dashboard(
     serve(storage=storage_url(runs, storage), runs=runs, port=port, announce=print_line)
 
 
+@app.command()
+def studies(
+    runs: Annotated[Path, option_of(Search, "folder")] = Path("runs"),
+    storage: Annotated[str | None, option_of(Search, "storage")] = None,
+    delete: Annotated[str | None, typer.Option(help="Delete this study; what would go is shown first.")] = None,
+    confirm: Annotated[str | None, typer.Option(help="With --delete: the same name again, to mean it.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """The studies of a folder or a database: trials, best, disk used. Delete one."""
+    from search.console.tables import studies_table
+    from search.inspecting.studies import delete_study, list_studies
+
+    if delete is not None:
+        print_line(delete_study(runs, study=delete, confirm=confirm, storage=storage))
+        return
+    show(list_studies(runs, storage=storage), studies_table, as_json=as_json)
+
+
 app.add_typer(spaces_app, name="spaces")
 
 

@@ -10,7 +10,7 @@ from statistics import fmean
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load
 
 from search.candidate import Architecture
 from search.data.sources import Source
@@ -136,7 +136,7 @@ def open_test(
         about = json.loads(row.path.with_suffix(".json").read_text(encoding="utf-8"))
         mean, std = (torch.tensor(about[name], device=device) for name in ("mean", "std"))
         network = build(architecture, classes=side, seed=0)
-        network.load_state_dict(load_file(row.path))
+        network.load_state_dict(load(row.path.read_bytes()))  # by its bytes: the folder's name may be no UTF-8
         ask = partial(logits, network.to(device), images, mean=mean, std=std, precision=machine.precision)
         np.add.at(counts, (images.labels.cpu().numpy(), ask().argmax(1).cpu().numpy()), 1)
         correct_with_views.append(int((ask(views=SIX_VIEWS).argmax(1) == images.labels).sum()))

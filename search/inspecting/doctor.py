@@ -10,7 +10,7 @@ from search.data import DataError
 from search.data.split import load
 from search.inspecting.status import name_of, read_status
 from search.searching.study_folder import StudyFolder, leftovers, sweep
-from studies.history import MOST_RETRIES, History, State, TrialRecord, read_history
+from studies.history import ENDED_ELSEWHERE, FOREIGN, MOST_RETRIES, History, State, TrialRecord, read_history
 from studies.manifest import Manifest
 from studies.start import put_back_running
 from studies.storage import is_owned, owned, storage_url
@@ -52,7 +52,9 @@ def examine_study(folder: Path, *, storage: str | None = None, study: str | None
     searching = is_owned(url, study=name)
     history = read_history(name, storage=url)
     searching = searching or is_owned(url, study=name)
-    findings, notes = violations_of(history, searching=searching), []
+    findings = violations_of(history, searching=searching)
+    others = (trial for trial in history.trials if trial.message in (FOREIGN, ENDED_ELSEWHERE))
+    notes = [f"trial {trial.number} was {trial.message}" for trial in others]
     if not place.path.exists():
         notes.append(f"nothing of the study lies in {place.path}: its files were not checked")
     else:
@@ -136,7 +138,7 @@ def _of_study(history: History) -> Iterator[Finding]:
     if numbers != list(range(len(numbers))):
         rule = "trials are numbered from 0 without gaps or repeats"
         yield Finding(rule=rule, trial=None, message=f"the numbers are {numbers}")
-    begun = sum(trial.state != "waiting" and not trial.carried for trial in history.trials)
+    begun = history.begun
     most = max([history.planned, *(int(start.get("trials", 0)) for start in history.starts)])
     if begun > most:
         message = f"{begun} trials were begun, and no start asked for more than {most}"
@@ -144,6 +146,8 @@ def _of_study(history: History) -> Iterator[Finding]:
 
 
 def _of_trial(trial: TrialRecord, manifest: Manifest, *, searching: bool) -> Iterator[tuple[str, str]]:
+    if trial.state == "foreign":
+        return
     if trial.state == "running" and not searching:
         yield SUPERVISED, "is running, but no search owns the study"
     reported = [epoch for epoch, _ in trial.epochs]
@@ -162,8 +166,8 @@ def _of_trial(trial: TrialRecord, manifest: Manifest, *, searching: bool) -> Ite
         yield from _of_complete(trial, manifest, reported)
     if trial.state == "pruned" and trial.accuracy is None and trial.feasible:
         yield "a pruned trial has an accuracy or violates a constraint", "has neither"
-    if trial.state == "failed" and not trial.outcome:
-        yield "a failed trial says why", "does not; another program ended it, such as the dashboard"
+    if trial.state == "failed" and not trial.message:
+        yield "a failed trial says why", "does not"
 
 
 def _of_complete(trial: TrialRecord, manifest: Manifest, reported: list[int]) -> Iterator[tuple[str, str]]:

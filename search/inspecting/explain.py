@@ -105,7 +105,8 @@ def _of_study(request: ExplainRequest) -> Subject:
     history = read_status(request.folder, storage=request.storage, study=request.study).history
     record = best_trial(history) if request.trial is None else history.trial(request.trial)
     if not record.values:
-        raise StudyError(f"trial {record.number} is {record.state} and has no candidate yet; wait for its start")
+        why = record.message or "it has not begun"
+        raise StudyError(f"trial {record.number} is {record.state} and has no candidate ({why}); name another --trial")
     which = "best trial" if request.trial is None else "trial"
     note = f"{record.state}: {record.message}" if record.message else ""
     title = f"{which} {record.number} of study {history.study}"

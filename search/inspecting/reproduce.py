@@ -146,7 +146,7 @@ def find_record(history: History, number: int) -> TrialRecord:
     if not record.finished:
         raise StudyError(f"trial {number} is {record.state}, and only what has ended can be compared; wait for its end")
     if not record.values or record.seed is None or not (record.curve or record.outcome == "diverged"):
-        reason = f" ({record.outcome}: {record.message})" if record.outcome else ""
+        reason = f" ({': '.join(filter(None, (record.outcome, record.message)))})" if record.message else ""
         raise StudyError(
             f"trial {number} is {record.state}{reason} and has no epoch to compare; "
             "name another, `cifar-search status` shows the best"

@@ -68,7 +68,7 @@ def write_report(report: Report, folder: Path) -> None:
             writer = csv.DictWriter(file, epochs[0], lineterminator="\n")
             writer.writeheader()
             writer.writerows(epochs)
-        (fresh / "report.md").write_text(page(report), encoding="utf-8")
+        (fresh / "report.md").write_text(page(report), encoding="utf-8", errors="replace")  # a folder's name
         text = json.dumps(as_json(report), indent=2, allow_nan=False) + "\n"
         (fresh / "report.json").write_text(text, encoding="utf-8")
         for path in fresh.iterdir():

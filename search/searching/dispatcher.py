@@ -47,7 +47,9 @@ class Dispatcher:
     def hand_out(self) -> Iterator[Update]:
         """Gives every idle slot a trial, as far as the study has any left."""
         while self.slots.idle and self.flag.signal is None:
-            asked = yield from self._retried(lambda: self.study.ask(self.space.suggest))
+            asked = yield from self._retried(lambda: self.study.ask(self.space.suggest, misfits=self.space.misfits))
+            while self.study.refused:
+                yield from self._ended(self.study.refused.pop(0))
             if asked is None:
                 return
             feasibility = examine(self.space, asked.values)
@@ -202,7 +204,7 @@ class Dispatcher:
                 self.folder.checkpoints(number).clear()
         if best is not None and best.number == number:
             yield from self._retried(lambda: self.study.show_best(best))
-        message = trial.message or ("" if trial.outcome or trial.state != "failed" else "ended by another program")
+        message = trial.message or ""
         yield Ended(number=number, state=trial.state, outcome=trial.outcome, message=message, history=history)
 
     def _report(self, number: int, result: EpochResult) -> bool:

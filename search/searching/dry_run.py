@@ -12,7 +12,6 @@ from search.searching.supervisor import measured_slots
 from search.slots.pool import TRAINING
 from search.slots.signals import stop_flag
 from search.slots.slot_state import SlotError
-from studies.history import find_history
 from studies.storage import masked
 
 WEIGHT_BYTES = 4  # in a checkpoint
@@ -55,11 +54,8 @@ def dry_run(search: Search, *, retraining: float, work: str = TRAINING) -> DryRu
     Raises what `supervisor.run` does.
     """
     setup = Setup.of(search)
-    stored = find_history(setup.name, storage=setup.url)
-    manifest, split = setup.draft(stored)
-    settled, note = setup.settled(manifest, stored=stored), ""
-    if settled:
-        setup.carry(settled, stored=stored)  # refuses what a search would refuse
+    stored, manifest, split, settled, _ = setup.resumed()
+    note = ""
     with stop_flag() as flag, TemporaryDirectory(prefix="cifar-search-") as place:
         images, paths = len(split.training), {"split": Path(place) / "split.npz", "log": Path(place) / "slots.log"}
         split.save(paths["split"])

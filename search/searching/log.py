@@ -1,6 +1,7 @@
 """What a search says, line by line: to a person, and to the log in its study's folder."""
 
 import os
+import signal
 import time
 import traceback
 from collections.abc import Generator, Iterator
@@ -89,8 +90,8 @@ def _first_lines(opened: progress.Opened) -> list[str]:
 
 
 def _outcome(ended: progress.Ended) -> str:
-    if ended.outcome:
-        return f"trial {ended.number} {ended.outcome}: {ended.message}"
+    if ended.outcome or ended.message:
+        return f"trial {ended.number} {ended.outcome or ended.state}: {ended.message}"
     best = ended.history.best
     record = ", best so far" if best and best.number == ended.number else ""
     return f"trial {ended.number} {ended.state}, {percent(ended.history.trials[ended.number].accuracy)}{record}"
@@ -101,6 +102,8 @@ def _last_line(closed: progress.Closed, *, seconds: float) -> str:
     result = f"; best: trial {best.number}, {percent(best.accuracy)}" if best else ""
     waiting = f"; trial {', '.join(map(str, closed.put_back))} put back" if closed.put_back else ""
     over = "the time is over: " if closed.out_of_time else ""
+    if closed.signal == signal.SIGXCPU:
+        over = "the CPU time that this shell allows a process is over (ulimit -t): "
     return f"{over}{counts(closed.history.counts)} in {duration(seconds)}{result}{waiting}"
 
 

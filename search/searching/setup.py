@@ -18,13 +18,13 @@ from search.searching.progress import Opened
 from search.searching.provenance import PACKAGES, provenance
 from search.searching.request import Search
 from search.searching.study_data import check_free, split_of
-from search.searching.study_folder import StudyFolder
+from search.searching.study_folder import StudyFolder, name_of_study
 from search.slots.machine import Machine, survey
 from spaces import Space, difference
 from spaces.baselines import find_baseline
 from studies import StudyError, unknown
 from studies.algorithms import make_pruner, make_sampler
-from studies.history import History, TrialRecord, last_start, read_history
+from studies.history import History, TrialRecord, find_history, last_start, read_history
 from studies.manifest import Manifest, check_alike, check_same
 from studies.start import Carried, Carry, carried_from, open_study
 from studies.storage import Storage, masked, storage_url, warn_of_password
@@ -53,7 +53,7 @@ class Setup:
         """Raises SpaceError, DeviceError, DataError, WeightsError, and StudyError for a name that cannot be used."""
         machine = survey(None if search.ray else search.device, slots=None if search.slots == "auto" else search.slots)
         space = load(search.space or SPACES[machine.kind])
-        name = search.study or space.name
+        name = name_of_study(search.study, space=space.name, source=space.source)
         folder, url = StudyFolder(search.folder, name), storage_url(search.folder, search.storage)
         again = _last_command(last_start(name, storage=url), trials=search.trials)
         setup = cls(
@@ -127,6 +127,13 @@ class Setup:
         )
         return manifest, split
 
+    def resumed(self) -> tuple[History | None, Manifest, Split, Manifest | None, Carry | None]:
+        """What is stored of the study, its draft and split, what is settled and what it is given. Raises as they do."""
+        stored = find_history(self.name, storage=self.url)
+        manifest, split = self.draft(stored)
+        settled = self.settled(manifest, stored=stored)
+        return stored, manifest, split, settled, self.carry(settled, stored=stored) if settled else None
+
     def settled(self, manifest: Manifest, *, stored: History | None) -> Manifest | None:
         """The manifest with the length that was asked for or that the study has; None if it is still to be found.
 
@@ -150,7 +157,8 @@ class Setup:
 
     def _check_enqueued(self, stored: History | None) -> None:
         """Raises StudyError where the study has too few trials left for the published recipes that were asked for."""
-        begun = [trial for trial in stored.trials if not trial.carried] if stored else []
+        trials = stored.trials if stored else ()
+        begun = [trial for trial in trials if trial.state != "foreign" and not trial.carried]
         new = sorted({*self.search.enqueue} - {trial.baseline for trial in begun})
         if new and len(begun) + len(new) > self.search.trials:
             raise StudyError(

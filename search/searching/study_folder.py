@@ -14,6 +14,7 @@ from studies import StudyError
 from studies.history import History
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # of a study: it is safe as a folder's
+RESERVED = re.compile(r"artifacts|studies\.db.*|.*\.lock", re.IGNORECASE)  # what lies beside the studies
 
 
 class StudyFolder:
@@ -22,6 +23,8 @@ class StudyFolder:
     def __init__(self, runs: Path, study: str) -> None:
         if not NAME.fullmatch(study):
             raise StudyError(f"a study's name is 1 to 64 letters, digits, '.', '_', '-', no sign first, not {study!r}")
+        if RESERVED.fullmatch(study):
+            raise StudyError(f"{study!r} is the name of something else in a folder of runs; take another with --study")
         self.runs, self.study, self.path = runs, study, runs / study
         self.split = self.path / "split.npz"  # which training images validate
         self.search_log = self.path / "search.log"  # what its searches say, with the time
@@ -35,6 +38,18 @@ class StudyFolder:
     def checkpoints(self, trial: int) -> CheckpointStore:
         """The checkpoints of a trial."""
         return CheckpointStore(self.trials / f"{trial:05d}")
+
+
+def name_of_study(name: str | None, *, space: str, source: str) -> str:
+    """The name that was given, or else that of the space from a file. Raises StudyError where it is no folder's."""
+    try:
+        return StudyFolder(Path(), name or space).study
+    except StudyError as error:
+        if name:
+            raise
+        proper = f"{re.sub('[^A-Za-z0-9]+', '-', space).strip('-')[:58]}-study".removeprefix("-")
+        text = f"the study would be named after its space, {source}: {error}; name it: --study {proper}"
+        raise StudyError(text) from None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,6 @@ from search.slots.pool import TRAINING, Pool
 from search.slots.signals import InterruptedSearch, StopFlag, stop_flag
 from search.slots.slot_state import BasePool
 from studies.algorithms import STARTUP_TRIALS
-from studies.history import find_history
 from studies.storage import UnreachableError, owned
 
 
@@ -36,13 +35,11 @@ def run(search: Search, *, work: str = TRAINING) -> Iterator[Update]:
 
 def _run(setup: Setup, *, start: float, work: str) -> Generator[Update, None, None]:
     search = setup.search
+    setup.resumed()  # refuses what it must before anything is made
     with ExitStack() as stack:
         flag = stack.enter_context(stop_flag())
         storage = stack.enter_context(owned(setup.url, study=setup.name))
-        stored = find_history(setup.name, storage=setup.url)
-        manifest, split = setup.draft(stored)
-        settled = setup.settled(manifest, stored=stored)
-        carry = setup.carry(settled, stored=stored) if settled else None
+        stored, manifest, split, settled, carry = setup.resumed()
         written = keep(split, folder=setup.folder)
         restored = written if stored else ()  # of a new study it goes without saying
         if settled and stored and stored.finished >= search.trials:  # neither a slot nor a measurement is needed

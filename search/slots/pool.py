@@ -14,8 +14,8 @@ from pathlib import Path
 
 from search.slots.container import Container
 from search.slots.job import Command, Condition, Event, Job, Lost, SlotSettings
-from search.slots.server import SlotProcess, start_slot
-from search.slots.slot_state import BasePool, SlotState
+from search.slots.server import STACKS, SlotProcess, start_slot
+from search.slots.slot_state import BasePool, SlotState, check_cpu_time
 
 TRAINING = "search.slots.job_runner:work"
 STACKS_SECONDS = 1.0  # for a silent slot to write its stacks
@@ -49,6 +49,8 @@ class Pool(BasePool):
     def __init__(self, settings: Sequence[SlotSettings], *, log: Path, work: str = TRAINING) -> None:
         """`work` names a job.MakeRun as module:function, since only the slots need to import it. Raises SlotError."""
         super().__init__(log=log)
+        if log.parent.is_dir():
+            log.open("ab").close()  # raises OSError: a slot that cannot write it could say so nowhere
         self._work, self._container = work, Container()
         self._memory_kills, self._memory_losses = self._container.memory_kills(), 0
         self._slots = {index: self._spawn(each) for index, each in enumerate(settings)}
@@ -114,6 +116,7 @@ class Pool(BasePool):
         """Why a slot died. Where memory ran out for several slots, it counts for none; soon there is one less."""
         slot.process.join(timeout=5)
         code, limit = slot.process.exitcode, self._container.memory()[0]
+        check_cpu_time(code and code - 128)
         memory = code == -signal.SIGKILL and self._container.memory_kills() > self._memory_kills
         shared, message = memory and len(self) > 1, _describe_exit(code)
         if memory:
@@ -127,7 +130,7 @@ class Pool(BasePool):
     def _with_stacks(self, index: int, lost: Lost) -> Lost:
         pid, size = self._slots[index].process.pid, self.log.stat().st_size
         if self._slots[index].ready:
-            os.kill(pid, signal.SIGUSR1)
+            os.kill(pid, STACKS)
             time.sleep(STACKS_SECONDS)
         logged = self.log.stat().st_size > size  # a process that is stopped, for example, writes nothing
         return replace(lost, message=lost.message + f"; the stacks of its threads are in {self.log}" * logged)

@@ -29,6 +29,7 @@ sys.path.insert(0, sys.argv[1]); import search; del sys.path[0]
 from search.slots.server import main; sys.exit(main(sys.argv[2]))
 """
 LOSABLE = "1000"  # the most: where memory runs out, the kernel ends a slot and not its supervisor
+STACKS = signal.SIGQUIT  # at which a slot writes the stacks of its threads into its log
 PDEATHSIG = 1  # the option PR_SET_PDEATHSIG of prctl
 TICK = 0.05  # seconds between two looks of the server at its slots
 
@@ -157,7 +158,7 @@ def serve(pipe: Connection) -> int:
     with log.open("ab") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
-    faulthandler.register(signal.SIGUSR1, all_threads=True)
+    faulthandler.register(STACKS, all_threads=True)
     with stop_flag() as flag:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
         make_run: MakeRun = resolve_name(work)

@@ -1,5 +1,6 @@
 """What all slots share, whether they are local processes or Ray actors."""
 
+import signal
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -29,6 +30,13 @@ def check_blame(before: Failed | None, failed: Failed) -> None:
         data, cause = failed.message.startswith("DataError: "), failed.message.removeprefix("DataError: ")
         rule = "two trainings in a row crashed alike before their first step, which is no fault of theirs"
         raise (DataError if data else SlotError)(f"{rule}: {cause}; mend that, and the same command goes on")
+
+
+def check_cpu_time(stopped_by: int | None) -> None:
+    """Raise SlotError if a slot was stopped because it used up its CPU time, which is no fault of its training."""
+    if stopped_by == signal.SIGXCPU:
+        rule = "a slot used up the CPU time that this shell allows a process (ulimit -t)"
+        raise SlotError(f"{rule}; its training waits: raise that limit, and the same command goes on")
 
 
 @dataclass(kw_only=True)
@@ -137,6 +145,7 @@ class BasePool(ABC):
             if event is None:
                 continue
             job = self._slots[index].received(event)
+            check_cpu_time(event.signal if isinstance(event, Paused) else None)
             events.append((index, job, event))
             if ends_process(event):
                 self._replace(index)

@@ -164,3 +164,26 @@ def test_a_trial_that_crashes_alone_before_its_first_step_is_to_blame(place: Pla
     trials = place.completed(place.start(slots=1, STUB_UNABLE="1,3")).trials  # 3 is the last, whom no other follows
 
     assert [trial.outcome for trial in trials] == [None, "crashed", None, "crashed"]
+
+
+@pytest.mark.fault("a trial is queued with what the space does not have", then="it fails by name; the search goes on")
+def test_a_queued_value_that_the_space_does_not_have(place: Place) -> None:
+    place.finish(trials=1, STUB_PACE="0")
+    study = optuna.load_study(study_name="smoke", storage=place.url)
+    for queued in ({"architecture.activation": "ReLU"}, {"recipe.learning_rate": 99.0}):
+        study.enqueue_trial(queued)
+    output = place.finish(trials=4, STUB_PACE="0")
+
+    assert "trial 1 infeasible: it was queued with what cannot be: architecture.activation must be relu" in output
+    assert "trial 2 infeasible: it was queued with what cannot be: recipe.learning_rate must be 0.5 .. 8.0" in output
+    assert place.check().counts["complete"] == 2
+
+
+@pytest.mark.fault('"Fail" is pressed in the dashboard while a trial trains', then="told as that; its slot is freed")
+def test_a_trial_that_is_failed_by_hand(place: Place) -> None:
+    first = place.start(slots=1, trials=2)
+    first.until("trial 0 epoch 1/3")
+    optuna.load_study(study_name="smoke", storage=place.url).tell(0, state=optuna.trial.TrialState.FAIL)
+
+    assert place.completed(first, trials=2).trials[1].state == "complete"
+    assert "trial 0 failed: ended by another program, such as the dashboard" in first.output

@@ -28,6 +28,12 @@ with Pool([settings], log=Path("a folder", "slots.log"), work="stub:work") as sl
     print(*(event for _, event in slots.run_all([Job(name="a job", candidate=None)])))
 """
 THREAD = "import threading\nthread = threading.Thread(target=exec, args=({!r}, {{}}))\nthread.start()\nthread.join()"
+DAEMON = """
+import multiprocessing
+process = multiprocessing.get_context("fork").Process(target=exec, args=({!r}, {{}}), daemon=True)
+process.start()
+process.join()
+"""
 MEASURE = Job(name="a job", candidate=None)  # type: ignore[arg-type] # the stub trains nothing
 
 
@@ -49,6 +55,10 @@ def test_a_script_without_a_guard_works_also_from_standard_input_and_in_a_thread
     works(tmp_path, "script.py")
     works(tmp_path, "-", given=PROGRAM)
     works(tmp_path, "-", given=THREAD.format(PROGRAM))
+
+
+def test_a_daemon_of_multiprocessing_which_may_have_no_children_of_its_kind_has_slots(tmp_path: Path) -> None:
+    works(tmp_path, "-", given=DAEMON.format(PROGRAM))
 
 
 def test_a_folder_of_temporary_files_may_have_a_name_too_long_for_a_socket(tmp_path: Path) -> None:
