@@ -7,20 +7,34 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib import rc_context, rcParamsDefault
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager, get_font
 from matplotlib.ticker import MaxNLocator
 
+from search.deciding.decide import Report
 from search.deciding.recommendation import stated
 from search.deciding.request import Claim
 from search.deciding.testing import OpenedTest
 from search.deciding.trainings import Phase, TrainedEpoch, curves
+from search.reporting.page import CONFUSION, LOSSES
 
 DOTS_PER_INCH = 120
 FONT, BOXES = "DejaVu Sans", "Last Resort High-Efficiency"  # matplotlib brings both; the second has a box for a letter
 TRAIN, VALIDATION, OTHER, CLAIM = "#1f77b4", "#d95f02", "#b8b8b8", "#444444"
+
+
+def draw(name: str, report: Report, folder: Path) -> None:
+    """The picture of that name, as matplotlib draws where nobody has set anything."""
+    with rc_context(rcParamsDefault):
+        if name == LOSSES:
+            draw_losses(report.history, folder / name, claims=report.claims)
+        elif name == CONFUSION:
+            draw_confusion(report.test, folder / name)
+        else:
+            draw_classes(report.test, folder / name, claims=report.claims)
 
 
 def draw_losses(history: Sequence[TrainedEpoch], path: Path, *, claims: Sequence[Claim]) -> None:
