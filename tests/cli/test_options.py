@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from search.cli.options import request_options
 from search.cli.parsing import parse_seconds
 from search.errors import UsageError
-from search.options import MOST, argument, check_limits, option
+from search.options import MOST, argument, check_fields, option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class Meal:
     cook_time: float | None = option(None, "For so long.")
 
     def __post_init__(self) -> None:
-        check_limits(self)
+        check_fields(self)
 
 
 def run(*words: str) -> tuple[object, bool]:
