@@ -12,7 +12,8 @@ from search.deciding.testing import ABOUT_VIEWS
 from search.reporting.answers import PUBLISHED, answers
 from search.text import counts, duration, percent, plural
 
-LOSSES, CONFUSION, PER_CLASS = PICTURES = ("losses.png", "confusion.png", "per_class.png")
+LOSSES, CONFUSION, PER_CLASS = "losses.png", "confusion.png", "per_class.png"
+PICTURES = {LOSSES: "draw_losses", CONFUSION: "draw_confusion", PER_CLASS: "draw_classes"}  # of the module pictures
 
 _TITLES: dict[BuildOrBuy, str] = {"build": "Build in-house", "buy": "Buy", "cannot-tell": "Cannot tell"}
 

@@ -79,7 +79,7 @@ def write_report(report: Report, folder: Path) -> dict[str, str]:
         (fresh / "report.json").write_text(text, encoding="utf-8")
         for path in fresh.iterdir():
             path.replace(folder / path.name)
-    for name in undrawn:  # what lies there is of an older report
+    for name in undrawn:  # what lies there is half a picture, or that of an older report
         (folder / name).unlink(missing_ok=True)
     return undrawn
 
@@ -87,12 +87,11 @@ def write_report(report: Report, folder: Path) -> dict[str, str]:
 def _draw(report: Report, folder: Path) -> dict[str, str]:
     """Draw the pictures; returns those that failed, and why, for none is worth a decision."""
     undrawn = {}
-    for name in PICTURES:
+    for name, draw in PICTURES.items():
         try:
-            _pictures().draw(name, report, folder)
+            getattr(_pictures(), draw)(report, folder / name)
         except Exception as error:  # of matplotlib, of its fonts, of its installation
             undrawn[name] = first_line(error)
-            (folder / name).unlink(missing_ok=True)
     return undrawn
 
 

@@ -163,14 +163,15 @@ def test_an_opening_without_a_report_counts(runs: Path, tmp_path: Path, monkeypa
     "a decision dies between the answers to the test images and its report",
     then="the next one rests on those answers: the test set is opened once",
 )
+@pytest.mark.parametrize("dies_in", ["write_report", "publish"])
 def test_what_the_test_found_is_kept_before_it_is_reported(
-    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies_in: str
 ) -> None:
     copy = shutil.copytree(runs, tmp_path / "runs")
     asked = ask(copy, candidates=1, confirm_seeds=1, epochs=2)
     before = openings("smoke", storage=storage_url(copy, None))
     with monkeypatch.context() as patch:
-        patch.setattr(writing, "write_report", MagicMock(side_effect=RuntimeError("killed")))
+        patch.setattr(writing, dies_in, MagicMock(side_effect=RuntimeError("killed")))
         with pytest.raises(RuntimeError, match="killed"):
             list(report_decision(asked))
     answers = json.loads((copy / "smoke/retraining/tested.json").read_text())["answers"]

@@ -198,7 +198,7 @@ def test_pictures_are_drawn_in_spite_of_a_persons_own_settings_of_matplotlib(tmp
         "print(write_report(example(), Path(sys.argv[1])))\n"
     )
     (tmp_path / "matplotlibrc").write_text("text.usetex: True\nfigure.facecolor: black\nsavefig.format: pdf\n")
-    notebook = {"MPLBACKEND": "module://of_a_notebook_that_is_elsewhere"}
+    notebook = {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}
     with python(code, str(tmp_path / "r"), cwd=tmp_path, env=notebook, stdout=PIPE, stderr=PIPE) as child:
         assert child.communicate() == ("{}\n", "")
     write_report(example(), tmp_path / "usual")
