@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
+LFS_POINTER = b"version https://git-lfs"  # what begins a file of which Git LFS has the content elsewhere
 PARTIAL = "*.part"  # what a writer that was killed leaves behind
 
 # Each raises the audit event cifar_search.checkpoint.<point> with the path, so that a test can end the process there.

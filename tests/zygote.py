@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 
 import stub
 
-import search.cli
+import search.cli.entry
 import search.console.watch
 from search.data import synthetic
 from search.planning import catalogue, feasibility, forecast

@@ -1,52 +1,15 @@
-"""The command line: its entry point, which turns errors into sentences and exit codes."""
+"""The command line: its entry point, which imports the rest where a Ctrl-C meanwhile ends it in order."""
 
-import errno
-import gc
 import sys
-
-from search.cli.commands import app
-from search.cli.output import print_line, print_next_command
-from search.console.streams import prepare
-from search.errors import UserError, first_line
-from search.limits import shell_limit
-from search.slots.signals import InterruptedSearch
-
-UNUSABLE = {  # wherever it was met, the disk or the folder is what a person must mend
-    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG),
-    *(errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG),
-}
-UNWRITABLE_EXIT, MEMORY_EXIT = 5, 6  # as StorageError and SlotError, whose import takes a while
 
 
 def main() -> None:
-    """Run a command; an error that a person can mend is a sentence and an exit code, any other keeps its traceback."""
-    gc.set_threshold(50_000)  # objects: a study of 1,000 trials has millions, and none of them is garbage
-    prepare()
+    """Run the command of this process, and exit."""
     try:
-        app(_words(sys.argv[1:]))
+        from search import prefer_own_packages
+        from search.cli.entry import run_command
+
+        prefer_own_packages()
+        run_command()
     except KeyboardInterrupt:
         sys.exit(130)
-    except (UserError, OSError) as error:
-        if not isinstance(error, UserError) and error.errno not in UNUSABLE:
-            raise
-        named = not isinstance(error, UserError) and error.filename
-        step = "; mend that, or name another folder with --runs" if named else ""
-        print_line(f"cifar-search: {error}{step}", stderr=True)
-        sys.exit(error.exit_code if isinstance(error, UserError) else UNWRITABLE_EXIT)
-    except (ImportError, MemoryError) as error:
-        limit = None if isinstance(error, ModuleNotFoundError) else shell_limit("-v")
-        if limit is None:
-            raise
-        print_line(f"cifar-search: {limit}, which is too little: {first_line(error)}; raise it", stderr=True)
-        sys.exit(MEMORY_EXIT)
-    except InterruptedSearch as error:
-        print_next_command()
-        sys.exit(128 + error.signal)
-
-
-def _words(arguments: list[str]) -> list[str]:
-    """`--ray` alone means `--ray auto`: Typer knows no option whose value may be left out."""
-    words: list[str] = []
-    for word, following in zip(arguments, [*arguments[1:], "-"], strict=True):
-        words += [word, "auto"] if word == "--ray" and following.startswith("-") else [word]
-    return words

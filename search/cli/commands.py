@@ -23,6 +23,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 spaces_app = typer.Typer(help="The search spaces: list them, show one, check one.", rich_markup_mode=None)
 
@@ -37,6 +38,16 @@ class StudyChoice:
     study: str | None = same_option(Search, "study")
     folder: Path = same_option(Search, "folder")
     storage: str | None = same_option(Search, "storage")
+
+
+@app.callback(invoke_without_command=True)
+def program(*, version: Annotated[bool, typer.Option("--version", help="Print it.")] = False) -> None:
+    """What stands before the name of a command."""
+    if version:
+        from importlib import metadata
+
+        print_line(f"cifar-search {metadata.version('cifar-search')}")
+        raise typer.Exit
 
 
 @app.command()

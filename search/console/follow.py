@@ -44,6 +44,8 @@ def follow_decision(steps: Iterable[DecisionStep | Reported], *, console: Consol
                 console.print(_confirmation(step))
             case Reported():
                 console.print(Text(), report_table(step.report))
+                for name, reason in step.undrawn.items():
+                    say(f"{name} could not be drawn: {reason}", style="yellow")
                 say(f"\nreport: {step.folder / 'report.md'}")
     assert isinstance(step, Reported), "a decision ends with its report"
     return step.report

@@ -16,6 +16,7 @@ from torch import Tensor
 from search.data import DataError as DataError
 from search.data.download import ARCHIVE, ELSEWHERE, FOLDER, complete
 from search.data.foreign import describe
+from search.files import LFS_POINTER
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 # The MD5 of each file, as torchvision.datasets.CIFAR10 has it (a test compares them).
@@ -131,6 +132,8 @@ def _read(path: Path) -> dict[bytes, Any]:
         raise DataError(f"{path} is missing; start again to fetch it, or {ELSEWHERE}") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}); make it readable, or {ELSEWHERE}") from error
+    if content.startswith(LFS_POINTER):
+        raise DataError(f"{path} is a pointer of Git LFS, not the file; `git lfs pull` fetches it, or {ELSEWHERE}")
     md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
     if md5 != OFFICIAL[path.name]:
         raise DataError(

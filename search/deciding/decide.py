@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from search.candidate import Candidate, from_values
-from search.data.sources import Source, find_source
+from search.data.sources import Source
 from search.data.split import load
 from search.deciding import statistics
 from search.deciding.recommendation import Recommendation, recommend
 from search.deciding.request import Claim, Decision
-from search.deciding.testing import OpenedTest, RetrainedWeights, open_test
+from search.deciding.testing import OpenedTest, RetrainedWeights, keep_test, kept_test, open_test
 from search.deciding.trainings import Chosen, TrainedEpoch, Trainings
 from search.inspecting.status import read_status
 from search.networks.count import Cost, cost
@@ -19,7 +19,7 @@ from search.planning.confirmation import check_complete
 from search.planning.decision_plan import Plan, make_plan
 from search.searching.progress import Resumed
 from search.searching.provenance import provenance
-from search.searching.study_data import check_data
+from search.searching.study_data import check_data, source_of
 from search.searching.study_folder import StudyFolder
 from search.slots.machine import Machine, survey
 from search.slots.signals import stop_flag
@@ -96,7 +96,7 @@ def decide(request: Decision) -> Iterator[DecisionStep | Report]:
     study, url = history.study, storage_url(request.folder, request.storage)
     check_complete(history)
     folder = StudyFolder(request.folder, study)
-    machine, source = survey(request.device, slots=request.slots), find_source(request.data)
+    machine, source = survey(request.device, slots=request.slots), source_of(history.starts, data=request.data)
     notes = check_data(history.manifest, source=source, folder=folder, storage=url)
     plan = _plan(request, history, images=len(load(folder.split).training), slots=machine.slots)
     with owned(url, study=study) as storage, stop_flag() as flag:
@@ -116,10 +116,13 @@ def decide(request: Decision) -> Iterator[DecisionStep | Report]:
         yield choice
         winner = history.trials[choice.winner.trial]
         weights = yield from trainings.retrain(winner)
-        # The choice is frozen and the weights are on disk: only now may the test set be opened, and the ledger first.
-        hashes, seeds = [row.sha256 for row in weights], [row.seed for row in weights]
-        record_opening(study, storage=storage, candidate_trial=winner.number, weights_sha256=hashes, seeds=seeds)
-        candidate = from_values(winner.values)
+        candidate, kept = from_values(winner.values), folder.retraining / "tested.json"
+        if (test := kept_test(kept, weights=weights)) is None:
+            # The choice is frozen and the weights are on disk: only now may the test set be opened, the ledger first.
+            hashes, seeds = [row.sha256 for row in weights], [row.seed for row in weights]
+            record_opening(study, storage=storage, candidate_trial=winner.number, weights_sha256=hashes, seeds=seeds)
+            test = open_test(source, weights=weights, architecture=candidate.architecture, machine=machine)
+            keep_test(test, kept, weights=weights)
         yield Report(
             study=study,
             device=machine.title,
@@ -128,7 +131,7 @@ def decide(request: Decision) -> Iterator[DecisionStep | Report]:
             candidate=candidate,
             cost=cost(candidate.architecture),
             choice=choice,
-            test=open_test(source, weights=weights, architecture=candidate.architecture, machine=machine),
+            test=test,
             claims=request.claims,
             openings=tuple(opening.time for opening in openings(study, storage=url)),
             seconds=max(time.monotonic() - start, sum(row.result.seconds for row in trainings.trained) / plan.slots),

@@ -1,12 +1,14 @@
 """What a person may ask of a decision or of a published recipe."""
 
+from __future__ import annotations
+
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from search.errors import UsageError
-from search.options import argument, check_limits, option, same_option
+from search.options import argument, check_fields, option, same_option
 from search.searching.request import MOST_SEED, MOST_SLOTS, Search
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ class Claim:
     accuracy: float
 
     def __post_init__(self) -> None:
+        check_fields(self)
         name = self.name
         if not name.strip() or not name.isprintable() or len(name) > 60:
             raise UsageError(f"a claim needs a printable name of 1 to 60 characters, not {name!r}; write {EXAMPLE}")
@@ -47,10 +50,10 @@ class Decision:
     epochs: int | None = option(None, "Length of these trainings.", least=1)
     slots: int | None = option(None, "At a time.  [default: one per GPU or CPU core to 4]", least=1, most=MOST_SLOTS)
     device: str | None = same_option(Search, "device")
-    compile: "Mode | None" = same_option(Search, "compile")
+    compile: Mode | None = same_option(Search, "compile")
 
     def __post_init__(self) -> None:
-        check_limits(self)
+        check_fields(self)
         if not self.claims:
             raise UsageError(f"a decision needs a claim to compare with; write {EXAMPLE}")
         for name, count in Counter(claim.name for claim in self.claims).items():
@@ -72,4 +75,4 @@ class BaselineRequest:
     device: str | None = same_option(Search, "device")
 
     def __post_init__(self) -> None:
-        check_limits(self)
+        check_fields(self)

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from search.deciding.decide import Report
@@ -10,23 +10,23 @@ from search.deciding.recommendation import BuildOrBuy, between, stated
 from search.deciding.statistics import LEVEL, seed_half_width
 from search.deciding.testing import ABOUT_VIEWS
 from search.reporting.answers import PUBLISHED, answers
-from search.reporting.pictures import label
 from search.text import counts, duration, percent, plural
 
 LOSSES, CONFUSION, PER_CLASS = "losses.png", "confusion.png", "per_class.png"
+PICTURES = {LOSSES: "draw_losses", CONFUSION: "draw_confusion", PER_CLASS: "draw_classes"}  # of the module pictures
 
 _TITLES: dict[BuildOrBuy, str] = {"build": "Build in-house", "buy": "Buy", "cannot-tell": "Cannot tell"}
 
 
-def page(report: Report) -> str:
-    """The whole report.md."""
+def page(report: Report, *, undrawn: Mapping[str, str] = {}) -> str:
+    """The whole report.md; `undrawn` are the pictures that could not be drawn, and why."""
     blocks = [
         *_head(report),
         "## Numbers",
         _numbers(report),
         ABOUT_VIEWS,
         "## Claims",
-        *_claims(report),
+        *_claims(report, pictured={LOSSES, PER_CLASS} - undrawn.keys()),
         "## Recommendation",
         *_recommendation(report),
         "## Published",
@@ -35,8 +35,11 @@ def page(report: Report) -> str:
         _published(report),
         "## Classes",
         *_classes(report),
+        _picture("Accuracy by class", PER_CLASS, undrawn),
+        _picture("Confusion matrix", CONFUSION, undrawn),
+        "The counts of the matrix are summed over the seeds.",
         "## Training",
-        f"![Loss and accuracy by epoch]({LOSSES})",
+        _picture("Loss and accuracy by epoch", LOSSES, undrawn),
         "Every epoch of every training is in [history.csv](history.csv).",
         "## How the number was obtained",
         *_protocol(report),
@@ -96,12 +99,16 @@ def _numbers(report: Report) -> str:
     return _table(("what", "value"), rows)
 
 
-def _claims(report: Report) -> Iterator[str]:
+def _claims(report: Report, *, pictured: Collection[str]) -> Iterator[str]:
     rows = []
     for claim in report.recommendation.claims:
         margin = "inside" if claim.verdict == "cannot-tell" else f"{claim.margin_points:+.2f} points"
         rows.append((claim.name, stated(claim.accuracy), claim.verdict, margin))
     yield _table(("claim", "stated", "verdict", "from the claim to the interval"), rows)
+    if not pictured:
+        return
+    from search.reporting.pictures import label  # where it cannot be imported, there are no pictures
+
     labels = {label(claim, report.claims): claim.name for claim in report.claims}
     if others := [f"{shown} is {name}" for shown, name in labels.items() if shown != name]:
         yield f"No font of this machine has the letters of a name, so in the pictures {_text(', '.join(others))}."
@@ -143,9 +150,6 @@ def _classes(report: Report) -> Iterator[str]:
         ("class", "accuracy", "95 % interval", "images"),
         [(row.name, percent(row.accuracy), between(row.interval), f"{row.n:,}") for row in report.test.per_class],
     )
-    yield f"![Accuracy by class]({PER_CLASS})"
-    yield f"![Confusion matrix]({CONFUSION})"
-    yield "The counts of the matrix are summed over the seeds."
 
 
 def _protocol(report: Report) -> Iterator[str]:
@@ -173,6 +177,10 @@ def _protocol(report: Report) -> Iterator[str]:
             f"{report.trials['complete']} complete trials were equally good, the best of them would still look "
             f"{100 * luck:.2f} points better than it is. Hence the fresh seeds, and the untouched test images."
         )
+
+
+def _picture(title: str, name: str, undrawn: Mapping[str, str]) -> str:
+    return f"{title} could not be drawn: {_text(undrawn[name])}" if name in undrawn else f"![{title}]({name})"
 
 
 def _list(sentences: Iterable[str]) -> str:

@@ -7,28 +7,32 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib import rc_context, rcParamsDefault
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager, get_font
 from matplotlib.ticker import MaxNLocator
 
+from search.deciding.decide import Report
 from search.deciding.recommendation import stated
 from search.deciding.request import Claim
-from search.deciding.testing import OpenedTest
 from search.deciding.trainings import Phase, TrainedEpoch, curves
 
 DOTS_PER_INCH = 120
 FONT, BOXES = "DejaVu Sans", "Last Resort High-Efficiency"  # matplotlib brings both; the second has a box for a letter
+as_shipped = rc_context(rcParamsDefault)  # whatever a person's matplotlibrc says
 TRAIN, VALIDATION, OTHER, CLAIM = "#1f77b4", "#d95f02", "#b8b8b8", "#444444"
 
 
-def draw_losses(history: Sequence[TrainedEpoch], path: Path, *, claims: Sequence[Claim]) -> None:
+@as_shipped
+def draw_losses(report: Report, path: Path) -> None:
     """Loss and accuracy by epoch: the chosen trial's confirmation and retraining, the other confirmed ones in grey."""
+    claims = report.claims
     figure = Figure(figsize=(12, 4.8), layout="constrained")
     loss, accuracy = figure.subplots(1, 2)
     for axes, measure, factor in ((loss, "loss", 1.0), (accuracy, "accuracy", 100.0)):
-        _curves(axes, history, measure=measure, factor=factor)
+        _curves(axes, report.history, measure=measure, factor=factor)
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.grid(alpha=0.3)
@@ -44,8 +48,10 @@ def draw_losses(history: Sequence[TrainedEpoch], path: Path, *, claims: Sequence
     figure.savefig(path, dpi=DOTS_PER_INCH)
 
 
-def draw_confusion(test: OpenedTest, path: Path) -> None:
+@as_shipped
+def draw_confusion(report: Report, path: Path) -> None:
     """The confusion matrix, counts in the cells, the colour by share of the true class."""
+    test = report.test
     side = max(4.0, 0.7 * len(test.classes) + 1.5)
     figure = Figure(figsize=(side + 0.8, side), layout="constrained")
     axes = figure.subplots()
@@ -61,9 +67,11 @@ def draw_confusion(test: OpenedTest, path: Path) -> None:
     figure.savefig(path, dpi=DOTS_PER_INCH)
 
 
-def draw_classes(test: OpenedTest, path: Path, *, claims: Sequence[Claim]) -> None:
+@as_shipped
+def draw_classes(report: Report, path: Path) -> None:
     """Accuracy of every class with its 95 % interval, the weakest at the bottom."""
-    rows = sorted(test.per_class, key=lambda row: row.accuracy)
+    claims = report.claims
+    rows = sorted(report.test.per_class, key=lambda row: row.accuracy)
     figure = Figure(figsize=(8, max(3.0, 0.4 * len(rows) + 1.4)), layout="constrained")
     axes = figure.subplots()
     accuracy = np.array([100 * row.accuracy for row in rows])

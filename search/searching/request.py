@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from search.errors import UsageError
-from search.options import check_limits, option
+from search.options import check_fields, option
 
 if TYPE_CHECKING:
     from search.training.compiling import Mode
@@ -47,6 +47,6 @@ class Search:
     compile: Mode | None = option(None, "torch.compile each network: default or reduce-overhead.")
 
     def __post_init__(self) -> None:
-        check_limits(self)
+        check_fields(self)
         if self.ray and self.slots == "auto":
             raise UsageError("--slots auto is for slots of this machine; with --ray give --gpus-per-slot")

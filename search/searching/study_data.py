@@ -1,6 +1,6 @@
 """The images and the split of a study: held against its record, and a lost split made again."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,10 +16,11 @@ from studies.manifest import Manifest
 from studies.start import carried_from
 
 
-def source_of(start: Mapping[str, str], *, data: str | None, download: bool = True) -> Source:
-    """The data that are named, or else those of a start of the study. Raises DataError."""
+def source_of(starts: Sequence[Mapping[str, str]], *, data: str | None, download: bool = True) -> Source:
+    """The data that are named, or else generated ones where the last of these starts had them. Raises DataError."""
     generated = find_source("synthetic")
-    return generated if data is None and start.get("data") == generated.title else find_source(data, download=download)
+    again = data is None and [start.get("data") for start in starts[-1:]] == [generated.title]
+    return generated if again else find_source(data, download=download)
 
 
 def check_data(manifest: Manifest, *, source: Source, folder: StudyFolder, storage: str) -> tuple[str, ...]:

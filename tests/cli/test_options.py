@@ -6,9 +6,11 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import pytest
 import typer
 from tiny import Start
@@ -16,8 +18,10 @@ from typer.testing import CliRunner
 
 from search.cli.options import request_options
 from search.cli.parsing import parse_seconds
+from search.deciding.request import Claim, Decision
 from search.errors import UsageError
-from search.options import MOST, argument, check_limits, option
+from search.options import MOST, argument, check_fields, option
+from search.searching.request import Search
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +35,7 @@ class Meal:
     cook_time: float | None = option(None, "For so long.")
 
     def __post_init__(self) -> None:
-        check_limits(self)
+        check_fields(self)
 
 
 def run(*words: str) -> tuple[object, bool]:
@@ -85,6 +89,44 @@ def test_a_number_has_a_range() -> None:
             Meal(**{name: value})
         assert str(error.value) == f"--{name} " + refused[name].format(shown)
     assert (Meal(price=0.5).price, Meal(price=MOST).price, Meal(guests=12).guests) == (0.5, MOST, 12)
+
+
+def test_a_path_may_be_text_and_numbers_may_be_those_of_numpy(tmp_path: Path) -> None:
+    search = Search(folder=str(tmp_path), trials=np.int64(3), minutes=np.float32(0.5))  # type: ignore[arg-type]
+    assert (search.folder, search.trials, search.minutes) == (tmp_path, 3, 0.5)
+    assert Meal(price=3, spices=["salt"]).price == 3  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("request_of", "name", "value", "wanted"),
+    [
+        (Search, "slots", "1", "int | Literal['auto'] | None, not '1'"),
+        (Search, "slots", "many", "int | Literal['auto'] | None, not 'many'"),
+        (Search, "trials", "3", "int, such as 50, not '3'"),
+        (Search, "trials", True, "int, such as 50, not True"),
+        (Search, "minutes", None, "float, such as 25.0, not None"),
+        (Search, "enqueue", "vgg", "tuple[str, ...], not 'vgg'"),
+        (Search, "data", "", "str | None, not ''"),
+        (Search, "data", Path("data"), "str | None, not PosixPath('data')"),
+        (Search, "folder", "", "Path, such as runs, not ''"),
+        (Search, "folder", 7, "Path, such as runs, not 7"),
+        (Decision, "claims", "x", "tuple[Claim, ...], such as (Claim(name='Detectocorp', accuracy=0.7),), not 'x'"),
+        (
+            Decision,
+            "claims",
+            ("Detectocorp=70",),
+            "tuple[Claim, ...], such as (Claim(name='Detectocorp', accuracy=0.7)",
+        ),
+        (Decision, "claims", (("D", 0.7),), "tuple[Claim, ...], such as (Claim(name='Detectocorp', accuracy=0.7)"),
+        (partial(Claim, "D"), "accuracy", "0.7", "float, not '0.7'"),
+        (partial(Claim, accuracy=0.7), "name", 7, "str, not 7"),
+    ],
+)
+def test_another_type_is_refused_by_the_name_of_its_field(
+    request_of: Callable[..., object], name: str, value: object, wanted: str
+) -> None:
+    with pytest.raises(UsageError, match=f"^{name} of (Search|Decision|Claim) must be {re.escape(wanted)}"):
+        request_of(**{name: value})
 
 
 COMMANDS = ("run", "best --retrain", "dashboard", "bench", "baseline", "explain", "spaces check smoke")

@@ -109,6 +109,12 @@ def test_a_missing_or_unreadable_batch_is_named(small: Path) -> None:
         load_training(small)
 
 
+def test_a_batch_that_is_a_pointer_of_git_lfs_is_called_that(small: Path) -> None:
+    (small / "data_batch_1").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n")
+    with pytest.raises(DataError, match="data_batch_1 is a pointer of Git LFS, not the file; `git lfs pull`"):
+        load_training(small)
+
+
 def test_truncated_or_altered_bytes_are_refused_before_they_are_unpickled(small: Path, tmp_path: Path) -> None:
     path, trace = small / "data_batch_1", tmp_path / "trace"
     official, evil = path.read_bytes(), pickle.dumps(_Evil(trace))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
 
 import pytest
 import torch
+from reports import opened
 from safetensors.torch import load_file
 
 from search.data import synthetic
@@ -18,7 +20,9 @@ from search.data.cifar10 import DataError
 from search.deciding import decide
 from search.deciding.decide import DecisionStep, Planned, Report
 from search.deciding.request import Claim, Decision
+from search.deciding.testing import RetrainedWeights, keep_test, kept_test
 from search.deciding.trainings import Chosen, TrainedEpoch
+from search.reporting import report as writing
 from search.reporting.report import Reported, report_decision
 from search.searching.request import Search
 from search.searching.supervisor import run
@@ -153,6 +157,52 @@ def test_an_opening_without_a_report_counts(runs: Path, tmp_path: Path, monkeypa
     assert Counter(row.phase for row in report.history) == {"search": 4 * 2, "confirmation": 1, "retraining": 2}
     assert report.seconds >= sum(row.result.seconds for row in report.history if row.phase != "search") / 4
     assert not (copy / "smoke" / "retraining").exists()  # it is reported
+
+
+@pytest.mark.fault(
+    "a decision dies between the answers to the test images and its report",
+    then="the next one rests on those answers: the test set is opened once",
+)
+@pytest.mark.parametrize("dies_in", ["write_report", "publish"])
+def test_what_the_test_found_is_kept_before_it_is_reported(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies_in: str
+) -> None:
+    copy = shutil.copytree(runs, tmp_path / "runs")
+    asked = ask(copy, candidates=1, confirm_seeds=1, epochs=2)
+    before = openings("smoke", storage=storage_url(copy, None))
+    with monkeypatch.context() as patch:
+        patch.setattr(writing, dies_in, MagicMock(side_effect=RuntimeError("killed")))
+        with pytest.raises(RuntimeError, match="killed"):
+            list(report_decision(asked))
+    answers = json.loads((copy / "smoke/retraining/tested.json").read_text())["answers"]
+
+    again = reported(list(report_decision(replace(asked, claims=(Claim("Detectocorp", 0.12),)))))
+
+    assert len(again.openings) == len(before) + 1
+    assert again.test.answers.tolist() == answers
+
+
+def test_answers_are_kept_for_the_very_weights_that_gave_them(tmp_path: Path) -> None:
+    path, weights = tmp_path / "tested.json", RetrainedWeights(path=tmp_path, seed=11, sha256="ab")
+    assert kept_test(path, weights=[weights]) is None
+    keep_test(opened(), path, weights=[weights])
+    found = kept_test(path, weights=[weights])
+
+    assert found is not None
+    assert (found.per_class, found.accuracies) == (opened().per_class, opened().accuracies)
+    assert kept_test(path, weights=[replace(weights, sha256="cd")]) is None
+    for broken in (b"", b"[]", b"null", b"{}", b"\xff", path.read_bytes().replace(b"seeds", b"seed")):
+        path.write_bytes(broken)
+        assert kept_test(path, weights=[weights]) is None
+
+
+def test_data_that_are_not_named_are_those_of_the_last_start(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CIFAR_SEARCH_DATA", str(tmp_path / "nowhere"))
+    planned = next(report_decision(ask(runs, data=None)))
+    assert isinstance(planned, Planned)
+    assert planned.data == "generated images (not CIFAR-10)"
 
 
 def test_other_images_than_those_of_the_search_are_refused(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:

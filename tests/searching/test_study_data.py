@@ -95,9 +95,9 @@ def test_doctor_makes_a_lost_split_again_where_the_data_are_at_hand(
 
 
 def test_the_data_are_those_that_are_named_or_the_generated_ones_of_the_start(tmp_path: Path) -> None:
-    assert source_of({"data": SOURCE.title}, data=None) == SOURCE
+    assert source_of([{"data": SOURCE.title}], data=None) == SOURCE
     with pytest.raises(DataError, match="nowhere is not a folder"):
-        source_of({"data": SOURCE.title}, data=str(tmp_path / "nowhere"))
+        source_of([{"data": SOURCE.title}], data=str(tmp_path / "nowhere"))
 
 
 @pytest.fixture
