@@ -42,6 +42,19 @@ def write_whole(path: Path, payload: bytes, *, header: bytes = b"") -> None:
             partial.unlink(missing_ok=True)
 
 
+def home(path: str | Path) -> Path:
+    """The same path, with ~ and ~USER as the shell reads them: it leaves them alone in --runs=~/x and in a URL."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - Path's own fails for an unknown user
+
+
+def dead_link(path: Path) -> str | None:
+    """A sentence about the link on the way to a path that leads nowhere; None where there is none."""
+    for link in (path, *path.parents):
+        if os.path.islink(link) and not os.path.exists(link):  # noqa: PTH110, PTH114 - Path's own may raise
+            return f"{link} points to {link.readlink()}, which is not there (not mounted?)"
+    return None
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder last."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -14,6 +14,7 @@ from urllib.parse import quote, unquote, unquote_to_bytes
 import optuna
 from optuna.storages import RDBStorage
 
+from search.files import dead_link, home
 from studies import StudyError, database_errors
 from studies.lock import LockedError, ServerLock, end_at_outage, file_lock, is_locked, lock_path, network_file_system
 from studies.server import server_settings
@@ -79,7 +80,9 @@ def owned(url: str, *, study: str) -> Iterator[RDBStorage]:
     with translated(url):
         if file is not None:
             _check_local(file, url)
-            with file_lock(lock_path(file, study), owned=f"study {study!r}"):
+            if (lock := lock_path(file, study)).is_symlink():
+                raise StorageError(f"the study's lock {lock} is a symbolic link; remove it, or name another --runs")
+            with file_lock(lock, owned=f"study {study!r}"):
                 yield from _open(url, read_only=False, server_lock=None)
         else:
             with opened(url):
@@ -117,7 +120,7 @@ def sqlite_file(url: str) -> Path | None:
     name = path.removeprefix("/")  # a name that begins so, or holds a question mark, is written with % here
     if not name or name == ":memory:" or name.startswith("file:") or "%00" in name:
         raise StorageError(f"{masked(url)} names no file, so the study would be lost at the end; {_FORMS}")
-    return Path(os.fsdecode(unquote_to_bytes(os.fsencode(name))))
+    return home(os.fsdecode(unquote_to_bytes(os.fsencode(name))))
 
 
 @contextmanager
@@ -169,6 +172,7 @@ def _open(url: str, *, read_only: bool, server_lock: ServerLock | None) -> Itera
                     advice = "`cifar-search run` makes it, --runs or --storage names another"
                     if file.parent.is_file():
                         advice = f"{file.parent} is a file: name a folder with --runs"
+                    advice = dead_link(file) or advice
                     raise EmptyStorageError(f"there is no database at {file}; {advice}")
                 copy = read_only and stack.enter_context(_readable_copy(file))
                 mode = "ro" if read_only and not copy else "rw"
@@ -262,7 +266,8 @@ def _check_local(file: Path, url: str) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        text = f"cannot open the storage {masked(url)}: {error}; name another folder with --runs, or --storage"
+        cause = dead_link(file) or error
+        text = f"cannot open the storage {masked(url)}: {cause}; name another folder with --runs, or --storage"
         raise StorageError(text) from None
 
 

@@ -107,7 +107,7 @@ GUARDS = (
     ),
     Guard(
         name="a server's lock is taken again after a reconnect",
-        file="studies/storage.py",
+        file="studies/server.py",
         text='"pool_events": [(lock.connected, "connect")], ',
         without="",
         test="studies/test_lock.py::test_the_lock_is_taken_again_after_a_restart_or_everything_is_refused",

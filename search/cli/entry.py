@@ -2,13 +2,16 @@
 
 import errno
 import gc
+import os
 import re
 import sys
+from pathlib import Path
 
 from search.cli.commands import app
 from search.cli.output import print_line, print_next_command
 from search.console.streams import prepare
 from search.errors import UsageError, UserError, first_line
+from search.files import dead_link, home
 from search.limits import shell_limit
 from search.slots.signals import InterruptedSearch
 
@@ -30,6 +33,10 @@ def run_command() -> None:
             raise
         named = not isinstance(error, UserError) and error.filename
         step = "; mend that, or name another folder with --runs" if named else ""
+        if isinstance(error, OSError):
+            limit = shell_limit("-f") if error.errno == errno.EFBIG else None
+            cause = limit or dead_link(Path(os.fsdecode(error.filename or ".")))
+            step = f"; {cause}{step}" if cause else step
         print_line(f"cifar-search: {error}{step}", stderr=True)
         sys.exit(error.exit_code if isinstance(error, UserError) else UNUSABLE_EXIT)
     except (ImportError, MemoryError) as error:
@@ -44,11 +51,12 @@ def run_command() -> None:
 
 
 def _words(arguments: list[str]) -> list[str]:
-    """`--ray` alone means `--ray auto`: Typer knows no option whose value may be left out.
+    """`--ray` alone means `--ray auto`, which Typer does not know; and ~ a home, also in --runs=~/x.
 
     Raises UsageError for an empty word: it is a variable that is not set, and for a path would mean this folder.
     """
     words: list[str] = []
+    arguments = [re.sub(r"^(--[a-z-]+=)?(~.*)", lambda at: f"{at[1] or ''}{home(at[2])}", word) for word in arguments]
     for before, word, following in zip(["cifar-search", *arguments], arguments, [*arguments[1:], "-"], strict=False):
         if not word or re.fullmatch("--[a-z-]+=", word):
             name = word.rstrip("=") or before

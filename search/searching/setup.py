@@ -107,7 +107,7 @@ class Setup:
         else:
             split = standard_split(images.labels, seed=self.search.seed)
         if not stored:
-            check_free(self.folder, split)
+            check_free(self.folder, split, storage=self.url)
         asked, classes, whole = self.search.images, len(images.classes), len(split.training)
         if asked is not None and not classes <= asked <= whole:
             raise UsageError(f"--images must be from {classes}, one of each class, to {whole:,}, not {asked:,}")

@@ -1,6 +1,6 @@
 """The images and the split of a study: held against its record, and a lost split made again."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,9 +11,11 @@ from search.data.sources import Source, find_source
 from search.data.split import Split, load, standard_split
 from search.searching.study_folder import StudyFolder
 from studies import StudyError
-from studies.history import read_history
+from studies.history import History, read_history
+from studies.listing import histories
 from studies.manifest import Manifest
 from studies.start import carried_from
+from studies.storage import EmptyStorageError
 
 
 def source_of(starts: Sequence[Mapping[str, str]], *, data: str | None, download: bool = True) -> Source:
@@ -51,12 +53,28 @@ def split_of(study: str, *, runs: Path, storage: str, labels: Tensor) -> Split:
     return split
 
 
-def check_free(folder: StudyFolder, split: Split) -> None:
-    """Raises DataError where another split than this, of a new study, lies in its folder."""
+def check_free(folder: StudyFolder, split: Split, *, storage: str) -> None:
+    """Raises DataError where another split than this, of a new study, lies in its folder.
+
+    Raises StudyError where that may be the folder of a study that has another name now, whose checkpoints would go.
+    """
+    with suppress(EmptyStorageError):
+        for name in _without_folder(storage, split=split, runs=folder.runs) if folder.trials.exists() else ():
+            rule = f"{folder.path} is there without a study {folder.study!r}, and study {name!r} without a folder"
+            step = f"if it was renamed in the dashboard, give it the name {folder.study} back there"
+            raise StudyError(f"{rule}: {step}; else name the new study with --study OTHER")
     if folder.split.exists() and (found := load(folder.split)).fingerprint != split.fingerprint:
         theirs, ours = (f"seed {each.seed} for {len(each):,} images" for each in (found, split))
         rule = f"{folder.split} is the split of {theirs}, and a new study {folder.study!r} has that of {ours}"
         raise DataError(f"{rule}; delete the file if nothing needs it, or name the new study with --study OTHER")
+
+
+def _without_folder(storage: str, *, split: Split, runs: Path) -> Iterator[str]:
+    """The studies on this split of which nothing lies in the folder of runs."""
+    for name, study in histories(storage).items():
+        same = isinstance(study, History) and study.manifest.split_fingerprint == split.fingerprint
+        if same and not (runs / name).exists():
+            yield name
 
 
 def keep(split: Split, *, folder: StudyFolder) -> tuple[str, ...]:

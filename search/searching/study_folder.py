@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from search.files import PARTIAL
+from search.files import PARTIAL, home
 from search.slots.checkpoint_store import FINAL, CheckpointStore
 from studies import StudyError
 from studies.history import History
@@ -21,8 +21,13 @@ class StudyFolder:
     """The paths of one study. Nothing is made or read here. Raises StudyError for a name that is no folder's."""
 
     def __init__(self, runs: Path, study: str) -> None:
+        runs = home(runs)
         if not NAME.fullmatch(study):
-            raise StudyError(f"a study's name is 1 to 64 letters, digits, '.', '_', '-', no sign first, not {study!r}")
+            rule = f"a study's name is 1 to 64 letters, digits, '.', '_', '-', no sign first, not {study!r}"
+            with suppress(OSError):
+                if others := ", ".join(sorted(path.parent.name for path in runs.glob("*/split.npz"))):
+                    rule += f"; if it was renamed in the dashboard, give it its name back there: {runs} holds {others}"
+            raise StudyError(rule)
         if RESERVED.fullmatch(study):
             raise StudyError(f"{study!r} is the name of something else in a folder of runs; take another with --study")
         self.runs, self.study, self.path = runs, study, runs / study

@@ -1,5 +1,6 @@
 """Runs one job in a slot: trains a candidate and yields an event for each step of it."""
 
+import errno
 import hashlib
 import json
 import shutil
@@ -18,6 +19,7 @@ from search.data import split, store
 from search.data.store import Store
 from search.errors import first_line
 from search.files import write_whole
+from search.limits import shell_limit
 from search.measuring.latency import latency_ms
 from search.measuring.throughput import images_per_second
 from search.networks.blocks import NetworkError
@@ -186,8 +188,9 @@ def _writing(target: Path) -> Iterator[None]:
     except OSError as error:
         path = Path(error.filename or target)
         folder = next(folder for folder in path.absolute().parents if folder.is_dir())
-        free = shutil.disk_usage(folder).free / 1e6
-        raise UnsavedError(f"cannot write {path}: {error.strerror}; {free:,.1f} MB are free there") from error
+        room = f"{shutil.disk_usage(folder).free / 1e6:,.1f} MB are free there"
+        limit = shell_limit("-f") if error.errno == errno.EFBIG else None
+        raise UnsavedError(f"cannot write {path}: {error.strerror}; {limit or room}") from error
 
 
 def _save_weights(network: torch.nn.Module, job: Job, images: Store) -> str:

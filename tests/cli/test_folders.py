@@ -15,6 +15,8 @@ from optuna.storages import RDBStorage
 from tiny import database
 
 from search import cli
+from search.planning.catalogue import load
+from search.searching.study_folder import StudyFolder
 from studies.dashboard import serve
 
 ASSETS = Path(cli.__file__).parents[2] / "tests" / "assets"
@@ -184,3 +186,36 @@ def test_an_odd_folder_is_read_as_it_is_called(call: Call, tmp_path: Path, name:
     code, output, _ = call("studies", "--json", "--runs", runs)
     assert (code, '"study": "smoke"' in output) == (0, True)
     assert list(tmp_path.iterdir()) == [runs]
+
+
+def test_a_home_is_one_also_where_the_shell_leaves_it_alone(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "home").mkdir()
+    shutil.copy(SPACES / "smoke.yaml", tmp_path / "home")
+    for words in (["--runs=~/x"], ["--runs", "~/x"], ["--storage", "sqlite:///~/x/studies.db"]):
+        assert f"no database at {tmp_path}/home/x/studies.db; " in call("status", *words)[2]
+    monkeypatch.setenv("CIFAR_SEARCH_STORAGE", "sqlite:///~/other.db")
+    assert f"no database at {tmp_path}/home/other.db; " in call("status")[2]
+    assert call("spaces", "show", "~/smoke.yaml")[0] == 0
+    assert load("~/smoke.yaml").parameters == load("smoke").parameters
+    assert StudyFolder(Path("~/x"), "s").path == tmp_path / "home" / "x" / "s"
+    assert not (tmp_path / "~").exists()
+
+
+@pytest.mark.fault("--runs is a link to a disk that is not mounted", then="exit 5 with the link and its target")
+def test_a_link_that_leads_nowhere_is_told_as_one(call: Call, tmp_path: Path) -> None:
+    link = tmp_path / "runs"
+    link.symlink_to(tmp_path / "unmounted")
+    said = f"{link} points to {tmp_path}/unmounted, which is not there (not mounted?)"
+    for command in (RUN, ("status",), ("doctor",)):
+        code, output, errors = call(*command, "--runs", link)
+        assert (code, output, said in errors) == (5, "", True), errors
+    link.unlink()
+    link.mkdir()
+    (link / "smoke").symlink_to(tmp_path / "unmounted")
+    code, _, errors = call(*RUN, "--runs", link)
+    assert code == 5
+    assert f"{link}/smoke points to {tmp_path}/unmounted, which is not there" in errors

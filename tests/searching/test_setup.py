@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import shlex
+import sqlite3
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import MagicMock
@@ -16,6 +18,8 @@ from tiny import database
 from search.searching import supervisor
 from search.searching.request import Search
 from search.searching.setup import Setup
+from search.searching.study_data import keep
+from search.searching.study_folder import StudyFolder
 from studies.history import History, read_history
 from studies.storage import owned
 
@@ -110,3 +114,28 @@ def test_a_late_published_recipe_is_queued_or_refused(
     assert [trial.baseline for trial in trials][1:] == [SEED003]  # before the space's own that wait
     again = study("notebooks", trials=3, enqueue=(SEED003, SEED003)).trials
     assert [trial.baseline for trial in again].count(SEED003) == 1
+
+
+@pytest.mark.fault(
+    "a study is renamed in the dashboard", then="exit 4 with the name that it must have; nothing is lost"
+)
+@pytest.mark.parametrize("name", ["My study (final)", "final"])
+def test_a_study_that_was_renamed_is_not_begun_again_in_its_own_folder(
+    study: Callable[..., History], call: Call, tmp_path: Path, name: str
+) -> None:
+    study()
+    split = Setup.of(Search(space="smoke", study="mine", data="synthetic", folder=tmp_path)).draft()[1]
+    keep(split, folder=StudyFolder(tmp_path, "mine"))
+    (tmp_path / "mine" / "trials" / "00000").mkdir(parents=True)
+    with closing(sqlite3.connect(tmp_path / "studies.db")) as database, database:
+        database.execute("UPDATE studies SET study_name = ?", (name,))
+
+    code, _, errors = half(call, tmp_path, "--space", "smoke", "--data", "synthetic")
+    assert code == 4
+    assert f"and study {name!r} without a folder: if it was renamed in the dashboard, give it the name mine" in errors
+    assert (tmp_path / "mine" / "trials" / "00000").exists()
+    assert call("status", "--runs", tmp_path)[0] == 0
+    if name != "final":
+        code, _, errors = call("best", "--retrain", "--data", "synthetic", "--runs", tmp_path)
+        assert code == 4
+        assert f"renamed in the dashboard, give it its name back there: {tmp_path} holds mine" in errors

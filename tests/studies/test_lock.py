@@ -67,6 +67,15 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
     assert (tmp_path / "precious").read_text() == "kept"
 
 
+def test_a_link_in_the_place_of_a_study_s_lock_is_named(tmp_path: Path) -> None:
+    lock = tmp_path / "studies.db.tiny.lock"
+    lock.symlink_to(tmp_path / "precious")
+    sentence = f"^the study's lock {lock} is a symbolic link; remove it"
+    with pytest.raises(StorageError, match=sentence), owned(f"sqlite:///{tmp_path}/studies.db", study="tiny"):
+        pass
+    assert not (tmp_path / "precious").exists()
+
+
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
