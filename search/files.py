@@ -47,11 +47,13 @@ def home(path: str | Path) -> Path:
     return Path(os.path.expanduser(path))  # noqa: PTH111 - Path's own fails for an unknown user
 
 
-def dead_link(path: Path) -> str | None:
-    """A sentence about the link on the way to a path that leads nowhere; None where there is none."""
-    for link in (path, *path.parents):
-        if os.path.islink(link) and not os.path.exists(link):  # noqa: PTH110, PTH114 - Path's own may raise
-            return f"{link} points to {link.readlink()}, which is not there (not mounted?)"
+def in_the_way(path: Path) -> str | None:
+    """A sentence about what lies on the way to a path, a link that leads nowhere or a file; None where nothing does."""
+    for place in (path, *path.parents):
+        if os.path.islink(place) and not os.path.exists(place):  # noqa: PTH110, PTH114 - Path's own may raise
+            return f"{place} points to {place.readlink()}, which is not there (not mounted?)"
+        if place != path and os.path.isfile(place):  # noqa: PTH113 - likewise
+            return f"{place} is a file, where a folder is wanted"
     return None
 
 

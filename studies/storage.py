@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote, unquote_to_bytes
 import optuna
 from optuna.storages import RDBStorage
 
-from search.files import dead_link, home
+from search.files import home, in_the_way
 from studies import StudyError, database_errors
 from studies.lock import LockedError, ServerLock, end_at_outage, file_lock, is_locked, lock_path, network_file_system
 from studies.server import server_settings
@@ -170,9 +170,8 @@ def _open(url: str, *, read_only: bool, server_lock: ServerLock | None) -> Itera
                     file.touch()
                 elif not file.is_file():
                     advice = "`cifar-search run` makes it, --runs or --storage names another"
-                    if file.parent.is_file():
-                        advice = f"{file.parent} is a file: name a folder with --runs"
-                    advice = dead_link(file) or advice
+                    obstacle = in_the_way(file)
+                    advice = f"{obstacle}: name another with --runs" if obstacle else advice
                     raise EmptyStorageError(f"there is no database at {file}; {advice}")
                 copy = read_only and stack.enter_context(_readable_copy(file))
                 mode = "ro" if read_only and not copy else "rw"
@@ -266,7 +265,7 @@ def _check_local(file: Path, url: str) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        cause = dead_link(file) or error
+        cause = in_the_way(file) or error
         text = f"cannot open the storage {masked(url)}: {cause}; name another folder with --runs, or --storage"
         raise StorageError(text) from None
 

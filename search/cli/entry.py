@@ -11,7 +11,7 @@ from search.cli.commands import app
 from search.cli.output import print_line, print_next_command
 from search.console.streams import prepare
 from search.errors import UsageError, UserError, first_line
-from search.files import dead_link, home
+from search.files import home, in_the_way
 from search.limits import shell_limit
 from search.slots.signals import InterruptedSearch
 
@@ -35,7 +35,7 @@ def run_command() -> None:
         step = "; mend that, or name another folder with --runs" if named else ""
         if isinstance(error, OSError):
             limit = shell_limit("-f") if error.errno == errno.EFBIG else None
-            cause = limit or dead_link(Path(os.fsdecode(error.filename or ".")))
+            cause = limit or in_the_way(Path(os.fsdecode(error.filename or ".")))
             step = f"; {cause}{step}" if cause else step
         print_line(f"cifar-search: {error}{step}", stderr=True)
         sys.exit(error.exit_code if isinstance(error, UserError) else UNUSABLE_EXIT)

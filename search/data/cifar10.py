@@ -16,7 +16,7 @@ from torch import Tensor
 from search.data import DataError as DataError
 from search.data.download import ARCHIVE, ELSEWHERE, FOLDER, complete
 from search.data.foreign import describe
-from search.files import LFS_POINTER, dead_link, home
+from search.files import LFS_POINTER, home, in_the_way
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 # The MD5 of each file, as torchvision.datasets.CIFAR10 has it (a test compares them).
@@ -72,7 +72,7 @@ def find(folder: Path | None, *, download: bool = True) -> Path:
     root = home(given) if given else _cache()
     source = "CIFAR_SEARCH_DATA: " if given and not folder else ""
     if given and not os.path.exists(root):  # noqa: PTH110 - Path.exists may raise
-        raise DataError(f"{source}{dead_link(root) or f'{root} is not a folder'}; make it, or {ELSEWHERE}")
+        raise DataError(f"{source}{in_the_way(root) or f'{root} is not a folder'}; make it, or {ELSEWHERE}")
     place = _batches(root)
     missing = [name for name in OFFICIAL if not os.path.isfile(place / name)]  # noqa: PTH113 - likewise
     nothing = len(missing) == len(OFFICIAL)

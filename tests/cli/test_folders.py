@@ -139,7 +139,7 @@ def test_a_folder_of_runs_that_cannot_be_one(call: Call, tmp_path: Path, place: 
 def test_reading_where_runs_is_a_file_says_so(call: Call, tmp_path: Path) -> None:
     code, _, errors = call("status", "--runs", a_file(tmp_path / "file"))
     assert code == 5
-    assert "file is a file: name a folder with --runs" in errors
+    assert "file is a file, where a folder is wanted: name another with --runs" in errors
 
 
 @pytest.mark.parametrize(
