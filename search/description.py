@@ -12,6 +12,9 @@ class ImageShape(NamedTuple):
     classes: int
 
 
+CIFAR10 = ImageShape(side=32, channels=3, classes=10)  # what is searched where nobody names other data
+
+
 @dataclass(frozen=True, kw_only=True)
 class Description:
     """A data set: what its images are, how many there are of each class, and how bright they are."""

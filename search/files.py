@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
+LFS_POINTER = b"version https://git-lfs"  # what begins a file of which Git LFS has the content elsewhere
 PARTIAL = "*.part"  # what a writer that was killed leaves behind
 
 # Each raises the audit event cifar_search.checkpoint.<point> with the path, so that a test can end the process there.
@@ -39,6 +40,21 @@ def write_whole(path: Path, payload: bytes, *, header: bytes = b"") -> None:
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+def home(path: str | Path) -> Path:
+    """The same path, with ~ and ~USER as the shell reads them: it leaves them alone in --runs=~/x and in a URL."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - Path's own fails for an unknown user
+
+
+def in_the_way(path: Path) -> str | None:
+    """A sentence about what lies on the way to a path, a link that leads nowhere or a file; None where nothing does."""
+    for place in (path, *path.parents):
+        if os.path.islink(place) and not os.path.exists(place):  # noqa: PTH110, PTH114 - Path's own may raise
+            return f"{place} points to {place.readlink()}, which is not there (not mounted?)"
+        if place != path and os.path.isfile(place):  # noqa: PTH113 - likewise
+            return f"{place} is a file, where a folder is wanted"
+    return None
 
 
 def sync_folder(folder: Path) -> None:

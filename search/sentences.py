@@ -56,6 +56,9 @@ def sentence(mistake: ErrorDetails) -> str:
 def nearest(name: str, known: Iterable[str]) -> str:
     """The hint for an unknown name: the nearest known one, and all of them if they are few."""
     names = [*known]
+    entry = re.fullmatch(r"(.*\D)\.\d+", name)
+    if entry and entry[1] in names and f"{entry[1]}.1" not in names:
+        return f"there is one {entry[1]} for the whole network"
     close = difflib.get_close_matches(name, names, n=8) if len(name) <= 100 else []
     # Of equally near ones the first: width.1, where difflib alone would say width.8.
     near = sorted(close, key=lambda match: (-difflib.SequenceMatcher(None, match, name).ratio(), match))[:1]

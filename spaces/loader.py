@@ -10,6 +10,7 @@ from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field,
 
 from search.sentences import Check, Value, nearest, sentence
 from spaces.document import MOST_BYTES, Document, Place, dotted
+from spaces.foreign import native_form
 from spaces.parameter import KINDS, Fixed, Float, Integer, Kind, KindError, Parameter
 from spaces.space import Baseline, Problem, Space, SpaceError, TrainingLength
 
@@ -29,12 +30,12 @@ class Shape(BaseModel):
 
 
 class LengthShape(Shape):
-    trial: Annotated[int, Field(ge=1)]
-    retrain: Annotated[int, Field(ge=1)]
+    trial: Annotated[int, Field(ge=1, description="epochs of a trial")]
+    retrain: Annotated[int, Field(ge=1, description="epochs of a final training")]
 
 
 class LimitShape(Shape):
-    max: Annotated[float, Field(gt=0)]
+    max: Annotated[float, Field(gt=0, description="largest that a network may have")]
 
 
 class FileShape(Shape):
@@ -156,11 +157,12 @@ def _parameters(document: Document, family: str, checks: Mapping[str, Check]) ->
 def _leaves(document: Document, place: Place, checks: Mapping[str, Check]) -> Iterator[Place]:
     """The place of each parameter in the order of the file; a mapping is one if its name or its keys say so."""
     node = document.at(place)
+    entries = isinstance(node, dict) and any(map(str.isdecimal, node))
     if isinstance(node, dict) and not node:
         document.add(place, f"{dotted(place)} has nothing in it")
-    elif not isinstance(node, dict) or KIND_SHAPES.keys() & node:
+    elif not isinstance(node, dict) or (KIND_SHAPES.keys() & node and (not entries or f"{_name(place)}.1" in checks)):
         yield place
-    elif _name(place) in checks and not any(map(str.isdecimal, node)):
+    elif _name(place) in checks and not entries:
         yield place  # its kind is misspelt; numbers are the entries of a field: width.1, width.2, ...
     else:
         for key in node:
@@ -176,7 +178,7 @@ def _kind(document: Document, place: Place, check: Check) -> Kind | None:
         kinds = [key for key in KIND_SHAPES if key in node]
         if len(kinds) == 1:
             return _varying(document, place, kinds[0], check)
-        hint = "" if kinds else nearest(next(iter(node)), KIND_SHAPES)
+        hint = "" if kinds else _native(node, check) or nearest(next(iter(node)), KIND_SHAPES)
         document.add(place, f"{name} must have one of {', '.join(KIND_SHAPES)}", [*node], hint)
     elif node is not None:
         _complain(document, place, node, check)
@@ -207,8 +209,12 @@ def _complain(document: Document, place: Place, value: Value, check: Check) -> b
     """Report what the check of the field says of a value; whether it says anything."""
     complaint = check(value)
     if complaint:
-        document.add(place, f"{dotted(place)}: {complaint}", value)
+        document.add(place, f"{dotted(place)}: {complaint}", value, _native(value, check))
     return complaint is not None
+
+
+def _native(node: Any, check: Check) -> str:
+    return native_form(node, floats=check(0.5) is None)  # a number that every field of floats takes
 
 
 def _conditions(document: Document, place: Place, above: Parameters) -> dict[str, tuple[Value, ...]] | None:

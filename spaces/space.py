@@ -8,6 +8,7 @@ from random import Random
 from typing import Any
 
 from search.errors import UserError
+from search.sentences import nearest
 from spaces.parameter import KINDS, Fixed, Kind, Ordered, Parameter, RandomTrial, SuggestingTrial, Value, condition_text
 
 
@@ -125,6 +126,19 @@ class Space:
                 sentences.append(f"{name} is missing; it may be {parameter.kind.describe()}")
             elif not parameter.kind.contains(values[name]):
                 sentences.append(f"{name} must be {parameter.kind.describe()}, not {values[name]!r}")
+        return sentences
+
+    def misfits(self, stored: Mapping[str, Any]) -> list[str]:
+        """One sentence for each value, in the form of `stored`, that no study of this space would store."""
+        kinds, sentences = {parameter.name: parameter.kind for parameter in self.parameters}, []
+        for name, value in stored.items():
+            kind, form, proper = kinds.get(name), "", isinstance(value, str | int | float)
+            if isinstance(kind, Ordered):
+                form, proper = "the position, from 0, in ", type(value) is int and value in range(len(kind.options))
+            if kind is None:
+                sentences.append(f"{name} is not a parameter of space {self.name}; {nearest(name, kinds)}")
+            elif not proper or not (form or kind.contains(value)):
+                sentences.append(f"{name} must be {form}{kind.describe()}, not {value!r}")
         return sentences
 
     def violations(self, measures: Mapping[str, float]) -> dict[str, float]:

@@ -1,14 +1,16 @@
 """What optuna-dashboard shows of a study beside its trials, and the dashboard itself."""
 
+import os
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 
 from studies import StudyError
 from studies.history import load_study
-from studies.storage import opened
+from studies.storage import masked, opened, sqlite_file
 
 ARTIFACTS = "artifacts"  # folder of pictures and reports, inside the folder of runs
 LOOPBACK = "127.0.0.1"  # the dashboard has no authentication: whoever reaches it may delete studies
@@ -22,7 +24,7 @@ def publish(name: str, *, storage: str, runs: Path, note: str, files: Sequence[P
     from optuna_dashboard import save_note
     from optuna_dashboard.artifact import get_artifact_path
 
-    store, links = _store(runs), []
+    store, links = artifact_store(runs), []
     with opened(storage) as database:
         study = load_study(name, storage=database)
         for file in files:
@@ -41,14 +43,21 @@ def serve(*, storage: str, runs: Path, port: int, announce: Callable[[str], obje
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((LOOPBACK, port))
+            port = probe.getsockname()[1]  # of 0 any that is free
         except (OSError, OverflowError) as error:
             raise StudyError(f"cannot serve on port {port} of {LOOPBACK}: {error}; name another with --port") from None
+    file = sqlite_file(storage)
+    read_only = file is not None and not all(os.access(place, os.W_OK) for place in (file, file.parent))
     announce(f"http://{LOOPBACK}:{port}  (Ctrl-C ends it)")
-    with opened(storage) as database:
-        run_server(database, host=LOOPBACK, port=port, artifact_store=_store(runs))
+    if read_only:
+        announce(f"{masked(storage)} is read-only here: whoever changes something in the browser sees an error")
+    with opened(storage, read_only=read_only) as database:
+        run_server(database, host=LOOPBACK, port=port, artifact_store=artifact_store(runs))
 
 
-def _store(runs: Path) -> FileSystemArtifactStore:
+def artifact_store(runs: Path) -> FileSystemArtifactStore:
+    """Where pictures and reports lie in a folder of runs."""
     folder = runs / ARTIFACTS
-    folder.mkdir(parents=True, exist_ok=True)
+    with suppress(OSError):  # who only looks needs none; who adds something is told
+        folder.mkdir(parents=True, exist_ok=True)
     return FileSystemArtifactStore(folder)

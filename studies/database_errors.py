@@ -3,6 +3,8 @@
 import re
 from typing import Any
 
+from search.limits import shell_limit
+
 _PASSES = re.compile(
     "08"  # no connection, or a lost one
     "|53"  # the server has too little memory, disk or connections
@@ -56,7 +58,9 @@ def cause(error: Any) -> str:
     text = " ".join(str(error.orig).split()) or type(error.orig).__name__
     name = getattr(error.orig, "sqlite_errorname", "")
     step = next((step for start, step in _NEXT_STEPS.items() if name.startswith(start)), None)
-    if step is None and is_outage(error):
+    if name.startswith(("SQLITE_IOERR", "SQLITE_FULL")) and (limit := shell_limit("-f")):
+        step = f"{limit}, which may be why: raise it, then run the same command again"
+    elif step is None and is_outage(error):
         step = "the same command goes on when it does"
     elif step is None and _STAYS.search(text):
         step = "see the user, the password and the database in its URL"

@@ -1,8 +1,9 @@
 """A study as plain data, read while it runs or after: its trials, and every opening of the test set."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
@@ -14,13 +15,17 @@ from studies import StudyError, unknown
 from studies.manifest import ATTRIBUTE, Manifest, stored_manifest
 from studies.storage import EmptyStorageError, opened
 
-State = Literal["complete", "pruned", "failed", "running", "waiting"]
+State = Literal["complete", "pruned", "failed", "running", "waiting", "foreign"]  # foreign: another program made it
 Outcome = Literal["diverged", "out-of-memory", "crashed", "hung", "timed-out", "infeasible"]
 
 PLANNED = "planned"  # study attribute: trials in total, as the last start asked for
 START = "start_"  # study attribute: start_0001, ... where each start came from
 OPENING = "test_opening_"  # study attribute: test_opening_0001, ... a line that is added and never changed
 CARRIED = "carried"  # trial attribute: the study and the trial that it was carried over from
+
+COUNTED = get_args(State)[:-1]
+FOREIGN = "not made by cifar-search"
+ENDED_ELSEWHERE = "ended by another program, such as the dashboard"
 
 _STATES: dict[str, State] = {state.upper(): state for state in get_args(State)}  # by Optuna's names, but for "FAIL"
 MOST_RETRIES = 2  # of a trial whose slot died, hung or took too long
@@ -41,18 +46,18 @@ class TrialRecord:
 
     number: int
     state: State
-    values: dict[str, Any]  # flat, the fixed ones included; empty until the trial starts
-    accuracy: float | None
-    outcome: Outcome | None  # why it could not be finished
-    message: str | None
-    epochs: tuple[tuple[int, float], ...]  # (epoch from 1, validation accuracy)
-    curve: tuple[dict[str, Any], ...]  # what was measured in each epoch
-    seed: int | None
-    attributes: dict[str, float]  # parameters, flops, seconds_per_epoch, ...
-    violations: dict[str, float]  # constraint -> value, violated above 0
-    baseline: str | None  # its name among the values that were tried first
-    started: datetime | None
-    seconds: float | None  # from start to end, for finished trials
+    values: dict[str, Any] = field(default_factory=dict)  # flat, the fixed ones included; empty until the trial starts
+    accuracy: float | None = None
+    outcome: Outcome | None = None  # why it could not be finished
+    message: str | None = None
+    epochs: tuple[tuple[int, float], ...] = ()  # (epoch from 1, validation accuracy)
+    curve: tuple[dict[str, Any], ...] = ()  # what was measured in each epoch
+    seed: int | None = None
+    attributes: dict[str, float] = field(default_factory=dict)  # parameters, flops, seconds_per_epoch, ...
+    violations: dict[str, float] = field(default_factory=dict)  # constraint -> value, violated above 0
+    baseline: str | None = None  # its name among the values that were tried first
+    started: datetime | None = None
+    seconds: float | None = None  # from start to end, for finished trials
     start: int | None = None  # the start of the study that asked for it last, from 1
     attempts: int = 0  # how often it was asked for
     losses: tuple[Loss, ...] = ()
@@ -82,19 +87,24 @@ class History:
 
     @property
     def counts(self) -> dict[State, int]:
-        """Number of trials in each state, without those that were carried over."""
+        """Number of trials in each state, without those that were carried over or are foreign."""
         states = [trial.state for trial in self.trials if not trial.carried]
-        return {state: states.count(state) for state in get_args(State)}
+        return {state: states.count(state) for state in COUNTED}
+
+    @property
+    def begun(self) -> int:
+        """Trials that do not wait, without those that were carried over or are foreign."""
+        return sum(self.counts.values()) - self.counts["waiting"]
 
     @property
     def finished(self) -> int:
-        """Trials that are complete, pruned or failed, without those that were carried over."""
-        return sum(trial.finished and not trial.carried for trial in self.trials)
+        """Trials that are complete, pruned or failed, without those that were carried over or are foreign."""
+        return self.begun - self.counts["running"]
 
     @property
     def remaining(self) -> int:
         """Trials that may still be asked for; those that wait are among them."""
-        return max(0, self.planned - sum(self.counts.values()) + self.counts["waiting"])
+        return max(0, self.planned - self.begun)
 
     @property
     def carried(self) -> int:
@@ -160,10 +170,19 @@ def find_history(name: str, *, storage: str) -> History | None:
     return None
 
 
+def last_start(name: str, *, storage: str) -> dict[str, str]:
+    """Where the last start of a study came from; empty where there is no such study yet. Raises StorageError."""
+    with suppress(EmptyStorageError), opened(storage, read_only=True) as database:
+        if name in [study.study_name for study in database.get_all_studies()]:
+            starts: list[dict[str, str]] = _numbered(load_study(name, storage=database).user_attrs, START)
+            return starts[-1] if starts else {}
+    return {}
+
+
 def latest_study(storage: str) -> str | None:
     """The study that was started last; None where there is none of ours. Raises StorageError."""
     with opened(storage, read_only=True) as database:
-        studies = [study for study in database.get_all_studies() if ATTRIBUTE in study.user_attrs]
+        studies = [study for study in database.get_all_studies() if isinstance(study.user_attrs.get(ATTRIBUTE), dict)]
     starts = {study.study_name: _numbered(study.user_attrs, START) for study in studies}
     return max(starts, key=lambda name: [start.get("time", "") for start in starts[name][-1:]], default=None)
 
@@ -179,10 +198,11 @@ def load_study(name: str, *, storage: RDBStorage) -> optuna.Study:
 def history_of(study: optuna.Study) -> History:
     """The study as it stands now. Raises StudyError for one that cifar-search did not make."""
     attributes = study.user_attrs
+    manifest = stored_manifest(attributes, study=study.study_name)
     trials = tuple(record_of(trial) for trial in study.get_trials(deepcopy=False))
     return History(
         study=study.study_name,
-        manifest=stored_manifest(attributes, study=study.study_name),
+        manifest=manifest,
         planned=attributes.get(PLANNED, len(trials)),
         trials=trials,
         starts=tuple(_numbered(attributes, START)),
@@ -190,34 +210,49 @@ def history_of(study: optuna.Study) -> History:
 
 
 def record_of(trial: FrozenTrial) -> TrialRecord:
-    """The plain view of Optuna's trial."""
-    attributes = trial.user_attrs | trial.user_attrs.get("asked", {})
+    """The plain view of Optuna's trial; of a finished one that another program made, only that it is there."""
+    attributes, epochs = dict(trial.user_attrs), tuple(sorted(trial.intermediate_values.items()))
     take = attributes.pop
-    epochs, outcome = tuple(sorted(trial.intermediate_values.items())), take("outcome", None)
-    # Optuna has no state that a sampler learns from but "pruned": a trial that failed is stored as such.
-    failed = trial.state.name == "PRUNED" and outcome not in {None, "infeasible"}
+    asked, outcome, message = take("asked", None), take("outcome", None), take("message", None)
+    asked = asked if isinstance(asked, dict) and isinstance(asked.get("values"), dict) else {}
+    outcome, message = (outcome, message) if outcome in get_args(Outcome) else (None, None)
+    checkpoint, carried, baseline = take("checkpoint", None), take(CARRIED, None), take("baseline", None)
+    state = _STATES.get(trial.state.name, "failed")
+    if state not in ("running", "waiting") and not (asked or outcome or carried):
+        return TrialRecord(number=trial.number, state="foreign", message=FOREIGN)
+    if state == "failed" or (state == "complete" and (not epochs or trial.values[0] != epochs[-1][1])):
+        state, message = "failed", ENDED_ELSEWHERE  # no trial ends so here
+    elif state == "pruned" and outcome not in {None, "infeasible"}:
+        state = "failed"  # Optuna has no state that a sampler learns from but "pruned"
+    losses = _rows(take("losses", ()), {"attempt", "outcome", "message"})
     started, ended = trial.datetime_start, trial.datetime_complete
     return TrialRecord(
         number=trial.number,
-        state="failed" if failed else _STATES.get(trial.state.name, "failed"),
-        values=take("values", {}),
+        state=state,
+        values=asked.get("values", {}),
         accuracy=trial.values[0] if trial.values else epochs[-1][1] if epochs else None,
         outcome=outcome,
-        message=take("message", None),
+        message=message,
         epochs=epochs,
-        curve=tuple(take("curve", ())),
-        seed=take("seed", None),
+        curve=tuple(_rows(take("curve", ()), {"epoch"})),
+        seed=asked.get("seed"),
         violations=dict(trial.constraints),
-        baseline=take("baseline", None),
+        baseline=baseline if isinstance(baseline, str) else None,
         started=started.astimezone() if started else None,
         seconds=(ended - started).total_seconds() if ended and started else None,
-        start=take("start", None),
-        attempts=take("attempt", 0),
-        losses=tuple(Loss(**loss) for loss in take("losses", ())),
-        checkpoint=take("checkpoint", None),
-        carried=take(CARRIED, None),
+        start=asked.get("start"),
+        attempts=asked.get("attempt", 0),
+        losses=tuple(Loss(attempt=row["attempt"], outcome=row["outcome"], message=row["message"]) for row in losses),
+        checkpoint=checkpoint,
+        carried=carried,
         attributes={name: value for name, value in attributes.items() if isinstance(value, (int, float))},
     )
+
+
+def _rows(value: Any, keys: set[str]) -> list[dict[str, Any]]:
+    """The rows of an attribute that is written here; none of one that another program wrote under the same name."""
+    rows = value if isinstance(value, list) else []
+    return [row for row in rows if isinstance(row, dict) and row.keys() >= keys]
 
 
 def record_opening(
@@ -236,6 +271,7 @@ def record_opening(
         seeds=tuple(seeds),
     )
     study.set_user_attr(f"{OPENING}{opening.number:04d}", asdict(opening))
+    sys.audit("cifar_search.study.test_opened", name)
     return opening
 
 
@@ -249,4 +285,4 @@ def openings(name: str, *, storage: str) -> tuple[Opening, ...]:
 
 def _numbered(attributes: Mapping[str, Any], prefix: str) -> list[Any]:
     """The study attributes of that prefix, in the order of their numbers."""
-    return [value for key, value in sorted(attributes.items()) if key.startswith(prefix)]
+    return [value for key, value in sorted(attributes.items()) if key.startswith(prefix) and isinstance(value, dict)]

@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import os
 import re
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -46,14 +47,17 @@ def file_lock(path: Path, *, owned: str) -> Iterator[None]:
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not os.fstat(descriptor).st_nlink:
+                raise BlockingIOError  # it was deleted with its study just now
         except BlockingIOError:
-            owner = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
-            raise locked(f"process {owner}", owned=owned, lock=str(path)) from None
+            owner, _, place = os.read(descriptor, 400).decode(errors="replace").strip().partition(" ")
+            host = f" on {place.split()[0]}, in another container," if place not in ("", _place()) else ""
+            raise locked(f"process {owner or 'unknown'}{host}", owned=owned, lock=str(path)) from None
         os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode())
+        os.write(descriptor, f"{os.getpid()} {_place()}\n".encode())
         yield
     finally:
-        os.close(descriptor)  # the file stays: if it were removed, two processes could hold two files of one name
+        os.close(descriptor)  # the file stays, but for a study that is deleted
 
 
 def is_locked(path: Path) -> bool:
@@ -76,10 +80,20 @@ def lock_path(database: Path, study: str) -> Path:
 
 
 def locked(owner: str, *, owned: str, lock: str) -> LockedError:
-    """The error for a lock that somebody else holds."""
-    return LockedError(
-        f"{owner} already works on {owned} (it holds {lock}): wait until it ends, stop it, or name another with --study"
-    )
+    """The error for a lock that somebody else holds, or an earlier search of this process that was never closed."""
+    _, _, host = owner.partition(" on ")
+    here = not host or host.startswith(f"{socket.gethostname()} (")  # as a server names it
+    own = "; if it is this one, close() what the earlier run() returned, or restart the kernel"
+    own *= here and owner.split()[:2] == ["process", str(os.getpid())]
+    stop = "stop it" if here else "stop it there"
+    what = f"{owner} already works on {owned} (it holds {lock})"
+    return LockedError(f"{what}: wait until it ends, {stop}, or name another with --study{own}")
+
+
+def _place() -> str:
+    """Where the number of a process means this one: the host, and on Linux the container's numbering."""
+    namespace = Path("/proc/self/ns/pid")
+    return f"{socket.gethostname()} {namespace.readlink() if namespace.is_symlink() else ''}".strip()
 
 
 @dataclass(frozen=True)
@@ -132,7 +146,7 @@ def end_at_outage(engine: Any, outage: Callable[[Any], Exception | None]) -> Non
 
 def network_file_system(folder: Path) -> str | None:
     """The kind of the network file system that an existing folder lies on; None for a local or an unknown one."""
-    mounts = MOUNTS.read_text(encoding="utf-8", errors="replace") if MOUNTS.exists() else ""
+    mounts = MOUNTS.read_text(encoding="utf-8", errors="surrogateescape") if MOUNTS.exists() else ""
     folder = folder.resolve()
     kind, depth = "", -1
     for line in mounts.splitlines():

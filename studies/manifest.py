@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from search.description import CIFAR10, ImageShape
 from studies import StudyError
 
 FORMAT = 2  # of the record of a study; 1 is that of the versions before there was a number
@@ -25,6 +26,7 @@ class Manifest:
     space_fingerprint: str
     split_fingerprint: str
     data_fingerprint: str
+    shape: ImageShape = CIFAR10  # of the images; records from before there was a choice have none
     seed: int
     epochs: int  # of a whole trial
     images: int | None = None  # training images of a trial; None: the whole training part
@@ -52,7 +54,8 @@ class Manifest:
 def stored_manifest(attributes: Mapping[str, Any], *, study: str) -> Manifest:
     """The manifest among a study's attributes, also of an older format. Raises StudyError for a foreign study."""
     try:
-        return Manifest(**{"format": 1, **attributes[ATTRIBUTE]})
+        stored = {"format": 1, "shape": CIFAR10, **attributes[ATTRIBUTE]}
+        return Manifest(**{**stored, "shape": ImageShape(*stored["shape"])})
     except (KeyError, TypeError):
         raise StudyError(
             f"study {study!r} was not made by this version of cifar-search; name another with --study OTHER"
@@ -68,15 +71,17 @@ def check_format(manifest: Manifest, *, study: str, command: str) -> None:
         )
 
 
-def check_same(old: Manifest, new: Manifest, *, study: str, differences: Differences) -> tuple[str, ...]:
-    """Refuses to continue another study, all differences at once; returns notes on changed versions."""
+def check_same(
+    old: Manifest, new: Manifest, *, study: str, differences: Differences, again: str = ""
+) -> tuple[str, ...]:
+    """Refuses to continue another study, all differences at once, and says how: `again`; returns notes on versions."""
     check_format(old, study=study, command="cifar-search run")
     lines = []
     if old.space_fingerprint != new.space_fingerprint:
         shown = differences(old.space, new.space)
         lines += shown or [f"space: fingerprint {old.space_fingerprint[:12]} -> {new.space_fingerprint[:12]}"]
     lines += _changed(old, new, "split_fingerprint", "data_fingerprint", "seed", "epochs", "images", "metric", "cost")
-    advice = "restore what it was started with, or start another study with --study OTHER"
+    advice = f"restore what it was started with, or start another study with --study OTHER{again}"
     _refuse(f"study {study!r} was", lines, advice=advice)
     names = sorted(old.versions.keys() | new.versions.keys())
     pairs = [(name, old.versions.get(name, "none"), new.versions.get(name, "none")) for name in names]
@@ -90,7 +95,9 @@ def check_alike(old: Manifest, new: Manifest, *, study: str) -> None:
 
 
 def _changed(old: Manifest, new: Manifest, *names: str) -> list[str]:
-    pairs = [(name.removesuffix("_fingerprint"), getattr(old, name), getattr(new, name)) for name in names]
+    unset = {"images": "all", "cost": "none"}  # what None stands for
+    shown = ([getattr(manifest, name) or unset.get(name, 0) for manifest in (old, new)] for name in names)
+    pairs = [(name.removesuffix("_fingerprint"), *values) for name, values in zip(names, shown, strict=True)]
     return [f"{name}: {before} -> {after}" for name, before, after in pairs if before != after]
 
 

@@ -19,7 +19,7 @@ from optuna.trial import FixedTrial, FrozenTrial, TrialState, create_trial
 
 from studies import StudyError
 from studies.algorithms import make_pruner, make_sampler
-from studies.history import CARRIED, PLANNED, START, TrialRecord, load_study
+from studies.history import CARRIED, PLANNED, START, TrialRecord, last_start, load_study
 from studies.manifest import ATTRIBUTE, Differences, Manifest, check_same, stored_manifest
 from studies.storage import opened
 from studies.study import Study, Suggest
@@ -77,11 +77,19 @@ def open_study(
     sys.audit("cifar_search.study.created", name)
     notes = _identify(inner, manifest=manifest, differences=differences)
     notes += _carry_over(carry, cost=manifest.cost, study=inner) if carry else ()
+    last = last_start(name, storage=url)
+    pairs = [(key, last.get(key), provenance.get(key)) for key in ("sampler", "pruner")]
+    notes += tuple(f"{key} {before} -> {after}" for key, before, after in pairs if before and after and before != after)
     start = sum(key.startswith(START) for key in inner.user_attrs) + 1
     inner.set_user_attr(f"{START}{start:04d}", {**provenance, "trials": str(trials)})
-    inner.set_user_attr(PLANNED, trials)
+    known = inner.get_trials(deepcopy=False)
     # A study of the same seed has used the seeds of the first starts, and its trials may be carried over.
-    carried = sum(CARRIED in trial.user_attrs for trial in inner.get_trials(deepcopy=False))
+    carried = sum(CARRIED in trial.user_attrs for trial in known)
+    finished = sum(trial.state.is_finished() for trial in known) - carried
+    inner.set_user_attr(PLANNED, max(trials, finished))
+    if finished > trials:  # nothing is taken back
+        more = f"more than --trials {trials}; --trials {finished + 1} or more goes on"
+        notes += (f"{finished} trials are finished already, {more}",)
     inner.sampler = draw(seed=manifest.seed_of_start(start + carried))
     return Study(inner, storage=storage, url=url, manifest=manifest, start=start, notes=notes)
 

@@ -2,27 +2,26 @@
 
 import os
 import re
-import socket
+import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, unquote_to_bytes
 
 import optuna
 from optuna.storages import RDBStorage
 
+from search.files import home, in_the_way
 from studies import StudyError, database_errors
 from studies.lock import LockedError, ServerLock, end_at_outage, file_lock, is_locked, lock_path, network_file_system
+from studies.server import server_settings
 
 VARIABLE = "CIFAR_SEARCH_STORAGE"  # environment: a storage URL that no process list shows
 
 WAIT = 60.0  # seconds that SQLite waits for another process to end its transaction
-CONNECT = 10  # seconds to reach a server
-STATEMENT = 30  # seconds that a server may work on one statement
-IDLE = 60  # seconds that a process may pause inside a transaction
-ALIVE = {"idle": 10, "interval": 10, "count": 3}  # both ends notice a silent loss of the other after 40 seconds
 FIRST_STARTS = 5  # tries, for two programs may make the tables at the same moment
 
 Storage = RDBStorage
@@ -48,7 +47,7 @@ class EmptyStorageError(StorageError):
 
 def storage_url(folder: Path, storage: str | None) -> str:
     """The storage that was asked for, by argument or environment, or else the default one in the folder of runs."""
-    return storage or os.environ.get(VARIABLE) or f"sqlite:///{quote(str(folder / 'studies.db'))}"
+    return storage or os.environ.get(VARIABLE) or f"sqlite:///{quote(os.fsencode(folder / 'studies.db'))}"
 
 
 def masked(url: str) -> str:
@@ -81,7 +80,9 @@ def owned(url: str, *, study: str) -> Iterator[RDBStorage]:
     with translated(url):
         if file is not None:
             _check_local(file, url)
-            with file_lock(lock_path(file, study), owned=f"study {study!r}"):
+            if (lock := lock_path(file, study)).is_symlink():
+                raise StorageError(f"the study's lock {lock} is a symbolic link; remove it, or name another --runs")
+            with file_lock(lock, owned=f"study {study!r}"):
                 yield from _open(url, read_only=False, server_lock=None)
         else:
             with opened(url):
@@ -113,10 +114,13 @@ def sqlite_file(url: str) -> Path | None:
     """The file of a SQLite URL; None for another database. Raises StorageError where the URL names no file."""
     if backend_of(url) != "sqlite":
         return None
-    name = unquote(url.partition("://")[2].partition("?")[0].removeprefix("/"))
-    if not name or name == ":memory:" or name.startswith("file:"):
+    path = url.partition("://")[2].partition("?")[0]
+    if path and not path.startswith("/"):
+        raise StorageError(f"{masked(url)} has two slashes, and a file needs three: --storage sqlite:///{path}")
+    name = path.removeprefix("/")  # a name that begins so, or holds a question mark, is written with % here
+    if not name or name == ":memory:" or name.startswith("file:") or "%00" in name:
         raise StorageError(f"{masked(url)} names no file, so the study would be lost at the end; {_FORMS}")
-    return Path(name)
+    return home(os.fsdecode(unquote_to_bytes(os.fsencode(name))))
 
 
 @contextmanager
@@ -154,29 +158,56 @@ def _storage_error(error: Exception, url: str, *, only_outage: bool = False) -> 
 def _open(url: str, *, read_only: bool, server_lock: ServerLock | None) -> Iterator[RDBStorage]:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     file, settings = sqlite_file(url), _SQLITE_SETTINGS
-    try:
-        if file is None:
-            # Optuna runs str.format over the URL: a brace in a password must be doubled to survive it.
-            address = url.replace("{", "{{").replace("}", "}}")
-            settings = _server_settings(backend_of(url), server_lock)
-        else:
-            if not read_only:
-                _check_local(file, url)
-                file.touch()
-            elif not file.is_file():
-                advice = "`cifar-search run` makes it, --storage names another"
-                raise EmptyStorageError(f"there is no database at {file}; {advice}")
-            # A file that is gone is missed, not made anew. SQLAlchemy and SQLite decode the name once each.
-            address = f"sqlite:///file:{quote(quote(str(file)))}?mode={'ro' if read_only else 'rw'}&uri=true"
-        storage = _connect(address, settings, tables=not (read_only or server_lock))
-    except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: tables of another version; ValueError: a port
-        raise StorageError(f"cannot open the storage {masked(url)}: {error}") from None
-    end_at_outage(storage.engine, lambda error: _storage_error(error, url, only_outage=True))
-    try:
-        yield storage
-    finally:
-        storage.remove_session()
-        storage.engine.dispose()
+    with ExitStack() as stack:
+        try:
+            if file is None:
+                # Optuna runs str.format over the URL: a brace in a password must be doubled to survive it.
+                address = url.replace("{", "{{").replace("}", "}}")
+                settings = server_settings(backend_of(url), server_lock)
+            else:
+                if not read_only:
+                    _check_local(file, url)
+                    file.touch()
+                elif not file.is_file():
+                    advice = "`cifar-search run` makes it, --runs or --storage names another"
+                    obstacle = in_the_way(file)
+                    advice = f"{obstacle}: name another with --runs" if obstacle else advice
+                    raise EmptyStorageError(f"there is no database at {file}; {advice}")
+                copy = read_only and stack.enter_context(_readable_copy(file))
+                mode = "ro" if read_only and not copy else "rw"
+                # A file that is gone is missed, not made anew. SQLAlchemy and SQLite decode the name once each.
+                address = f"sqlite:///file:{quote(quote(os.fsencode(copy or file)))}?mode={mode}&uri=true"
+            storage = _connect(address, settings, tables=not (read_only or server_lock))
+        except (
+            OSError,
+            RuntimeError,
+            ValueError,
+        ) as error:  # RuntimeError: another version's tables; ValueError: a port
+            raise StorageError(f"cannot open the storage {masked(url)}: {error}") from None
+        end_at_outage(storage.engine, lambda error: _storage_error(error, url, only_outage=True))
+        try:
+            yield storage
+        finally:
+            storage.remove_session()
+            storage.engine.dispose()
+
+
+@contextmanager
+def _readable_copy(file: Path) -> Iterator[Path | None]:
+    """A copy of a file beside which SQLite must write before it can read it, and may not; of another one None.
+
+    A transaction was cut off, or the file was set to a write-ahead log: bytes 18 and 19 of it say so.
+    """
+    journals = [file.with_name(f"{file.name}-{kind}") for kind in ("journal", "wal")]
+    with file.open("rb") as content:
+        needed = content.read(20)[18:] == b"\2\2" or journals[0].exists()
+    if not needed or os.access(file.parent, os.W_OK):
+        yield None
+        return
+    with TemporaryDirectory(prefix="cifar-search-") as place:
+        for part in filter(Path.exists, (*journals, file)):  # the file last: a journal knows what it replaces
+            shutil.copyfile(part, Path(place, part.name))
+        yield Path(place, file.name)
 
 
 def _connect(url: str, settings: dict[str, Any], *, tables: bool) -> RDBStorage:
@@ -225,42 +256,18 @@ _SQLITE_SETTINGS = {"pool_recycle": 0, "connect_args": {"timeout": WAIT}}
 
 def _check_local(file: Path, url: str) -> None:
     """Makes the folder of a SQLite file. Raises StorageError where it cannot be, or where its locks do not work."""
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(f"cannot open the storage {masked(url)}: {error}") from None
     kind = network_file_system(file.parent)
     if kind is not None:
         raise StorageError(
             f"SQLite is not safe on a network file system, and {file.parent} is one ({kind}); "
             "put --runs on a local disk, or keep the study in --storage postgresql://USER@HOST/DATABASE"
         )
-
-
-def _server_settings(backend: str, lock: ServerLock | None) -> dict[str, Any]:
-    """What SQLAlchemy needs to reach a server so that nothing waits for ever."""
-    settings: dict[str, Any] = {"pool_pre_ping": True}
-    if lock is not None:  # the one connection holds the lock
-        settings |= {"pool_events": [(lock.connected, "connect")], "pool_size": 1, "max_overflow": 0}
-    if backend != "postgresql":
-        return settings
-    server = {
-        "statement_timeout": f"{STATEMENT}s",
-        "lock_timeout": f"{STATEMENT - 5}s",  # earlier, since it names the reason
-        "idle_in_transaction_session_timeout": f"{IDLE}s",
-        # The server has to notice too that a machine is gone, or its lock would stay for two hours.
-        **{f"tcp_keepalives_{name}": seconds for name, seconds in ALIVE.items()},
-    }
-    arguments = {
-        "connect_timeout": CONNECT,
-        "keepalives": 1,
-        **{f"keepalives_{name}": seconds for name, seconds in ALIVE.items()},
-        "tcp_user_timeout": 1000 * STATEMENT,  # milliseconds; keep-alives do not speak while an answer is due
-        "options": " ".join(f"-c {name}={value}" for name, value in server.items()),
-        # Another process names the owner of a lock so. PostgreSQL keeps 63 bytes.
-        "application_name": f"process {os.getpid()} on {socket.gethostname()} (cifar-search)"[:63],
-    }
-    return settings | {"connect_args": arguments}
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        cause = in_the_way(file) or error
+        text = f"cannot open the storage {masked(url)}: {cause}; name another folder with --runs, or --storage"
+        raise StorageError(text) from None
 
 
 def _without_password(text: str, url: str) -> str:

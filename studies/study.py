@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -14,13 +14,15 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from search.text import percent
 from studies import StudyError
-from studies.history import CARRIED, MOST_RETRIES, PLANNED, History, Loss, Outcome, TrialRecord, history_of, record_of
+from studies.history import MOST_RETRIES, PLANNED, History, Loss, Outcome, TrialRecord, history_of, record_of
 from studies.manifest import Manifest
 from studies.storage import translated
 
 Value = str | int | float | bool
 Suggest = Callable[[Any], Mapping[str, Value]]
 """Draws one candidate's flat values from a trial of Optuna's, the fixed ones included."""
+Misfits = Callable[[Mapping[str, Any]], Sequence[str]]
+"""A sentence for each value that was queued, in the form that Optuna stores, and that the space does not hold."""
 
 
 class EndedElsewhereError(StudyError):
@@ -53,42 +55,55 @@ class Study:
         self.notes = notes  # what may change since the study was created, and did
         self._study, self._storage, self._url, self._start = study, storage, url, start
         self._study_id = storage.get_study_id_from_name(study.study_name)
+        self.refused: list[int] = []  # trials that `ask` failed by name, until somebody tells of them
         self._running: dict[int, Trial] = {}
         self._ids: dict[int, int] = {}  # Optuna's, by trial number: they never change, and each costs a query
         self.recovered = self.recover()  # trials that an earlier process left running: they wait again
 
-    def enqueue(self, baselines: Sequence[tuple[str, Mapping[str, Value]]]) -> None:
+    def enqueue(
+        self, baselines: Sequence[tuple[str, Mapping[str, Value]]], *, first: Collection[str] = ()
+    ) -> tuple[str, ...]:
         """Queues the named values to be tried first: each once, and as far as the study's trials reach.
 
-        The values are those of the parameters that vary, no others. What was carried over is not tried again.
+        The values are those of the parameters that vary, no others. What was carried over, or has another name, is not
+        tried again. Where not all can be tried, those named in `first` are; returns which of these need no trial.
         """
         with self._stored():
             trials = self._study.get_trials(deepcopy=False)
             queued = {trial.user_attrs.get("baseline") for trial in trials}
-            carried = [trial.params for trial in trials if CARRIED in trial.user_attrs]
-            new = [(name, values) for name, values in baselines if name not in queued and values not in carried]
-            for name, values in new[: max(0, self.trials - (len(trials) - len(carried)))]:
-                self._study.enqueue_trial(dict(values), user_attrs={"baseline": name})
+            ours = [trial.params for trial in trials if record_of(trial).state != "foreign"]
+            tried = [*ours, *(values for name, values in baselines if name in queued)]
+            new, known = dict[str, Mapping[str, Value]](), list[str]()
+            for name, values in dict(baselines).items():
+                if name not in queued and values not in (*tried, *new.values()):
+                    new[name] = values
+                elif name not in queued and name in first:
+                    known.append(f"{name} is not queued: a trial has the same values")
+            room = max(0, self.trials - sum(history_of(self._study).counts.values()))
+            chosen = sorted(new, key=lambda name: name not in first)[:room]
+            for name in sorted(chosen, key=[*new].index):
+                self._study.enqueue_trial(dict(new[name]), user_attrs={"baseline": name})
+        return tuple(known)
 
-    def ask(self, suggest: Suggest) -> Asked | None:
+    def ask(self, suggest: Suggest, *, misfits: Misfits = lambda _: ()) -> Asked | None:
         """The next trial: one that waits, or else a new one; None when the study has its trials.
 
-        A trial whose values the space does not have is failed by name, and the next one is asked for.
+        A trial that another program queued with values outside the space is failed by name, and the next is asked for.
         """
         with self._stored():
             self.recover()
-            trials = self._study.get_trials(deepcopy=False)
-            begun = sum(trial.state != TrialState.WAITING and CARRIED not in trial.user_attrs for trial in trials)
-            if begun >= self.trials:
+            for _ in range(self.trials - history_of(self._study).begun):
+                trial = self._study.ask()
+                sys.audit("cifar_search.study.asked", trial.number)
+                number, earlier = trial.number, record_of(self._frozen(trial.number))
+                try:
+                    values = self._values(trial, suggest, misfits if not earlier.attempts else None)
+                    break
+                except ValueError as error:
+                    self.fail(number, outcome="infeasible", message=f"it was queued with what cannot be: {error}")
+                    self.refused.append(number)
+            else:
                 return None
-            trial = self._study.ask()
-            sys.audit("cifar_search.study.asked", trial.number)
-            number, earlier = trial.number, record_of(self._frozen(trial.number))
-            try:
-                values = dict(suggest(trial))
-            except ValueError as error:
-                self.fail(number, outcome="infeasible", message=f"its values are not in the space: {error}")
-                return self.ask(suggest)
             asked = Asked(
                 number=number,
                 values=values,
@@ -127,7 +142,7 @@ class Study:
             if epoch not in trial.intermediate_values:
                 sys.audit("cifar_search.study.reporting", number)
                 row = {"epoch": epoch, "validation_accuracy": accuracy, **measured}
-                curve = [row for row in trial.user_attrs.get("curve", ()) if row["epoch"] != epoch]
+                curve = [row for row in record_of(trial).curve if row["epoch"] != epoch]
                 self._keep(number, curve=[*curve, row])
                 self._storage.set_trial_intermediate_value(self._id(number), epoch, accuracy)
                 sys.audit("cifar_search.study.reported", number)
@@ -204,6 +219,17 @@ class Study:
         """The trials as plain data, as they stand now."""
         with self._stored():
             return history_of(self._study)
+
+    def _values(self, trial: Trial, suggest: Suggest, misfits: Misfits | None) -> dict[str, Value]:
+        """The values of a trial. Raises ValueError where it was queued with others than the space holds."""
+        found = self._frozen(trial.number)
+        queued = {**found.params, **found.system_attrs.get("fixed_params", {})} if misfits else {}
+        # Asked before anything is drawn: a sampler cannot bear a stored value that its range does not hold.
+        problems = misfits(queued) if misfits else ()
+        values = {} if problems else dict(suggest(trial))
+        if problems or (absent := sorted(queued.keys() - values)):
+            raise ValueError("; ".join(problems or [f"{name} is not there beside the other values" for name in absent]))
+        return values
 
     def _retry_or_fail(self, number: int, losses: Sequence[Loss]) -> None:
         """Lets a trial wait again, unless its slots were lost too often."""

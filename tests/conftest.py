@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,8 +22,16 @@ if TYPE_CHECKING:
 
 # Tiny networks gain nothing from a second thread, and waiting threads take the cores from the slots that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Slots know only this path, not that of a test's process: some of them run the stub.
+os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
 # Tests say themselves where their studies are.
 os.environ.pop("CIFAR_SEARCH_STORAGE", None)
+# Nor does the shell say how wide a table is.
+os.environ.pop("COLUMNS", None)
+# What a background job or nohup ignores, we ignore too, but what tests start inherits no handler of ours.
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, lambda *_: None)
 # Seconds say nothing about an example: other tests share the cores.
 settings.register_profile("shared cores", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared cores")
@@ -65,14 +74,16 @@ def start(url: str) -> Start:
 
 @pytest.fixture
 def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """Runs the command line in this process: exit code, output, errors."""
+    """Runs the command line in this process: exit code, output, errors, and never a traceback."""
     from search import cli
 
     def call(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["cifar-search", *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
             cli.main()
-        return (int(ended.value.code or 0), *capsys.readouterr())
+        output, errors = capsys.readouterr()
+        assert "Traceback" not in output + errors, errors
+        return int(ended.value.code or 0), output, errors
 
     return call
 

@@ -1,10 +1,14 @@
-"""Disks that are full."""
+"""Disks that are full, and folders that may not be written."""
 
 from __future__ import annotations
 
+import ctypes
 import errno
+import os
 import resource
+import struct
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -54,3 +58,39 @@ def fill(path: Path) -> None:
     with suppress(OSError), path.open("wb", buffering=0) as file:
         while True:
             file.write(bytes(4096))
+
+
+@contextmanager
+def permissions_count() -> Iterator[None]:
+    """The permissions of files hold for root as for everybody else; skips the test where that cannot be."""
+    libc, root = ctypes.CDLL(None, use_errno=True), os.geteuid() == 0
+    header, rights = struct.pack("Ii", 0x20080522, 0), ctypes.create_string_buffer(24)  # version 3, this thread
+    if root and (sys.platform != "linux" or libc.capget(header, rights)):
+        pytest.skip("root may do everything here")
+    effective, *rest = struct.unpack("6I", rights)
+    without = effective & ~0b110  # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH
+    if root:
+        assert libc.capset(header, struct.pack("6I", without, *rest)) == 0
+    try:
+        yield
+    finally:
+        if root:
+            libc.capset(header, rights)
+
+
+@contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """A folder that is read-only for everybody; skips the test where that takes a mount that cannot be made."""
+    mounts = [["mount", "--bind", folder, folder], ["mount", "-o", "remount,bind,ro", folder]]
+    root = os.geteuid() == 0
+    if root and any(subprocess.run(mount, capture_output=True, check=False).returncode for mount in mounts):
+        pytest.skip("no read-only file system can be mounted")
+    for path in [] if root else [folder, *folder.rglob("*")]:
+        path.chmod(path.stat().st_mode & 0o555)
+    try:
+        yield
+    finally:
+        if root:
+            subprocess.run(["umount", "-l", folder], check=True)
+        for path in [] if root else [folder, *folder.rglob("*")]:
+            path.chmod(path.stat().st_mode | 0o200)

@@ -107,7 +107,7 @@ GUARDS = (
     ),
     Guard(
         name="a server's lock is taken again after a reconnect",
-        file="studies/storage.py",
+        file="studies/server.py",
         text='"pool_events": [(lock.connected, "connect")], ',
         without="",
         test="studies/test_lock.py::test_the_lock_is_taken_again_after_a_restart_or_everything_is_refused",
@@ -150,7 +150,7 @@ GUARDS = (
     Guard(
         name="watchdog of slots without progress",
         file="search/slots/slot_state.py",
-        text="        if silent > (self.job.patience if self.ready else MIN_PATIENCE):",
+        text="        if silent > (self.job.patience if self.ready else Job.patience):",
         without="        if False:",
         test="faults/test_faults.py::test_a_hung_slot_is_dumped_and_its_trial_tried_again",
     ),
@@ -170,14 +170,14 @@ GUARDS = (
     ),
     Guard(
         name="slots die with their supervisor",
-        file="search/slots/pool.py",
-        text="    _die_with_parent()\n",
-        without="",
+        file="search/slots/server.py",
+        text="                ctypes.CDLL(None).prctl(PDEATHSIG, signal.SIGKILL)",
+        without="                pass",
         test="faults/test_faults.py::test_a_hung_slot_dies_with_its_search",
     ),
     Guard(
         name="a slot leaves in order at a signal",
-        file="search/slots/pool.py",
+        file="search/slots/server.py",
         text="return self._pause or self.flag.signal is not None",
         without="return self._pause",
         test="faults/test_faults.py::test_a_signal_to_a_slot_moves_its_trial",

@@ -5,9 +5,7 @@ from __future__ import annotations
 import pytest
 
 from search.candidate import Architecture, Cell, Cnn, Fast, Mlp, Residual, Transfer
-from search.description import ImageShape
-
-CIFAR10 = ImageShape(side=32, channels=3, classes=10)
+from search.description import CIFAR10 as CIFAR10
 
 PROXY = Fast(width=(32, 64, 64), depth=(2, 2, 2), kernel=(3, 3, 3))  # the proxy network of airbench96
 OPERATIONS = ("skip_connect", "nor_conv_1x1", "none", "none", "avg_pool_3x3", "nor_conv_3x3")

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,11 +24,14 @@ class Start:
     arguments: tuple[str, ...]
     file: Path  # of its output
     zygote: Zygote
+    errors: Path  # of its standard error, mostly the same
+    fault_of_ours: bool  # it is simulated, and only then a traceback is right
     code: int | None = None
 
     @property
     def output(self) -> str:
-        return self.file.read_text()
+        """What is in its files; a pipe or a terminal is read by the test."""
+        return "".join(file.read_text() for file in dict.fromkeys((self.file, self.errors)) if file.is_file())
 
     def until(self, text: str) -> None:
         """Waits for its output to hold a text."""
@@ -41,6 +44,7 @@ class Start:
         """Its exit code, when it ended."""
         if self.code is None:
             self.code = int(self.zygote.say(f"wait {self.pid}"))
+            assert self.fault_of_ours or "Traceback" not in self.output, self.output
         return self.code
 
     def slots(self) -> list[int]:
@@ -67,17 +71,27 @@ class Zygote:
         self.process.stdin.flush()
         return self.process.stdout.readline().strip()
 
-    def start(self, *arguments: str, output: Path, environment: Mapping[str, str] | None = None) -> Start:
-        output.touch()
-        pid = int(self.say(json.dumps([arguments, dict(environment or {}), str(output)])))
-        self.started.append(Start(pid, arguments, output, self))
+    def start(
+        self,
+        *arguments: str,
+        output: Path,
+        errors: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+        ignored: Sequence[signal.Signals] = (),
+        fault_of_ours: bool = False,
+    ) -> Start:
+        errors = errors or output
+        for file in (output, errors):
+            file.touch()
+        pid = int(self.say(json.dumps([arguments, dict(environment or {}), [str(output), str(errors)], [*ignored]])))
+        self.started.append(Start(pid, arguments, output, self, errors, fault_of_ours))
         return self.started[-1]
 
 
 @contextmanager
 def zygote() -> Iterator[Zygote]:
     """One warm process for many starts."""
-    process = subprocess.Popen(  # not as a file: every slot would run it again, as the main module that it was
+    process = subprocess.Popen(
         [sys.executable, "-c", "import zygote; zygote.main()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         text=True, env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
     )  # fmt: skip

@@ -1,7 +1,7 @@
 """What slots run in tests of everything around a training: no torch, real reports, real checkpoints.
 
 STUB_PACE is the seconds of a step, STUB_TROUBLE (or the name of a job) what a trial does once in its
-life, as NUMBER:WHAT.
+life, as NUMBER:WHAT, STUB_UNABLE the trials that crash before their first step.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from search.slots.checkpoint_store import CheckpointStore
-from search.slots.job import Began, Condition, Event, Finished, Job, Paused, Run, SlotSettings, Unsaved
+from search.slots.job import Began, Condition, Event, Failed, Finished, Job, Paused, Run, SlotSettings, Unsaved
 from search.training.result import EpochResult
 
 STEPS = 4  # of an epoch
@@ -47,6 +47,9 @@ def train(job: Job, should_pause: Condition) -> Iterator[Event]:
         done = 0
     if loaded:
         assert loaded["seed"] == job.seed, "the checkpoint of another trial"
+    if str(job.number) in os.environ.get("STUB_UNABLE", "").split(","):
+        yield Failed(outcome="crashed", message="RuntimeError: no GPU answers", at_start=True)
+        return
     yield Began(epoch=done // STEPS, step=done, rejected=rejected)
     start = time.monotonic()
     for step in range(done + 1, job.epochs * STEPS + 1):
@@ -93,6 +96,10 @@ def trouble(job: Job, step: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         case "exit":
             sys.exit(7)
+        case "eat":
+            eaten: list[bytearray] = []
+            while True:
+                eaten.append(bytearray(b"x" * 2**24))
 
 
 def once(marker: Path, what: str) -> bool:

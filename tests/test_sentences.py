@@ -48,3 +48,11 @@ def test_a_hint_lists_few_names_and_only_the_nearest_of_many_of_equal_ones_the_f
     assert nearest("zzz", many).endswith("name11, ...")
     known = [f"architecture.width.{number}" for number in range(1, 9)]
     assert nearest("architecture.widht", known).startswith("nearest: architecture.width.1;")
+
+
+@pytest.mark.parametrize(("family", "name"), [("mlp", "architecture.dropout"), ("fast", "recipe.flip")])
+def test_an_entry_of_what_has_one_value_is_told_that_there_is_one(family: str, name: str) -> None:
+    said = f"there is one {name} for the whole network"
+    assert [nearest(f"{name}.{entry}", checks(family)) for entry in (1, 12)] == [said, said]
+    assert "there is one" not in nearest("architecture.width.99", checks("fast"))
+    assert "there is one" not in nearest("architecture.width.1.2", checks("fast"))

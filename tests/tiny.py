@@ -127,5 +127,5 @@ def fork(do: Callable[[], object]) -> int:
 def python(code: str, *arguments: str, **options: Any) -> subprocess.Popen[str]:
     """A child that runs some code with these modules in reach."""
     path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
-    environment = {**os.environ, "PYTHONPATH": path}
+    environment = {**os.environ, **options.pop("env", {}), "PYTHONPATH": path}
     return subprocess.Popen([sys.executable, "-c", code, *arguments], env=environment, text=True, **options)

@@ -1,13 +1,15 @@
 """Starts the real command line again and again without importing torch each time: each start is a fork of this process.
 
-Reads a JSON list of arguments, the environment and the file of the output from a line of standard input; prints the
-process id, and at the line "wait PID" its exit code. Slots run `stub.work`, or what SLOT_WORK names.
+Reads a JSON list of arguments, the environment, the files of output and errors, and the ignored signals from a line of
+standard input; prints the process id, and at the line "wait PID" its exit code. Slots run `stub.work`, or what
+SLOT_WORK names.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import traceback
 from functools import partial
@@ -17,7 +19,7 @@ from tempfile import TemporaryDirectory
 import stub
 from small_networks import CIFAR10
 
-import search.cli
+import search.cli.entry
 import search.console.watch
 from search.data import synthetic
 from search.planning import catalogue, feasibility, forecast
@@ -39,17 +41,21 @@ def main() -> None:
             _, status = os.waitpid(int(line.split()[1]), 0)
             print(os.waitstatus_to_exitcode(status), flush=True)
             continue
-        arguments, environment, output = json.loads(line)
+        arguments, environment, files, ignored = json.loads(line)
         pid = os.fork()
         if pid:
             print(pid, flush=True)
             continue
         os.setsid()
-        file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            usual = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+            signal.signal(number, signal.SIG_IGN if number in ignored else usual)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        os.dup2(file, 1)
-        os.dup2(file, 2)
+        for number, name in enumerate(files, start=1):
+            os.dup2(os.open(name, os.O_WRONLY | os.O_APPEND), number)
         os.environ.update(environment)
+        if encoding := environment.get("PYTHONIOENCODING"):
+            sys.stdout.reconfigure(encoding=encoding)  # type: ignore[union-attr]
         stub.crash_at_named_point()
         if patience := environment.get("STUB_PATIENCE"):
             dispatcher.patience = lambda _: float(patience)

@@ -10,6 +10,7 @@ from search.candidate.values import Candidate as Candidate
 from search.candidate.values import CandidateError as CandidateError
 from search.candidate.values import checks as checks
 from search.candidate.values import field_bounds as field_bounds
+from search.candidate.values import field_types as field_types
 from search.candidate.values import from_values as from_values
 from search.candidate.values import values_of as values_of
 from search.sentences import Value as Value

@@ -39,15 +39,15 @@ class Fast(Architecture):
     """
 
     family: ClassVar[str] = "fast"
-    stages: Annotated[int, Field(ge=1, le=4)] = 3  # 31 -> 15 -> 7 -> 3 -> 1 pixels: a fifth would have none left
-    width: Each[Width] = (32, 64, 64)  # channels of each stage
-    depth: Each[Depth] = (2,) * MOST_STAGES  # convolutions of each stage, the pooled one included
-    kernel: Each[Literal[1, 3, 5, 7]] = (3, 3, 3, 3)  # of each stage's convolutions
-    residual: bool = False  # add each stage's pooled activation to its output
-    whitening: bool = True  # the stem whitens the training patches and is frozen, or starts at random and is trained
-    partial_identity: bool = True  # the stages' convolutions start by passing their input on, or at random
+    stages: Annotated[int, Field(ge=1, le=4), "31, 15, 7, 3, 1 pixels: a fifth would have none left"] = 3
+    width: Annotated[Each[Width], "channels of each stage"] = (32, 64, 64)
+    depth: Annotated[Each[Depth], "convolutions of each stage, the pooled one included"] = (2,) * MOST_STAGES
+    kernel: Annotated[Each[Literal[1, 3, 5, 7]], "pixels along a side, of each stage"] = (3, 3, 3, 3)
+    residual: Annotated[bool, "add each stage's pooled activation to its output"] = False
+    whitening: Annotated[bool, "the stem whitens the training patches and is frozen, or is trained"] = True
+    partial_identity: Annotated[bool, "convolutions start by passing their input on, or at random"] = True
     activation: Activation = "gelu"
-    dropout: Share = 0.0  # before the classifier
+    dropout: Annotated[Share, "before the classifier"] = 0.0
 
     def __post_init__(self) -> None:
         cut(self, self.stages, "width", "depth", "kernel", of="stage")
@@ -58,19 +58,19 @@ class Cnn(Architecture):
     """The plain family of hand-made notebooks, LeNet to VGG: convolution and pooling stages, then linear layers."""
 
     family: ClassVar[str] = "cnn"
-    stages: Annotated[int, Field(ge=1, le=MOST_STAGES)] = 3
-    width: Each[Width] = (32, 64, 128)  # channels of each stage
-    depth: Each[Depth] = (1,) * MOST_STAGES  # convolutions before each pooling
-    kernel: Each[Kernel] = (3,) * MOST_STAGES
-    padding: Literal["same", "valid", 1, 2, 3] = "same"  # or pixels on each side
-    pool: Each[Pool] = (2,) * MOST_STAGES  # side of the max pooling window and its stride; 1: none
-    batch_norm: bool = True
+    stages: Annotated[int, Field(ge=1, le=MOST_STAGES), "convolutions, then pooling"] = 3
+    width: Annotated[Each[Width], "channels of each stage"] = (32, 64, 128)
+    depth: Annotated[Each[Depth], "convolutions before each pooling"] = (1,) * MOST_STAGES
+    kernel: Annotated[Each[Kernel], "pixels along a side, of each stage"] = (3,) * MOST_STAGES
+    padding: Annotated[Literal["same", "valid", 1, 2, 3], "pixels, on each side"] = "same"
+    pool: Annotated[Each[Pool], "pixels, side of the max pooling window and its stride; 1: none"] = (2,) * MOST_STAGES
+    batch_norm: Annotated[bool, "after each convolution"] = True
     activation: Activation = "relu"
-    dropout: Each[Share] = (0.1,) * MOST_STAGES  # after each stage
-    hidden_layers: Annotated[int, Field(ge=0, le=MOST_STAGES)] = 1
-    hidden: Each[Width] = (256,)  # neurons of each linear layer before the classifier
-    hidden_batch_norm: bool = False
-    hidden_dropout: Each[Share] = (0.3,) * MOST_STAGES  # after each linear layer before the classifier
+    dropout: Annotated[Each[Share], "after each stage"] = (0.1,) * MOST_STAGES
+    hidden_layers: Annotated[int, Field(ge=0, le=MOST_STAGES), "linear layers before the classifier"] = 1
+    hidden: Annotated[Each[Width], "neurons of each hidden layer"] = (256,)
+    hidden_batch_norm: Annotated[bool, "after each hidden layer"] = False
+    hidden_dropout: Annotated[Each[Share], "after each hidden layer"] = (0.3,) * MOST_STAGES
 
     def __post_init__(self) -> None:
         cut(self, self.stages, "width", "depth", "kernel", "pool", "dropout", of="stage")
@@ -88,17 +88,17 @@ class Residual(Architecture):
     """
 
     family: ClassVar[str] = "residual"
-    stages: Annotated[int, Field(ge=1, le=4)] = 3
-    stem: Width = 16  # channels
-    width: Each[Width] = (16, 32, 64)  # channels of each stage
-    depth: Each[Depth] = (2,) * MOST_STAGES  # blocks of each stage, of two convolutions each
-    pre_activation: bool = False  # norm and activation before each convolution (arXiv 1603.05027)
-    shortcut: Literal[1, 3] = 1  # kernel of the shortcut where width or size change
-    squeeze_excite: bool = False  # weigh each block's channels (arXiv 1709.01507), reduced to a sixteenth, 4 at least
+    stages: Annotated[int, Field(ge=1, le=4), "all but the first halve the picture"] = 3
+    stem: Annotated[Width, "channels of the first convolution"] = 16
+    width: Annotated[Each[Width], "channels of each stage"] = (16, 32, 64)
+    depth: Annotated[Each[Depth], "blocks of each stage, of two convolutions each"] = (2,) * MOST_STAGES
+    pre_activation: Annotated[bool, "norm and activation before each convolution (arXiv 1603.05027)"] = False
+    shortcut: Annotated[Literal[1, 3], "pixels, its kernel where width or size change"] = 1
+    squeeze_excite: Annotated[bool, "weigh each block's channels, reduced to a sixteenth (arXiv 1709.01507)"] = False
     activation: Activation = "relu"
-    stochastic_depth: Share = 0.0  # of the last block; earlier ones linearly less (arXiv 1603.09382)
-    dropout: Share = 0.0  # between a block's two convolutions
-    head_dropout: Share = 0.0  # before the classifier
+    stochastic_depth: Annotated[Share, "of the last block; earlier ones linearly less (arXiv 1603.09382)"] = 0.0
+    dropout: Annotated[Share, "between a block's two convolutions"] = 0.0
+    head_dropout: Annotated[Share, "before the classifier"] = 0.0
 
     def __post_init__(self) -> None:
         cut(self, self.stages, "width", "depth", of="stage")
@@ -113,9 +113,9 @@ class Cell(Architecture):
     """
 
     family: ClassVar[str] = "cell"
-    edge: Each[Operation] = ("nor_conv_3x3",) * 6
-    width: Width = 16  # channels of the first stage
-    cells: Annotated[int, Field(ge=1, le=20)] = 5  # of each stage; the benchmark's networks have 5
+    edge: Annotated[Each[Operation], "operations on 0>1, 0>2, 1>2, 0>3, 1>3, 2>3"] = ("nor_conv_3x3",) * 6
+    width: Annotated[Width, "channels of the first stage"] = 16
+    cells: Annotated[int, Field(ge=1, le=20), "of each stage; the benchmark's networks have 5"] = 5
 
     def __post_init__(self) -> None:
         cut(self, 6, "edge", of="edge")
@@ -130,11 +130,11 @@ class Mlp(Architecture):
     """Linear layers over the pixels: the floor that convolution must beat."""
 
     family: ClassVar[str] = "mlp"
-    hidden_layers: Annotated[int, Field(ge=0, le=MOST_STAGES)] = 2
-    hidden: Each[Width] = (1024, 512)  # neurons of each
-    batch_norm: bool = False
+    hidden_layers: Annotated[int, Field(ge=0, le=MOST_STAGES), "before the classifier"] = 2
+    hidden: Annotated[Each[Width], "neurons of each hidden layer"] = (1024, 512)
+    batch_norm: Annotated[bool, "after each hidden layer"] = False
     activation: Activation = "relu"
-    dropout: Share = 0.2  # after each
+    dropout: Annotated[Share, "after each hidden layer"] = 0.2
 
     def __post_init__(self) -> None:
         cut(self, self.hidden_layers, "hidden", of="hidden layer")
@@ -149,13 +149,13 @@ class Transfer(Architecture):
     """A backbone of torchvision with weights that were trained elsewhere, and a new head."""
 
     family: ClassVar[str] = "transfer"
-    backbone: Backbone = "resnet18"
-    weights: Annotated[str, Field(min_length=1)] = "imagenet"  # torchvision's default ones, none, or a file of a state
-    input_size: Annotated[int, Field(ge=32, le=384)] = 64  # pixels; the images are enlarged to it
-    frozen: Annotated[float, Field(ge=0, le=1)] = 0.0  # share of the backbone's blocks, from the input, never trained
-    hidden_layers: Annotated[int, Field(ge=0, le=MOST_STAGES)] = 0
-    hidden: Each[Width] = (256, 128)  # neurons of each linear layer before the classifier
-    dropout: Share = 0.2  # before each linear layer of the head
+    backbone: Annotated[Backbone, "of torchvision"] = "resnet18"
+    weights: Annotated[str, Field(min_length=1), "imagenet (torchvision's), none, or a file of a state"] = "imagenet"
+    input_size: Annotated[int, Field(ge=32, le=384), "pixels; the images are enlarged to it"] = 64
+    frozen: Annotated[float, Field(ge=0, le=1), "share of the backbone's blocks, from the input, never trained"] = 0.0
+    hidden_layers: Annotated[int, Field(ge=0, le=MOST_STAGES), "linear layers before the classifier"] = 0
+    hidden: Annotated[Each[Width], "neurons of each hidden layer"] = (256, 128)
+    dropout: Annotated[Share, "before each linear layer of the head"] = 0.2
 
     def __post_init__(self) -> None:
         cut(self, self.hidden_layers, "hidden", of="hidden layer")

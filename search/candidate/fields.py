@@ -1,4 +1,4 @@
-"""The types of a candidate's fields, each with the bounds of its values."""
+"""The types of a candidate's fields, each with the bounds of its values; a text among them says what a field is."""
 
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -8,11 +8,11 @@ T = TypeVar("T")
 STRICT = ConfigDict(extra="forbid", strict=True)
 MOST_STAGES = 8  # a field with an entry for each stage may be named up to `width.8` in a space file
 
-Activation = Literal["relu", "gelu", "silu"]
+Activation = Annotated[Literal["relu", "gelu", "silu"], "between the layers"]
 Width = Annotated[int, Field(ge=1, le=4096)]  # channels or neurons
 Depth = Annotated[int, Field(ge=1, le=16)]
-Kernel = Annotated[int, Field(ge=1, le=31)]  # pixels along a side
-Pool = Annotated[int, Field(ge=1, le=8)]  # likewise
+Kernel = Annotated[int, Field(ge=1, le=31)]
+Pool = Annotated[int, Field(ge=1, le=8)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 

@@ -98,9 +98,10 @@ class Bounds(NamedTuple):
 
 def field_bounds(family: str, name: str) -> Bounds:
     """The bounds of one name of a family, such as `architecture.width.2`, from the type of its field."""
-    hint = _field_types(family)[name]
-    options = (False, True) if hint is bool else get_args(hint) if get_origin(hint) is Literal else None
+    hint = field_types(family)[name]
     rules = FieldInfo.from_annotation(hint).metadata
+    hint = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+    options = (False, True) if hint is bool else get_args(hint) if get_origin(hint) is Literal else None
     ends = {key: getattr(rule, key) for rule in rules for key in ("ge", "gt", "le", "lt") if hasattr(rule, key)}
     low, high = ends.get("ge", ends.get("gt")), ends.get("le", ends.get("lt"))
     return Bounds(low=low, high=high, low_included="gt" not in ends, high_included="lt" not in ends, options=options)
@@ -109,11 +110,11 @@ def field_bounds(family: str, name: str) -> Bounds:
 @cache
 def checks(family: str) -> dict[str, Check]:
     """Every name that a space of this family may use, with the check of its values."""
-    return {name: partial(_complaint, _adapter(hint)) for name, hint in _field_types(family).items()}
+    return {name: partial(_complaint, _adapter(hint)) for name, hint in field_types(family).items()}
 
 
 @cache
-def _field_types(family: str) -> dict[str, Any]:
+def field_types(family: str) -> dict[str, Any]:
     """The type of every name; of one entry, where a field has one for each stage."""
     types: dict[str, Any] = {"architecture.family": Literal[family]}
     for part, owner in (("architecture", FAMILIES[family]), ("recipe", Recipe)):

@@ -1,38 +1,15 @@
-"""The command line: its entry point, which turns errors into sentences and exit codes."""
+"""The command line: its entry point, which imports the rest where a Ctrl-C meanwhile ends it in order."""
 
-import errno
-import gc
 import sys
-
-from search.cli.commands import app
-from search.cli.output import print_line, print_next_command
-from search.errors import UserError
-from search.slots.signals import InterruptedSearch
-
-UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # wherever it was met, the disk is what a person must mend
-UNWRITABLE_EXIT = 5  # as StorageError, whose import takes a while
 
 
 def main() -> None:
-    """Run a command; an error that a person can mend is a sentence and an exit code, any other keeps its traceback."""
-    gc.set_threshold(50_000)  # objects: a study of 1,000 trials has millions, and none of them is garbage
+    """Run the command of this process, and exit."""
     try:
-        app(_words(sys.argv[1:]))
+        from search import prefer_own_packages
+        from search.cli.entry import run_command
+
+        prefer_own_packages()
+        run_command()
     except KeyboardInterrupt:
         sys.exit(130)
-    except (UserError, OSError) as error:
-        if not isinstance(error, UserError) and error.errno not in UNWRITABLE:
-            raise
-        print_line(f"cifar-search: {error}", stderr=True)
-        sys.exit(error.exit_code if isinstance(error, UserError) else UNWRITABLE_EXIT)
-    except InterruptedSearch as error:
-        print_next_command()
-        sys.exit(128 + error.signal)
-
-
-def _words(arguments: list[str]) -> list[str]:
-    """`--ray` alone means `--ray auto`: Typer knows no option whose value may be left out."""
-    words: list[str] = []
-    for word, following in zip(arguments, [*arguments[1:], "-"], strict=True):
-        words += [word, "auto"] if word == "--ray" and following.startswith("-") else [word]
-    return words

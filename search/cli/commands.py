@@ -23,6 +23,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 spaces_app = typer.Typer(help="The search spaces: list them, show one, check one.", rich_markup_mode=None)
 
@@ -37,6 +38,16 @@ class StudyChoice:
     study: str | None = same_option(Search, "study")
     folder: Path = same_option(Search, "folder")
     storage: str | None = same_option(Search, "storage")
+
+
+@app.callback(invoke_without_command=True)
+def program(*, version: Annotated[bool, typer.Option("--version", help="Print it.")] = False) -> None:
+    """What stands before the name of a command."""
+    if version:
+        from importlib import metadata
+
+        print_line(f"cifar-search {metadata.version('cifar-search')}")
+        raise typer.Exit
 
 
 @app.command()
@@ -105,13 +116,31 @@ def best(
 def dashboard(
     runs: Annotated[Path, option_of(Search, "folder")] = Path("runs"),
     storage: Annotated[str | None, option_of(Search, "storage")] = None,
-    port: Annotated[int, typer.Option(help="On the loopback address; the dashboard knows no passwords.")] = 8080,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="On the loopback address, without passwords.")] = 8080,
 ) -> None:
     """Watch the studies in a browser with optuna-dashboard."""
     from studies.dashboard import serve
     from studies.storage import storage_url
 
     serve(storage=storage_url(runs, storage), runs=runs, port=port, announce=print_line)
+
+
+@app.command()
+def studies(
+    runs: Annotated[Path, option_of(Search, "folder")] = Path("runs"),
+    storage: Annotated[str | None, option_of(Search, "storage")] = None,
+    delete: Annotated[str | None, typer.Option(help="Delete this study; what would go is shown first.")] = None,
+    confirm: Annotated[str | None, typer.Option(help="With --delete: the same name again, to mean it.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """The studies of a folder or a database: trials, best, disk used. Delete one."""
+    from search.console.tables import studies_table
+    from search.inspecting.studies import delete_study, list_studies
+
+    if delete is not None:
+        print_line(delete_study(runs, study=delete, confirm=confirm, storage=storage))
+        return
+    show(list_studies(runs, storage=storage), studies_table, as_json=as_json)
 
 
 app.add_typer(spaces_app, name="spaces")
@@ -137,10 +166,25 @@ def spaces_show(space: SpaceArgument) -> None:
     console().print(space_text(load(space)))
 
 
+@spaces_app.command("fields")
+def spaces_fields(
+    family: Annotated[str | None, typer.Argument(help="Of this family alone.")] = None,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema that editors complete from.")] = False,
+) -> None:
+    """Every name of a space file with its type, range, unit and default."""
+    from search.console.spaces import fields_table
+    from search.planning.space_schema import space_schema
+
+    if schema:
+        print_json(space_schema(family))
+    else:
+        console().print(fields_table(space_schema(family)))
+
+
 @spaces_app.command("check")
 def spaces_check(
     space: SpaceArgument,
-    draws: Annotated[int, typer.Option(min=1, help="Candidates to draw and count.")] = 1000,
+    draws: Annotated[int, typer.Option(min=1, max=1_000_000, help="Candidates to draw and count.")] = 1000,
     as_json: AsJson = False,
 ) -> None:
     """Draw from a space, build every network without training, and say what a search would suffer from."""

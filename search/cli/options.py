@@ -4,11 +4,12 @@ import inspect
 from collections.abc import Callable
 from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 
 import typer
 
 from search.errors import UsageError
+from search.options import types_of
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -31,7 +32,7 @@ def request_options(**parsers: Parser) -> Callable[[Command], Command]:
         signature = inspect.signature(command, eval_str=True)
         (own,) = (name for name, parameter in signature.parameters.items() if is_dataclass(parameter.annotation))
         request: type[DataclassInstance] = signature.parameters[own].annotation
-        hints = get_type_hints(request, localns={"Mode": str})  # the modes of torch.compile, whose module imports torch
+        hints = types_of(request)
         offered = [_parameter(field, hints[field.name], parsers.get(field.name)) for field in fields(request)]
 
         def parsed(**given: Any) -> None:

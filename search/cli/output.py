@@ -1,7 +1,6 @@
 """The ways in which commands print; Rich is imported when something is printed first."""
 
 import json
-import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -34,6 +33,6 @@ def show(found: Any, draw: Callable[[Any], Any], *, as_json: bool, soft_wrap: bo
 
 def print_next_command() -> None:
     """Name the command that goes on with a search: the one that was given, without its password."""
-    from studies.storage import masked
+    from search.searching.provenance import command_line
 
-    print_line(f"go on with: {shlex.join(['cifar-search', *map(masked, sys.argv[1:])])}")
+    print_line(f"go on with: {command_line()}")

@@ -6,7 +6,7 @@ import re
 import signal
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -43,7 +43,8 @@ def connected(address: str | None) -> Iterator[Any]:
     if cluster and cluster not in ("auto", "local"):
         _check_answers(cluster)
     try:
-        with stop_flag() as flag:  # it also keeps our signal handlers: Ray's own would end the process at SIGTERM
+        # Ray's own handlers of signals would end the process at SIGTERM; its workers import from the current folder.
+        with stop_flag() as flag, chdir("/"):
             ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:  # Ray raises many types and explains itself only in the message
         hint = "is this machine a node of it, does it need RAY_AUTH_MODE=token, and does `ray start --head` work?"

@@ -13,6 +13,7 @@ from search.deciding.testing import ABOUT_VIEWS, OpenedTest
 from search.deciding.trainings import Chosen, TrainedEpoch
 from search.inspecting.reproduce import ComparedEpoch, Reproduction, ReproductionStart, ReproductionStep
 from search.reporting.report import Reported
+from search.searching.progress import Resumed
 from search.text import duration, percent, plural
 from search.training.result import EpochResult
 
@@ -23,11 +24,16 @@ def follow_decision(steps: Iterable[DecisionStep | Reported], *, console: Consol
     for step in steps:
         match step:
             case Planned():
-                say(f"{step.machine}; {step.data}; about {duration(step.plan.seconds)}")
+                say(f"{step.machine}; {step.data}; about {duration(step.seconds)}")
                 say(f"study {step.study}: {step.plan.title}")
+                for note in step.notes:
+                    say(f"note: {note}")
                 if step.earlier_openings:
                     times = plural(step.earlier_openings, "time")
                     say(f"warning: the test set of this study was opened {times} before", style="yellow")
+            case Resumed():
+                reasons = "".join(f" ({reason})" for reason in step.rejected)
+                say(f"trial {step.number} goes on from its checkpoint after epoch {step.epoch}{reasons}")
             case TrainedEpoch(result=result):
                 score = percent(result.validation_accuracy or result.train_accuracy)
                 kind = "validation" if result.validation_accuracy is not None else "training"
@@ -38,6 +44,8 @@ def follow_decision(steps: Iterable[DecisionStep | Reported], *, console: Consol
                 console.print(_confirmation(step))
             case Reported():
                 console.print(Text(), report_table(step.report))
+                for name, reason in step.undrawn.items():
+                    say(f"{name} could not be drawn: {reason}", style="yellow")
                 say(f"\nreport: {step.folder / 'report.md'}")
     assert isinstance(step, Reported), "a decision ends with its report"
     return step.report
@@ -68,6 +76,8 @@ def follow_reproduction(steps: Iterable[ReproductionStep], *, console: Console) 
         match step:
             case ReproductionStart():
                 say(f"trial {step.trial} of study {step.study}, again on {step.machine}; {step.data}")
+                for note in step.notes:
+                    say(f"note: {note}")
                 for difference in step.differences:
                     say(f"{difference.name}: {difference.then} -> {difference.now}", style="yellow")
             case ComparedEpoch(then=then, now=now) if then == now:
@@ -114,7 +124,7 @@ def _baseline_table(result: BaselineReproduction) -> Group:
 
 
 def _confirmation(choice: Chosen) -> Table:
-    table = columns(">trial", ">mean", ">by seed", ">MFLOPs", ">", title="confirmed with fresh seeds")
+    table = columns(">trial", ">mean", ">by seed", ">MFLOPs", "", title="confirmed with fresh seeds")
     for row in choice.confirmation:
         chosen = "chosen" if row is choice.winner else ""
         seeds = " ".join(map(percent, row.accuracies))

@@ -1,7 +1,7 @@
 """Search spaces, what was found about one, and the layers of a candidate, as tables and lines."""
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
 from rich.table import Table
@@ -39,6 +39,32 @@ def space_text(space: Space) -> Group:
         style = "dim" if isinstance(kind, Fixed) else ""
         parameters.add_row(parameter.name, type(kind).__name__.lower(), Text(kind.describe()), Text(when), style=style)
     return Group(head, Text(), parameters, Text(), *_length_limits_baselines(space))
+
+
+def fields_table(schema: Mapping[str, Any]) -> Table:
+    """Every name of a space file, from its schema."""
+    table, definitions = columns("name", "type", "range or choices", "default", "unit and meaning"), schema["$defs"]
+    measures = " | ".join(schema["properties"]["constraints"]["propertyNames"]["enum"])
+    titles = {"LengthShape": ("length",), "LimitShape": ("constraints.", "", measures), "recipe": ("recipe",)}
+    for part in [part for part, definition in definitions.items() if "properties" in definition]:
+        table.add_row(*titles.get(part, ("architecture", "", f"of family {part}")), style="bold")
+        for name, field in definitions[part]["properties"].items():
+            value = definitions.get(f"{part}.{name}", {"anyOf": [field]})["anyOf"][0]
+            given = field.get("default", ())
+            defaults = given if isinstance(given, tuple) else (given,)
+            default = ", ".join(map(shown, defaults[:1] if len(set(defaults)) == 1 else defaults))
+            entries = " (.1, .2, ...)" * ("anyOf" in field)
+            table.add_row(f"  {name}{entries}", *_type_and_range(value), default, Text(field["description"], "dim"))
+    return table
+
+
+def _type_and_range(value: Mapping[str, Any]) -> tuple[str, str]:
+    if options := value.get("enum"):
+        return "choice", " | ".join(map(shown, options))
+    low = value.get("minimum", f"above {value.get('exclusiveMinimum')}")
+    high = value.get("maximum", f"below {value['exclusiveMaximum']}" if "exclusiveMaximum" in value else "")
+    types = {"number": "float", "string": "text", "boolean": "true or false"}
+    return types.get(value["type"], value["type"]), f"{low} .. {high}" * (value["type"] in ("number", "integer"))
 
 
 def checked_text(checked: "Checked") -> Group:
@@ -114,12 +140,9 @@ def layers_text(explanation: "Explanation", *, width: int) -> Group:
 
 
 def _layers(explanation: "Explanation", *, wide: bool) -> Table:
-    table = Table(box=None, padding=(0, 1), pad_edge=False)
     words = ("layer", "kind", "input", "output", "(W - F + 2P)/S + 1") if wide else ("layer", "in, out")
-    for column in words:
-        table.add_column(column, overflow="fold")
-    for column in ("sees", "parameters", "MFLOPs", "MB"):
-        table.add_column(column, justify="right", no_wrap=True)
+    table = columns(*words, ">sees", ">parameters", ">MFLOPs", ">MB", gap=1)
+    table.pad_edge = False
     for layer in explanation.layers:
         name, shapes = layer.name or NETWORK, ["x".join(map(str, shape)) for shape in (layer.input, layer.output)]
         sees = "all" if layer.receptive_field is None else str(layer.receptive_field)
@@ -132,7 +155,6 @@ def _layers(explanation: "Explanation", *, wide: bool) -> Table:
         if layer.input == layer.output and not second:
             shapes = shapes[:1]
         table.add_row(Text.assemble(name, (f" {layer.kind}{second}", "dim")), "\n".join(shapes), *numbers)
-    table.add_section()
     totals = f"{explanation.parameters:,}", _short(explanation.flops / 1e6), _short(explanation.memory_mb)
     table.add_row("total", *[""] * len(words), *totals, style="bold")
     return table

@@ -12,11 +12,12 @@ from search.candidate import CandidateError, from_values
 from search.console.terminal import columns
 from search.inspecting.status import Status, best_trial
 from search.text import counts, duration, percent, plain, plural
-from studies.history import History, TrialRecord
+from studies.history import FOREIGN, History, TrialRecord
 
 if TYPE_CHECKING:  # `status` need not wait for what they import
     from search.inspecting.advise import Advice
     from search.inspecting.doctor import Diagnosis
+    from search.inspecting.studies import Listing
 
 ADVICE_STYLES = {"matters": "green", "never mattered": "yellow", "cannot be told": "dim"}
 
@@ -29,6 +30,8 @@ def status_table(status: Status) -> Group:
     grid.add_row("trials", f"{history.finished} of {history.planned} finished: {counts(history.counts)}")
     if history.carried:
         grid.add_row("carried over", f"{history.carried} trials of another study, which teach and do not count")
+    if foreign := [str(trial.number) for trial in history.trials if trial.state == "foreign"]:
+        grid.add_row("left alone", f"trial {', '.join(foreign)}, {FOREIGN}")
     if running := [trial for trial in history.trials if trial.state == "running"]:
         epochs = (f"{trial.number} ({len(trial.epochs)}/{history.manifest.epochs})" for trial in running)
         grid.add_row("running", f"trial {', '.join(epochs)} epochs")
@@ -53,7 +56,7 @@ def best_table(history: History) -> Group:
     accuracy, baseline = (percent(best.accuracy), "bold green"), f" (baseline {best.baseline})" if best.baseline else ""
     start, end = f"trial {best.number} of study {history.study}: ", f" on the validation images{baseline}"
     head = Text.assemble(start, accuracy, end)
-    table = columns("value", ">")
+    table = columns("value", "")
     for name, value in sorted(best.values.items()):
         table.add_row(name, plain(value))
     for name, number in best.attributes.items():
@@ -89,6 +92,16 @@ def diagnosis_text(diagnosis: "Diagnosis", *, done: Sequence[str] = ()) -> Group
         *(Text(note, "dim") for note in diagnosis.notes),
         Text(f"study {diagnosis.study}: {counts(diagnosis.counts)}, {diagnosis.planned} planned; {result}{step}"),
     )
+
+
+def studies_table(listing: "Listing") -> Group:
+    """A line for each study: whose it is, its trials, the best of them, the disk that it takes, its last start."""
+    table = columns("study", "space", "trials", ">best", ">MB", "last start (UTC)")
+    for line in listing.studies:
+        trials = f"{counts(line.trials)}" + f", {FOREIGN}" * ("foreign" in line.trials)
+        numbers = percent(line.best), f"{line.disk_mb:,.1f}"
+        table.add_row(Text(line.study), line.space or "-", trials, *numbers, (line.started or "-")[:16])
+    return Group(Text(listing.storage), table if listing.studies else Text("no study yet"))
 
 
 def _front(history: History) -> Iterable[Table | Text]:

@@ -12,10 +12,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from search.console.streams import reader_left
 from search.console.tables import best_five
-from search.console.terminal import columns
+from search.console.terminal import columns, line_printer
 from search.searching import progress
 from search.searching.dry_run import DryRun
+from search.searching.log import Lines
 from search.text import counts, duration, percent, plural
 from search.training.result import EpochResult
 from studies.history import History
@@ -34,6 +36,8 @@ def watch(updates: Iterable[progress.Update], *, console: Console) -> progress.C
                 for line in lines:
                     console.print(Text(line), soft_wrap=not live)
     assert isinstance(update, progress.Closed), "a search ends with Closed"
+    if update.signal is not None and reader_left():  # Ctrl-C ended `tee` too
+        line_printer(Console(stderr=True))("\n".join(lines))
     return update
 
 
@@ -60,7 +64,7 @@ def forecast_text(forecast: DryRun) -> Text:
 
 
 @dataclass
-class Picture:
+class Picture(Lines):
     """The state of a search as its updates tell it, and how it looks."""
 
     opened: progress.Opened | None = None
@@ -69,51 +73,27 @@ class Picture:
     results: dict[int, EpochResult] = field(default_factory=dict)  # their last epochs
     events: deque[str] = field(default_factory=lambda: deque(maxlen=EVENTS))
     ended: int = 0  # in this start
-    silent: float = 0.0  # seconds that the storage has not answered
-    started: float = field(default_factory=time.monotonic)
 
     def take(self, update: progress.Update) -> list[str]:
         """Keep an update; returns what is worth a line."""
-        lines = self._lines(update)
+        lines = self.of(update)
         if not isinstance(update, progress.Opened):
             self.events.extend(f"{time.strftime('%H:%M:%S')}  {line}" for line in lines)
-        return lines
-
-    def _lines(self, update: progress.Update) -> list[str]:
-        if self.silent and not isinstance(update, progress.Silent):
-            silence, self.silent = duration(self.silent), 0.0
-            return [f"the storage answers again after {silence}", *self._lines(update)]
         match update:
             case progress.Opened():
-                self.opened, self.history, self.started = update, update.history, time.monotonic()
-                return _first_lines(update)
+                self.opened = update
             case progress.Started():
                 self.titles[update.number] = update.title
                 self.results.pop(update.number, None)  # of an earlier attempt
-                return [f"trial {update.number} starts: {update.title}"]
-            case progress.Resumed():
-                rejected = [f"trial {update.number}: {reason}" for reason in update.rejected]
-                return [*rejected, f"trial {update.number} goes on from its checkpoint in epoch {update.epoch + 1}"]
-            case progress.Retried():
+            case progress.Progressed():
+                self.results[update.number] = update.result
+            case progress.Retried() | progress.Ended():
                 self.titles.pop(update.number, None)
-                return [f"trial {update.number} waits for another attempt: {update.message}"]
-            case progress.Silent():
-                new, self.silent = not self.silent, max(update.seconds, 0.1)
-                return [f"{update.message}; the trainings wait for it"] if new else []
-            case progress.Progressed(result=result):
-                self.results[update.number] = result
-                score = percent(result.validation_accuracy)
-                return [f"trial {update.number} epoch {result.epoch}/{result.epochs}: {score} ({result.seconds:.0f} s)"]
-            case progress.Ended():
-                self.titles.pop(update.number, None)
-                self.history, self.ended = update.history, self.ended + 1
-                return [_outcome(update)]
+                self.ended += isinstance(update, progress.Ended)
             case progress.Closed():
-                self.history = update.history
                 self.titles.clear()
-                return [_last_line(update, seconds=time.monotonic() - self.started)]
-            case _:
-                return []
+        self.history = getattr(update, "history", self.history)
+        return lines
 
     def draw(self) -> RenderableType:
         """The live picture."""
@@ -121,7 +101,7 @@ class Picture:
             return Text("measuring this machine …", "dim")
         bar = Table.grid(padding=(0, 1), expand=True)
         bar.add_column(ratio=1)
-        bar.add_column(no_wrap=True)
+        bar.add_column()
         finished, planned = self.history.finished, self.history.planned
         now = {**self.history.counts, "running": len(self.titles), "waiting": 0}  # the history is of the last end
         elapsed = time.monotonic() - self.started
@@ -138,32 +118,3 @@ class Picture:
             slots.add_row(str(number), epoch, accuracy, Text(title))
         events = Group(*map(Text, self.events))
         return Group(Text(), bar, Text(), slots, Text(), best_five(self.history), Text(), events)
-
-
-def _first_lines(opened: progress.Opened) -> list[str]:
-    history = opened.history
-    left = plural(history.planned - history.finished, "trial")
-    done = f", {history.finished} of {history.planned} are finished" if history.finished else ""
-    part = f" on {history.manifest.images:,} images" if history.manifest.images else ""
-    return [
-        f"{opened.machine}; {opened.data}; about {duration(opened.seconds)} for {left}",
-        f"study {opened.study} in {opened.storage}: {opened.epochs} epochs a trial{part}{done}",
-        *opened.measured,
-        *(f"note: {note}" for note in opened.notes),
-    ]
-
-
-def _outcome(ended: progress.Ended) -> str:
-    if ended.outcome:
-        return f"trial {ended.number} {ended.outcome}: {ended.message}"
-    best = ended.history.best
-    record = ", best so far" if best and best.number == ended.number else ""
-    return f"trial {ended.number} {ended.state}, {percent(ended.history.trials[ended.number].accuracy)}{record}"
-
-
-def _last_line(closed: progress.Closed, *, seconds: float) -> str:
-    best = closed.history.best
-    result = f"; best: trial {best.number}, {percent(best.accuracy)}" if best else ""
-    waiting = f"; trial {', '.join(map(str, closed.put_back))} put back" if closed.put_back else ""
-    over = "the time is over: " if closed.out_of_time else ""
-    return f"{over}{counts(closed.history.counts)} in {duration(seconds)}{result}{waiting}"

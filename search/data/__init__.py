@@ -1,3 +1,1 @@
 """The images: where they come from, who may see them, how a batch is made of them."""
-
-from search.errors import DataError as DataError

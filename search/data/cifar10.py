@@ -1,32 +1,23 @@
-"""Finds, fetches and reads the official CIFAR-10 files; nothing is unpickled before its MD5 is checked."""
+"""Finds and reads the official CIFAR-10 files; nothing is unpickled before its MD5 is checked."""
 
 from __future__ import annotations
 
 import hashlib
-import http.client
 import os
 import pickle
-import shutil
-import tarfile
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 
+from search.data.download import ARCHIVE, ELSEWHERE, FOLDER, complete
+from search.data.foreign import describe
 from search.data.images import Images
 from search.errors import DataError
-
-# torchvision is imported only for a download: its import takes 4 s of CPU time, which every slot would pay.
+from search.files import LFS_POINTER, home, in_the_way
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-FOLDER = "cifar-10-batches-py"
-ARCHIVE = "cifar-10-python.tar.gz"
-
-_ELSEWHERE = "name a folder that holds CIFAR-10 by --data DIR or CIFAR_SEARCH_DATA"
-
-
 # The MD5 of each file, as torchvision.datasets.CIFAR10 has it (a test compares them).
 OFFICIAL = {
     "data_batch_1": "c99cafc152244af753f735de768cd75f",
@@ -41,20 +32,32 @@ OFFICIAL = {
 def find(folder: Path | None, *, download: bool = True) -> Path:
     """The folder of the six batch files: in `folder`, else in $CIFAR_SEARCH_DATA, else in the user's cache.
 
-    Missing files are unpacked from the archive if it lies there, else downloaded; a file that exists is never replaced.
-    Raises DataError.
+    Missing files are unpacked from the archive if it lies there, else downloaded, but only into the cache, an empty
+    folder, or one that holds a part of them; a file that exists is never replaced. Raises DataError.
     """
     given = folder or os.environ.get("CIFAR_SEARCH_DATA")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    root = Path(given).expanduser() if given else cache / "cifar-search"
-    if given and not root.is_dir():
-        source = "" if folder else "CIFAR_SEARCH_DATA: "
-        raise DataError(f"{source}{root} is not a folder; make it, or {_ELSEWHERE}")
+    root = home(given) if given else _cache()
+    source = "CIFAR_SEARCH_DATA: " if given and not folder else ""
+    if given and not os.path.exists(root):  # noqa: PTH110 - Path.exists may raise
+        raise DataError(f"{source}{in_the_way(root) or f'{root} is not a folder'}; make it, or {ELSEWHERE}")
     place = _batches(root)
-    missing = [name for name in OFFICIAL if not os.path.isfile(place / name)]  # noqa: PTH113 - Path.is_file may raise
+    missing = [name for name in OFFICIAL if not os.path.isfile(place / name)]  # noqa: PTH113 - likewise
+    nothing = len(missing) == len(OFFICIAL)
+    if given and nothing and (foreign := describe(root, wanted=(*OFFICIAL, ARCHIVE))):
+        raise DataError(source + foreign)
     if missing:
-        _complete(root, place, missing, download=download)
+        problem = f"{root} holds no CIFAR-10" if nothing else f"{place} lacks {', '.join(missing)}"
+        complete(root, place, missing, problem=problem, download=download)
     return place
+
+
+def _cache() -> Path:
+    """The user's folder for what can be fetched again; as XDG has it, a path that is not absolute says nothing."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    try:
+        return (cache if cache.is_absolute() else Path.home() / ".cache") / "cifar-search"
+    except RuntimeError:  # a user without a name, as in a container
+        raise DataError("this user has no home to keep CIFAR-10 in: set HOME, or name its folder by --data") from None
 
 
 def load_training(folder: Path) -> Images:
@@ -73,37 +76,6 @@ def _batches(root: Path) -> Path:
     return root if direct else root / FOLDER
 
 
-def _complete(root: Path, place: Path, missing: Sequence[str], *, download: bool) -> None:
-    """Unpack the missing files in a folder beside their place and move each there, so that none is ever half there."""
-    from torchvision.datasets import CIFAR10
-    from torchvision.datasets.utils import check_integrity, download_url
-
-    archive = root / ARCHIVE
-    problem = f"{place} lacks {', '.join(missing)}" if len(missing) < len(OFFICIAL) else f"{root} holds no CIFAR-10"
-    by_hand = f"fetch {CIFAR10.url} by hand into {root}, or {_ELSEWHERE}"
-    try:
-        sound = check_integrity(archive, CIFAR10.tgz_md5)
-        if not sound and archive.is_file():
-            problem += f" and {archive} is truncated or altered ({archive.stat().st_size:,} bytes)"
-        if not (sound or download):
-            raise DataError(f"{problem}; {by_hand}")
-        root.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=root, prefix=".unpacking-") as name:
-            fresh = Path(name)
-            if not sound:
-                download_url(CIFAR10.url, fresh, ARCHIVE, CIFAR10.tgz_md5)
-            place.mkdir(exist_ok=True)
-            with tarfile.open(archive if sound else fresh / ARCHIVE) as tar:
-                for batch in missing:  # the bytes of known names only: no path of the archive is ever followed
-                    if (member := tar.extractfile(f"{FOLDER}/{batch}")) is None:
-                        raise tarfile.ReadError(f"the archive's {batch} is no file")
-                    with member, (fresh / batch).open("wb") as file:
-                        shutil.copyfileobj(member, file)
-                    (fresh / batch).replace(place / batch)
-    except (OSError, RuntimeError, KeyError, http.client.HTTPException, tarfile.TarError) as error:
-        raise DataError(f"{problem}, and fetching or unpacking it failed ({error}); {by_hand}") from error
-
-
 def _load(folder: Path, names: Sequence[str]) -> Images:
     batches = [_read(_batches(folder) / name) for name in names]
     planes = torch.cat([torch.from_numpy(batch[b"data"]) for batch in batches]).view(-1, 3, 32, 32)
@@ -116,9 +88,11 @@ def _read(path: Path) -> dict[bytes, Any]:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise DataError(f"{path} is missing; start again to fetch it, or {_ELSEWHERE}") from None
+        raise DataError(f"{path} is missing; start again to fetch it, or {ELSEWHERE}") from None
     except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}); make it readable, or {_ELSEWHERE}") from error
+        raise DataError(f"{path} cannot be read ({error.strerror}); make it readable, or {ELSEWHERE}") from error
+    if content.startswith(LFS_POINTER):
+        raise DataError(f"{path} is a pointer of Git LFS, not the file; `git lfs pull` fetches it, or {ELSEWHERE}")
     md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
     if md5 != OFFICIAL[path.name]:
         raise DataError(

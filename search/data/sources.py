@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from search.description import ImageShape
-
 if TYPE_CHECKING:  # it imports torch, which takes seconds: a source is handed about more often than it is read
     from search.data.images import Images
-
-
-DEFAULT = ImageShape(side=32, channels=3, classes=10)  # of CIFAR-10, which is searched where nobody names other data
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +41,8 @@ class Source:
 
 
 def find_source(place: str | None, *, download: bool = True) -> Source:
-    """`synthetic`, a folder, or None for CIFAR_SEARCH_DATA and then a download. Raises DataError."""
-    if place == "synthetic":
+    """`synthetic`, a folder, or None for what CIFAR_SEARCH_DATA names, and then a download. Raises DataError."""
+    if (place or os.environ.get("CIFAR_SEARCH_DATA")) == "synthetic":
         return Source(kind="synthetic", folder=None)
     from search.data import cifar10
 

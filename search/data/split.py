@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from search.data import DataError
-from search.files import write_whole
+from search.errors import DataError
+from search.files import LFS_POINTER, write_whole
 
 if TYPE_CHECKING:  # torch takes seconds to import, and a split can be read without
     from torch import Tensor
@@ -62,12 +62,18 @@ class Split:
 def load(path: Path) -> Split:
     """The split that `Split.save` wrote. Raises DataError."""
     try:
-        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+        content = path.read_bytes()
+        if content.startswith(LFS_POINTER):
+            raise DataError("it is a pointer of Git LFS, and `git lfs pull` fetches the file")
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
             return Split(file["training"], file["validation"], int(file["seed"]))
     except FileNotFoundError:
         problem = "is missing"
     except (DataError, OSError, ValueError, LookupError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        problem = f"is not a saved split ({type(error).__name__}: {error})"
+        cause = f"{type(error).__name__}: {error}"
+        if "pickle" in cause:  # NumPy says so of any other file too, and advises to trust it
+            cause = "it is no npz file of plain numbers"
+        problem = f"is not a saved split ({cause})"
     raise DataError(f"{path} {problem}; restore it, or start a new study")
 
 

@@ -18,7 +18,7 @@ from search.networks.build import fetch_weights
 from search.networks.count import Cost, cost
 from search.planning.forecast import SMALLEST_SHARE, work
 from search.searching.provenance import circumstances
-from search.slots.job import Failed, Job, patience
+from search.slots.job import Failed, Finished, Job, patience
 from search.slots.machine import survey
 from search.slots.pool import Pool
 from search.slots.slot_state import SlotError
@@ -126,7 +126,7 @@ def reproduce_baseline(request: BaselineRequest) -> Iterator[BaselineStep]:
                     raise SlotError(f"{name} failed, the test set stays closed: {event.outcome}, {event.message}")
                 if isinstance(event, EpochResult):
                     yield (last := event)
-                else:
+                elif isinstance(event, Finished):
                     seconds = event.seconds
         weights = saved_weights(job)
         now = datetime.now(UTC).isoformat(timespec="seconds")

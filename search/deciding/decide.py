@@ -6,20 +6,23 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from search.candidate import Candidate, from_values
-from search.data.sources import Source, find_source
+from search.data.sources import Source
 from search.data.split import load
 from search.deciding import statistics
 from search.deciding.recommendation import Recommendation, recommend
 from search.deciding.request import Claim, Decision
-from search.deciding.testing import OpenedTest, RetrainedWeights, open_test
+from search.deciding.testing import OpenedTest, RetrainedWeights, keep_test, kept_test, open_test
 from search.deciding.trainings import Chosen, TrainedEpoch, Trainings
 from search.inspecting.status import read_status
 from search.networks.count import Cost, cost
 from search.planning.confirmation import check_complete
 from search.planning.decision_plan import Plan, make_plan
-from search.searching.provenance import check_data, provenance
+from search.searching.progress import Resumed
+from search.searching.provenance import provenance
+from search.searching.study_data import check_data, source_of
 from search.searching.study_folder import StudyFolder
 from search.slots.machine import Machine, survey
+from search.slots.signals import stop_flag
 from studies.history import History, openings, record_opening
 from studies.storage import owned, storage_url
 
@@ -32,7 +35,9 @@ class Planned:
     machine: str
     data: str
     plan: Plan
+    seconds: float  # forecast of what no earlier start has done
     earlier_openings: int
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -49,7 +54,7 @@ class Report:
     test: OpenedTest
     claims: tuple[Claim, ...]
     openings: tuple[str, ...]  # ISO times at which this study's test set was opened, this one last
-    seconds: float  # wall clock of confirmation, retraining and test
+    seconds: float  # of confirmation, retraining and test, also where they were cut off
     trials: Mapping[str, int]  # counts by state: complete, pruned, failed
     provenance: Mapping[str, str]  # versions, seeds, hashes, precision, threads, command line
     history: tuple[TrainedEpoch, ...]
@@ -77,63 +82,70 @@ class Report:
         return None if spread is None else (spread, statistics.expected_optimism(self.trials["complete"], spread))
 
 
-DecisionStep = Planned | TrainedEpoch | Chosen
+DecisionStep = Planned | Resumed | TrainedEpoch | Chosen
 
 
 def decide(request: Decision) -> Iterator[DecisionStep | Report]:
     """Decide step by step; the last step is the report, and the lock is held until the caller is done with it.
 
-    Raises StudyError, StorageError, DataError, DeviceError, SlotError.
+    Whatever cuts it off, an equal request goes on where it was, until the report is written. Raises StudyError,
+    StorageError, DataError, DeviceError, SlotError, and InterruptedSearch at a signal before the test set is opened.
     """
     start = time.monotonic()
     history = read_status(request.folder, storage=request.storage, study=request.study).history
     study, url = history.study, storage_url(request.folder, request.storage)
     check_complete(history)
     folder = StudyFolder(request.folder, study)
-    machine, source = survey(request.device, slots=request.slots), find_source(request.data)
-    plan = make_plan(
-        history,
-        images=len(load(folder.split).training),
-        slots=machine.slots,
-        minutes=request.minutes,
-        epochs=request.epochs,
-        candidates=request.candidates,
-        confirm_seeds=request.confirm_seeds,
-        seeds=request.seeds,
-    )
-    with owned(url, study=study) as storage:
-        images = check_data(history.manifest, study=study, source=source, split=folder.split)
+    machine, source = survey(request.device, slots=request.slots), source_of(history.starts, data=request.data)
+    notes = check_data(history.manifest, source=source, folder=folder, storage=url)
+    plan = _plan(request, history, images=len(load(folder.split).training), slots=machine.slots)
+    with owned(url, study=study) as storage, stop_flag() as flag:
         earlier = len(openings(study, storage=url))
-        yield Planned(study=study, machine=machine.title, data=source.title, plan=plan, earlier_openings=earlier)
         trainings = Trainings(
-            history=history, plan=plan, machine=machine, source=source, folder=folder, compile=request.compile
+            history=history,
+            plan=plan,
+            machine=machine,
+            source=source,
+            folder=folder,
+            compile=request.compile,
+            flag=flag,
         )
+        first = {"study": study, "machine": machine.title, "data": source.title}
+        yield Planned(**first, plan=plan, seconds=trainings.seconds_left, earlier_openings=earlier, notes=notes)
         choice = yield from trainings.confirm()
         yield choice
         winner = history.trials[choice.winner.trial]
         weights = yield from trainings.retrain(winner)
-        # The choice is frozen and the weights are on disk: only now may the test set be opened, and the ledger first.
-        hashes, seeds = [row.sha256 for row in weights], [row.seed for row in weights]
-        record_opening(study, storage=storage, candidate_trial=winner.number, weights_sha256=hashes, seeds=seeds)
-        candidate = from_values(winner.values)
+        candidate, kept = from_values(winner.values), folder.retraining / "tested.json"
+        if (test := kept_test(kept, weights=weights)) is None:
+            # The choice is frozen and the weights are on disk: only now may the test set be opened, the ledger first.
+            hashes, seeds = [row.sha256 for row in weights], [row.seed for row in weights]
+            record_opening(study, storage=storage, candidate_trial=winner.number, weights_sha256=hashes, seeds=seeds)
+            test = open_test(source, weights=weights, architecture=candidate.architecture, machine=machine)
+            keep_test(test, kept, weights=weights)
         yield Report(
             study=study,
             device=machine.title,
             data=source.title,
             official=source.official,
             candidate=candidate,
-            cost=cost(candidate.architecture, images=images),
+            cost=cost(candidate.architecture, images=history.manifest.shape),
             choice=choice,
-            test=open_test(source, weights=weights, architecture=candidate.architecture, machine=machine),
+            test=test,
             claims=request.claims,
             openings=tuple(opening.time for opening in openings(study, storage=url)),
-            seconds=time.monotonic() - start,
+            seconds=max(time.monotonic() - start, sum(row.result.seconds for row in trainings.trained) / plan.slots),
             trials={state: count for state, count in history.counts.items() if count},
             provenance=_provenance(request, history, plan=plan, machine=machine, source=source),
             history=trainings.epochs(),
             starts=history.starts,
             weights=weights,
         )
+
+
+def _plan(request: Decision, history: History, *, images: int, slots: int) -> Plan:
+    asked = {name: getattr(request, name) for name in ("minutes", "epochs", "candidates", "confirm_seeds", "seeds")}
+    return make_plan(history, images=images, slots=slots, **asked)
 
 
 def _provenance(request: Decision, history: History, *, plan: Plan, machine: Machine, source: Source) -> dict[str, str]:

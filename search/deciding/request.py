@@ -1,13 +1,15 @@
 """What a person may ask of a decision or of a published recipe."""
 
+from __future__ import annotations
+
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from search.errors import UsageError
-from search.options import argument, check_limits, option, same_option
-from search.searching.request import Search
+from search.options import argument, check_fields, option, same_option
+from search.searching.request import MOST_SEED, MOST_SLOTS, Search
 
 if TYPE_CHECKING:
     from search.training.compiling import Mode
@@ -23,6 +25,7 @@ class Claim:
     accuracy: float
 
     def __post_init__(self) -> None:
+        check_fields(self)
         name = self.name
         if not name.strip() or not name.isprintable() or len(name) > 60:
             raise UsageError(f"a claim needs a printable name of 1 to 60 characters, not {name!r}; write {EXAMPLE}")
@@ -40,17 +43,17 @@ class Decision:
     storage: str | None = same_option(Search, "storage")
     data: str | None = same_option(Search, "data")
     claims: tuple[Claim, ...] = option((Claim("Detectocorp", 0.7),), "NAME=PERCENT.  [default: Detectocorp=70]")
-    minutes: float = option(30.0, "Time that the trainings should take.")
-    candidates: int | None = option(None, "Trials to confirm.", least=1)  # these four: what the time allows
-    confirm_seeds: int | None = option(None, "Fresh seeds of each of them.", least=1)
-    seeds: int | None = option(None, "Final trainings, each tested once.", least=1)
+    minutes: float = option(30.0, "Time that the trainings should take.", least=0.001)
+    candidates: int | None = option(None, "Trials to confirm.", least=1, most=1000)  # these four: what the time allows
+    confirm_seeds: int | None = option(None, "Fresh seeds of each of them.", least=1, most=1000)
+    seeds: int | None = option(None, "Final trainings, each tested once.", least=1, most=1000)
     epochs: int | None = option(None, "Length of these trainings.", least=1)
-    slots: int | None = option(None, "Trainings at a time.  [default: one per GPU or CPU core to 4]", least=1)
+    slots: int | None = option(None, "At a time.  [default: one per GPU or CPU core to 4]", least=1, most=MOST_SLOTS)
     device: str | None = same_option(Search, "device")
-    compile: "Mode | None" = same_option(Search, "compile")
+    compile: Mode | None = same_option(Search, "compile")
 
     def __post_init__(self) -> None:
-        check_limits(self)
+        check_fields(self)
         if not self.claims:
             raise UsageError(f"a decision needs a claim to compare with; write {EXAMPLE}")
         for name, count in Counter(claim.name for claim in self.claims).items():
@@ -64,12 +67,12 @@ class BaselineRequest:
 
     name: str = argument("", "A published recipe; without one they are listed.")
     as_published: bool = option(False, "Train every published epoch.")  # however long it takes
-    minutes: float = option(10.0, "Time that the training may take.")
+    minutes: float = option(10.0, "Time that the training may take.", least=0.001)
     epochs: int | None = option(None, "Train so many epochs, however long it takes.", least=1)
-    seed: int = option(0, "Of the split and of the training.", least=0)
+    seed: int = option(0, "Of the split and of the training.", least=0, most=MOST_SEED)
     folder: Path = same_option(Search, "folder")
     data: str | None = same_option(Search, "data")
     device: str | None = same_option(Search, "device")
 
     def __post_init__(self) -> None:
-        check_limits(self)
+        check_fields(self)

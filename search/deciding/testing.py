@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -10,11 +11,12 @@ from statistics import fmean
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load
 
 from search.candidate import Architecture
 from search.data.sources import Source
 from search.deciding.statistics import Interval, interval_at, recipe_interval
+from search.files import write_whole
 from search.networks.build import build
 from search.slots.machine import Machine
 from search.training.evaluate import SIX_VIEWS, logits
@@ -136,9 +138,25 @@ def open_test(
         about = json.loads(row.path.with_suffix(".json").read_text(encoding="utf-8"))
         mean, std = (torch.tensor(about[name], device=device) for name in ("mean", "std"))
         network = build(architecture, images=images.shape, seed=0)
-        network.load_state_dict(load_file(row.path))
+        network.load_state_dict(load(row.path.read_bytes()))  # by its bytes: the folder's name may be no UTF-8
         ask = partial(logits, network.to(device), images, mean=mean, std=std, precision=machine.precision)
         np.add.at(counts, (images.labels.cpu().numpy(), ask().argmax(1).cpu().numpy()), 1)
         correct_with_views.append(int((ask(views=SIX_VIEWS).argmax(1) == images.labels).sum()))
     seeds, with_views = tuple(row.seed for row in weights), tuple(correct_with_views)
     return OpenedTest(seeds=seeds, classes=images.classes, answers=answers, correct_with_views=with_views)
+
+
+def keep_test(test: OpenedTest, path: Path, *, weights: Sequence[RetrainedWeights]) -> None:
+    """Write down what the test found of these weights, before anything is made of it. Raises OSError."""
+    kept = {**vars(test), "answers": test.answers.tolist(), "weights_sha256": [row.sha256 for row in weights]}
+    write_whole(path, json.dumps(kept).encode())
+
+
+def kept_test(path: Path, *, weights: Sequence[RetrainedWeights]) -> OpenedTest | None:
+    """What an earlier start kept of the test of these very weights, which thus needs no second opening; else None."""
+    with suppress(OSError, ValueError, TypeError, LookupError, AttributeError):
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        if kept.pop("weights_sha256") == [row.sha256 for row in weights]:
+            rows = {name: tuple(kept[name]) for name in ("seeds", "classes", "correct_with_views")}
+            return OpenedTest(answers=np.array(kept["answers"], dtype=np.int64), **rows)
+    return None

@@ -1,10 +1,13 @@
 """The trainings that a decision rests on: the best trials again with fresh seeds, then the winner on all images."""
 
 import hashlib
+import json
 import math
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import groupby
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from itertools import chain, groupby
+from pathlib import Path
 from statistics import fmean
 from typing import Literal
 
@@ -12,13 +15,17 @@ from search.candidate import from_values
 from search.data.sources import Source
 from search.data.split import load
 from search.deciding.testing import RetrainedWeights
+from search.files import write_whole
 from search.measuring.seed_spread import seed_spread
-from search.planning.decision_plan import Plan
+from search.planning.decision_plan import RETRAINED_SHARE, Plan
+from search.searching.dispatcher import LEAVE
+from search.searching.progress import Resumed
 from search.searching.study_folder import StudyFolder
-from search.slots.job import Failed, Finished, Job, Paused, Unsaved
+from search.slots.job import Began, Failed, Finished, Job, Unsaved
 from search.slots.machine import Machine
-from search.slots.pool import Pool
-from search.slots.slot_state import BasePool, SlotError
+from search.slots.pool import TRAINING, Pool
+from search.slots.signals import InterruptedSearch, StopFlag
+from search.slots.slot_state import BasePool, SlotError, check_blame
 from search.training.compiling import Mode
 from search.training.result import EpochResult
 from studies.history import History, TrialRecord
@@ -67,13 +74,18 @@ def curves(history: Sequence[TrainedEpoch], phase: Phase) -> dict[tuple[int, int
     return {key: sorted((row.result for row in epochs), key=lambda result: result.epoch) for key, epochs in trainings}
 
 
-def train(slots: BasePool, jobs: Sequence[Job]) -> Iterator[tuple[Job, EpochResult | Finished | Failed]]:
-    """Run all jobs: the epochs and the end of each. Raises SlotError."""
-    for job, event in slots.run_all(jobs):
-        if isinstance(event, Unsaved | Paused):
-            raise SlotError(event.message if isinstance(event, Unsaved) else f"{job.name} did not end")
-        if isinstance(event, EpochResult | Finished | Failed):
+def train(
+    slots: BasePool, jobs: Sequence[Job], *, flag: StopFlag | None = None
+) -> Iterator[tuple[Job, Began | EpochResult | Finished | Failed]]:
+    """Run all jobs: the begin, the epochs and the end of each. Raises SlotError, InterruptedSearch."""
+    flag = flag or StopFlag()
+    for job, event in chain(slots.run_all(jobs, interrupted=lambda: flag.signal is not None), slots.leave(LEAVE)):
+        if isinstance(event, Unsaved):
+            raise SlotError(event.message)
+        if isinstance(event, Began | EpochResult | Finished | Failed):
             yield job, event
+    if flag.signal is not None:
+        raise InterruptedSearch(flag.signal)
 
 
 def seed_from(*parts: object) -> int:
@@ -88,9 +100,22 @@ def saved_weights(job: Job) -> RetrainedWeights:
     return RetrainedWeights(path=job.weights, seed=job.seed, sha256=sha256)
 
 
+def epochs_file(job: Job) -> Path:
+    """Where the results of a training lie, beside its checkpoints."""
+    assert job.checkpoints is not None
+    return job.checkpoints / "epochs.json"
+
+
+def kept_epochs(job: Job) -> list[EpochResult]:
+    """What an earlier start kept of a training; nothing where there was none."""
+    with suppress(OSError, ValueError, TypeError):
+        return [EpochResult(**row) for row in json.loads(epochs_file(job).read_text(encoding="utf-8"))]
+    return []
+
+
 @dataclass(frozen=True, kw_only=True)
 class Trainings:
-    """All trainings of one decision, with every epoch that they gave."""
+    """All trainings of one decision, with every epoch that they gave; each goes on where an earlier start left it."""
 
     history: History
     plan: Plan
@@ -98,16 +123,27 @@ class Trainings:
     source: Source
     folder: StudyFolder
     compile: Mode | None
-    _epochs: list[TrainedEpoch] = field(default_factory=list)
+    flag: StopFlag
+    work: str = TRAINING
+    trained: list[TrainedEpoch] = field(default_factory=list)
 
-    def confirm(self) -> Generator[TrainedEpoch, None, Chosen]:
+    @property
+    def seconds_left(self) -> float:
+        """Forecast of what no earlier start has done."""
+        kept = [
+            seconds * share * sum(len(kept_epochs(job)) for job in self._jobs(phase, trial))
+            for phase, share in (("confirmation", 1.0), ("retraining", RETRAINED_SHARE))
+            for trial, seconds in zip(self.plan.trials, self.plan.epoch_seconds, strict=True)
+        ]
+        return self.plan.seconds * max(0.0, 1 - sum(kept) / self.plan.work)
+
+    def confirm(self) -> Generator[TrainedEpoch | Resumed, None, Chosen]:
         """Train the best trials again and choose, with fresh seeds: the best of many is partly the luckiest of many."""
         longest_first = sorted(self.plan.trials, key=lambda trial: -trial.attributes["flops"])
-        seeds = range(self.plan.confirm_seeds)
-        jobs = [self._job("confirmation", trial, index) for trial in longest_first for index in seeds]
+        jobs = [job for trial in longest_first for job in self._jobs("confirmation", trial)]
         failures = yield from self._train(jobs, phase="confirmation")
         accuracies: dict[int, list[float]] = {}
-        for (trial, _), results in curves(self._epochs, "confirmation").items():
+        for (trial, _), results in curves(self.trained, "confirmation").items():
             accuracies.setdefault(trial, []).append(results[-1].validation_accuracy or 0.0)
         confirmation = tuple(
             Confirmed(trial=row.number, accuracies=tuple(accuracies[row.number]), flops=int(row.attributes["flops"]))
@@ -119,9 +155,9 @@ class Trainings:
         winner = choose(confirmation, images=len(load(self.folder.split).validation))
         return Chosen(confirmation=confirmation, winner=winner, dropped=tuple(failures.values()))
 
-    def retrain(self, winner: TrialRecord) -> Generator[TrainedEpoch, None, tuple[RetrainedWeights, ...]]:
+    def retrain(self, winner: TrialRecord) -> Generator[TrainedEpoch | Resumed, None, tuple[RetrainedWeights, ...]]:
         """Train the winner on all training images, once per seed."""
-        jobs = [self._job("retraining", winner, index) for index in range(self.plan.seeds)]
+        jobs = self._jobs("retraining", winner)
         failures = yield from self._train(jobs, phase="retraining")
         if failures:
             raise SlotError(f"the winner could not be retrained, the test set stays closed: {failures[winner.number]}")
@@ -136,43 +172,68 @@ class Trainings:
             for measured in trial.curve:
                 result = EpochResult(epochs=length, **measured)
                 searched.append(TrainedEpoch(phase="search", name=name, trial=number, seed=seed, result=result))
-        return (*searched, *self._epochs)
+        return (*searched, *self.trained)
 
-    def _job(self, phase: Phase, trial: TrialRecord, index: int) -> Job:
-        final = phase == "retraining"
-        return Job(
-            name=f"trial {trial.number}, seed {index + 1}",
-            number=trial.number,
-            candidate=from_values(trial.values),
-            seed=seed_from(self.history.manifest.seed, phase, trial.number, index),  # not one that the search used
-            epochs=self.plan.epochs if final else self.plan.confirm_epochs,
-            on_all=final,
-            weights=self.folder.retraining / f"weights-{index + 1}.safetensors" if final else None,
-            patience=self.plan.patience,
-        )
+    def _jobs(self, phase: str, trial: TrialRecord) -> list[Job]:
+        final, folder = phase == "retraining", self.folder.retraining
+        epochs = self.plan.epochs if final else self.plan.confirm_epochs
+        return [
+            Job(
+                name=f"trial {trial.number}, seed {index}",
+                number=trial.number,
+                candidate=from_values(trial.values),
+                seed=seed_from(self.history.manifest.seed, phase, trial.number, index - 1),  # not one of the search's
+                epochs=epochs,
+                on_all=final,
+                weights=folder / f"weights-{index}.safetensors" if final else None,
+                checkpoints=folder / f"{phase}-{trial.number}-{index}-{epochs}",  # each length has its own
+                patience=self.plan.patience,
+            )
+            for index in range(1, (self.plan.seeds if final else self.plan.confirm_seeds) + 1)
+        ]
 
-    def _train(self, jobs: Sequence[Job], *, phase: Phase) -> Generator[TrainedEpoch, None, dict[int, str]]:
-        """Run the jobs to their ends; returns the failures, by trial."""
+    def _train(self, jobs: Sequence[Job], *, phase: Phase) -> Generator[TrainedEpoch | Resumed, None, dict[int, str]]:
+        """Run the jobs to their ends; returns the failures, by trial. Raises SlotError, DataError."""
         failures: dict[int, str] = {}
+        before: Failed | None = None
+        kept = {job.name: kept_epochs(job) for job in jobs}
+        jobs = [replace(job, reported=len(kept[job.name])) for job in jobs]
         machine = self.machine.with_slots(min(self.machine.slots, len(jobs)))
         settings = machine.settings(self.source, split=self.folder.split, compile=self.compile)
-        with Pool(settings, log=self.folder.log) as slots:
-            for job, event in train(slots, jobs):
-                if isinstance(event, EpochResult):
-                    epoch = TrainedEpoch(phase=phase, name=job.name, trial=job.number, seed=job.seed, result=event)
-                    self._epochs.append(epoch)
-                    yield epoch
+        with Pool(settings, log=self.folder.log, work=self.work) as slots:
+            for job, event in train(slots, jobs, flag=self.flag):
+                results = kept[job.name]
+                if isinstance(event, Began):
+                    del results[event.epoch :]  # of a lost attempt: they come again
+                    if event.step or event.rejected:
+                        yield Resumed(number=job.number, epoch=event.epoch, rejected=event.rejected)
+                elif isinstance(event, EpochResult):
+                    results.append(event)
+                    rows = json.dumps([asdict(result) for result in results])
+                    epochs_file(job).parent.mkdir(parents=True, exist_ok=True)
+                    write_whole(epochs_file(job), rows.encode())
+                    yield _trained(phase, job, event)
+                elif isinstance(event, Finished):
+                    before = None
                 elif isinstance(event, Failed):
+                    if job.number not in failures:  # another seed would fail alike
+                        check_blame(before, event)
+                    before = event
                     failures[job.number] = f"{job.name}: {event.outcome}, {event.message}"
+        self.trained.extend(_trained(phase, job, result) for job in jobs for result in kept[job.name])
         return failures
 
 
+def _trained(phase: Phase, job: Job, result: EpochResult) -> TrainedEpoch:
+    return TrainedEpoch(phase=phase, name=job.name, trial=job.number, seed=job.seed, result=result)
+
+
 def choose(confirmation: Sequence[Confirmed], *, images: int) -> Confirmed:
-    """The candidate of the highest mean, or the cheapest of those that tie with it."""
+    """The candidate of the highest mean, or the cheapest of those that tie with it; of equally cheap ones the best."""
     # Two tie when their means, on so many validation images, differ by at most one standard error of such a difference.
     best = max(row.mean for row in confirmation)
     ties = [row for row in confirmation if best - row.mean <= tie_width(len(row.accuracies), images=images)]
-    return min(ties, key=lambda row: (row.flops, row.trial))
+    return min(ties, key=lambda row: (row.flops, -row.mean, row.trial))
 
 
 def tie_width(seeds: int, *, images: int) -> float:

@@ -5,6 +5,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
@@ -13,8 +14,9 @@ from statistics import median_high
 from typing import Literal
 
 from search.candidate import CandidateError, Value, from_values
-from search.data.sources import DEFAULT
+from search.description import CIFAR10
 from search.planning.feasibility import Feasibility, examine
+from search.slots.container import Container
 from spaces import Space
 from spaces.parameter import Choice, Float, Integer, Parameter, RandomTrial, same, shown
 
@@ -104,17 +106,15 @@ def check(space: Space, *, draws: int) -> Checked:
 
 def _examine_all(space: Space, values: Sequence[Mapping[str, Value]]) -> list[Feasibility]:
     """Each of the values, on all cores where there are many: a network takes some 15 ms."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-    if cores == 1 or len(values) < WORTH_A_PROCESS * cores:
-        return [examine(space, each, images=DEFAULT) for each in values]
-    examine(
-        space, values[0], images=DEFAULT
-    )  # the first one makes torch import more of itself, which the others then share
-    # Forked, since the parent has torch already. No thread of torch runs: on the meta device nothing is computed.
-    forks = ProcessPoolExecutor(cores, mp_context=get_context("fork"))
-    with warnings.catch_warnings(), forks as pool:
-        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of threads, which are numpy's
-        return [*pool.map(partial(examine, space, images=DEFAULT), values, chunksize=CHUNK)]
+    cores = Container().cores()[0] if hasattr(os, "sched_getaffinity") else 1
+    if cores > 1 and len(values) >= WORTH_A_PROCESS * cores:
+        examine(space, values[0], images=CIFAR10)  # torch then imports more of itself, which the others share
+        # Forked, since the parent has torch already. No thread of torch runs: on the meta device nothing is computed.
+        forks = partial(ProcessPoolExecutor, cores, mp_context=get_context("fork"))
+        with suppress(OSError), warnings.catch_warnings(), forks() as pool:  # where /dev/shm cannot be written
+            warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of threads, which are numpy's
+            return [*pool.map(partial(examine, space, images=CIFAR10), values, chunksize=CHUNK)]
+    return [examine(space, each, images=CIFAR10) for each in values]
 
 
 def _sizes(space: Space, built: Sequence[Mapping[str, float]]) -> dict[str, Spread]:
@@ -140,7 +140,7 @@ def _infeasible(space: Space, share: float, reasons: Sequence[str]) -> Iterator[
         message = f"{what}: {'; '.join(reasons)}; narrow the ranges, raise the limits, or use `when`"
         yield SpaceFinding("error" if share > HOPELESS else "warning", message)
     for baseline in space.baselines:
-        if problem := examine(space, baseline.values, images=DEFAULT).problem:
+        if problem := examine(space, baseline.values, images=CIFAR10).problem:
             yield SpaceFinding("error", f"baseline {baseline.name} may not be trained: {problem}")
 
 

@@ -1,15 +1,16 @@
 """Checks a study's records, and what lies in its folder, against the rules that must hold; repairs what it can."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from search.data import DataError
 from search.data.split import load
+from search.errors import DataError
 from search.inspecting.status import name_of, read_status
 from search.searching.study_folder import StudyFolder, leftovers, sweep
-from studies.history import MOST_RETRIES, History, State, TrialRecord, read_history
+from studies.history import ENDED_ELSEWHERE, FOREIGN, MOST_RETRIES, History, State, TrialRecord, read_history
 from studies.manifest import Manifest
 from studies.start import put_back_running
 from studies.storage import is_owned, owned, storage_url
@@ -51,7 +52,9 @@ def examine_study(folder: Path, *, storage: str | None = None, study: str | None
     searching = is_owned(url, study=name)
     history = read_history(name, storage=url)
     searching = searching or is_owned(url, study=name)
-    findings, notes = violations_of(history, searching=searching), []
+    findings = violations_of(history, searching=searching)
+    others = (trial for trial in history.trials if trial.message in (FOREIGN, ENDED_ELSEWHERE))
+    notes = [f"trial {trial.number} was {trial.message}" for trial in others]
     if not place.path.exists():
         notes.append(f"nothing of the study lies in {place.path}: its files were not checked")
     else:
@@ -78,7 +81,19 @@ def fix(folder: Path, *, storage: str | None = None, study: str | None = None) -
     with owned(url, study=name) as database:
         waiting = put_back_running(name, storage=database)
         lines = (f"trial {number} waits for the next start" for number in waiting)
-        return (*lines, *sweep(StudyFolder(folder, name), read_history(name, storage=url)))
+        history, place = read_history(name, storage=url), StudyFolder(folder, name)
+        return (*lines, *sweep(place, history), *_restored(place, history, url=url))
+
+
+def _restored(place: StudyFolder, history: History, *, url: str) -> tuple[str, ...]:
+    """Makes a lost split again where the data of the search are at hand, and says so; else it stays a finding."""
+    with suppress(DataError):
+        if place.path.exists() and not place.split.exists():
+            from search.searching.study_data import check_data, source_of  # they import torch, which takes seconds
+
+            source = source_of(history.starts, data=None, download=False)
+            return check_data(history.manifest, source=source, folder=place, storage=url)
+    return ()
 
 
 def violations_of(history: History, *, searching: bool) -> list[Finding]:
@@ -99,7 +114,8 @@ def _split(folder: StudyFolder, history: History) -> Iterator[Finding]:
         found = load(path).fingerprint
         message = f"{path} ({found[:12]}) is not the study's split ({wanted[:12]}); restore it, or start a new study"
     except DataError as error:
-        found, message = "", str(error)
+        again = "" if path.exists() else "; `cifar-search doctor --fix` makes it again where the data are at hand"
+        found, message = "", f"{error}{again}"
     if found != wanted:
         yield Finding(rule="the split is the one that the study was started with", trial=None, message=message)
 
@@ -122,7 +138,7 @@ def _of_study(history: History) -> Iterator[Finding]:
     if numbers != list(range(len(numbers))):
         rule = "trials are numbered from 0 without gaps or repeats"
         yield Finding(rule=rule, trial=None, message=f"the numbers are {numbers}")
-    begun = sum(trial.state != "waiting" and not trial.carried for trial in history.trials)
+    begun = history.begun
     most = max([history.planned, *(int(start.get("trials", 0)) for start in history.starts)])
     if begun > most:
         message = f"{begun} trials were begun, and no start asked for more than {most}"
@@ -130,6 +146,8 @@ def _of_study(history: History) -> Iterator[Finding]:
 
 
 def _of_trial(trial: TrialRecord, manifest: Manifest, *, searching: bool) -> Iterator[tuple[str, str]]:
+    if trial.state == "foreign":
+        return
     if trial.state == "running" and not searching:
         yield SUPERVISED, "is running, but no search owns the study"
     reported = [epoch for epoch, _ in trial.epochs]
@@ -148,8 +166,8 @@ def _of_trial(trial: TrialRecord, manifest: Manifest, *, searching: bool) -> Ite
         yield from _of_complete(trial, manifest, reported)
     if trial.state == "pruned" and trial.accuracy is None and trial.feasible:
         yield "a pruned trial has an accuracy or violates a constraint", "has neither"
-    if trial.state == "failed" and not trial.outcome:
-        yield "a failed trial says why", "does not; another program ended it, such as the dashboard"
+    if trial.state == "failed" and not trial.message:
+        yield "a failed trial says why", "does not"
 
 
 def _of_complete(trial: TrialRecord, manifest: Manifest, reported: list[int]) -> Iterator[tuple[str, str]]:

@@ -6,7 +6,7 @@ from random import Random
 from typing import Any
 
 from search.candidate import Candidate, from_values
-from search.data.sources import DEFAULT
+from search.description import CIFAR10, ImageShape
 from search.inspecting.request import ExplainRequest
 from search.inspecting.status import best_trial, read_status
 from search.inspecting.trace import Layer, trace
@@ -29,6 +29,7 @@ class Subject:
     title: str
     candidate: Candidate
     note: str = ""
+    images: ImageShape = CIFAR10  # that its network is for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +45,7 @@ class Explanation(Subject):
     def as_json(self) -> dict[str, Any]:
         """What `explain --json` prints."""
         data = asdict(self)
-        del data["candidate"]
+        del data["candidate"], data["images"]
         return {**data, **self.candidate.as_dict()}
 
 
@@ -52,14 +53,14 @@ def explain(request: ExplainRequest) -> Explanation:
     """Every layer of a candidate. Raises SpaceError, StudyError, StorageError, NetworkError."""
     subject = candidate_of(request)
     architecture, recipe = subject.candidate.architecture, subject.candidate.recipe
-    layers = trace(architecture, images=DEFAULT, batch_size=recipe.batch_size)
+    layers = trace(architecture, images=subject.images, batch_size=recipe.batch_size)
     return Explanation(
         **vars(subject),
         layers=layers,
         parameters=sum(layer.parameters for layer in layers),
         flops=sum(layer.flops for layer in layers),
         memory_mb=sum(layer.memory_mb for layer in layers),
-        training_mb=cost(architecture, images=DEFAULT).training_bytes(recipe) / 1e6,
+        training_mb=cost(architecture, images=subject.images).training_bytes(recipe) / 1e6,
     )
 
 
@@ -86,7 +87,7 @@ def candidate_of(request: ExplainRequest) -> Subject:
 def _of_space(space: Space, *, baseline: str | None) -> Subject:
     if not space.baselines and baseline is None:
         for seed in range(MOST_DRAWS):
-            drawn = examine(space, space.sample(Random(seed)), images=DEFAULT)  # noqa: S311 no secret is drawn
+            drawn = examine(space, space.sample(Random(seed)), images=CIFAR10)  # noqa: S311 no secret is drawn
             if drawn.candidate is not None and not drawn.problem:
                 note = f"the space has no baseline: this is its first draw that may be trained, of seed {seed}"
                 return Subject(title=f"space {space.name}", candidate=drawn.candidate, note=note)
@@ -96,7 +97,7 @@ def _of_space(space: Space, *, baseline: str | None) -> Subject:
     if name not in known:
         hint = nearest(name, known) if known else "it has none"
         raise SpaceError([Problem(space.source, 0, "there is no such baseline", name, hint)])
-    title, problem = f"space {space.name}, baseline {name}", examine(space, known[name], images=DEFAULT).problem
+    title, problem = f"space {space.name}, baseline {name}", examine(space, known[name], images=CIFAR10).problem
     return Subject(title=title, candidate=from_values(known[name]), note=problem)
 
 
@@ -106,8 +107,9 @@ def _of_study(request: ExplainRequest) -> Subject:
     history = read_status(request.folder, storage=request.storage, study=request.study).history
     record = best_trial(history) if request.trial is None else history.trial(request.trial)
     if not record.values:
-        raise StudyError(f"trial {record.number} is {record.state} and has no candidate yet; wait for its start")
+        why = record.message or "it has not begun"
+        raise StudyError(f"trial {record.number} is {record.state} and has no candidate ({why}); name another --trial")
     which = "best trial" if request.trial is None else "trial"
     note = f"{record.state}: {record.message}" if record.message else ""
     title = f"{which} {record.number} of study {history.study}"
-    return Subject(title=title, candidate=from_values(record.values), note=note)
+    return Subject(title=title, candidate=from_values(record.values), note=note, images=history.manifest.shape)

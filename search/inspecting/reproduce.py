@@ -8,12 +8,12 @@ from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from search.candidate import from_values
-from search.data.sources import find_source
 from search.data.split import load
 from search.inspecting.request import ReproduceRequest
 from search.inspecting.status import read_status
 from search.measuring.seed_spread import seed_spread
-from search.searching.provenance import Difference, check_data, differences_of, provenance, start_of
+from search.searching.provenance import INSTRUCTIONS, Difference, differences_of, provenance, start_of
+from search.searching.study_data import check_data, source_of
 from search.searching.study_folder import StudyFolder
 from search.slots.checkpoint_store import CheckpointStore
 from search.slots.job import Event, Failed, Finished, Job, Unsaved
@@ -25,6 +25,7 @@ from search.training.result import EpochResult
 from studies import StudyError
 from studies.history import History, TrialRecord
 from studies.manifest import check_format
+from studies.storage import storage_url
 
 BAND = 3  # standard deviations between seeds
 NUMBERS = ("train_loss", "validation_loss", "validation_accuracy")  # that are compared
@@ -41,6 +42,7 @@ class ReproductionStart:
     machine: str
     data: str
     differences: tuple[Difference, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,15 +92,14 @@ def reproduce(request: ReproduceRequest, *, work: str = TRAINING) -> Iterator[Re
     check_format(history.manifest, study=history.study, command="cifar-search reproduce")
     record, folder = find_record(history, request.trial), StudyFolder(request.folder, history.study)
     then = start_of(record, starts=history.starts)
-    generated = find_source("synthetic")
-    source = generated if request.data is None and then.get("data") == generated.title else find_source(request.data)
-    check_data(history.manifest, study=history.study, source=source, split=folder.split)
+    source = source_of([then], data=request.data)
+    url = storage_url(request.folder, request.storage)
+    notes = check_data(history.manifest, source=source, folder=folder, storage=url)
     machine = _machine(record, then, device=request.device)
     now = provenance(machine, source=source, manifest=history.manifest)
     differences = differences_of(record, then=then, now=now, starts=history.starts)
-    yield ReproductionStart(
-        study=history.study, trial=record.number, machine=machine.title, data=source.title, differences=differences
-    )
+    of: dict[str, Any] = {"study": history.study, "trial": record.number, "differences": differences}
+    yield ReproductionStart(**of, machine=machine.title, data=source.title, notes=notes)
     images = len(load(folder.split).validation)
     band = BAND * math.sqrt(2) * seed_spread(min(images, history.manifest.images or images))
     settings = machine.settings(source, split=folder.split)
@@ -122,14 +123,16 @@ def reproduce(request: ReproduceRequest, *, work: str = TRAINING) -> Iterator[Re
         same = end.checkpoint_sha256 == record.checkpoint if record.checkpoint and isinstance(end, Finished) else None
         exact = machine.kind == "cpu" and not differences
         verdict, reason = judge(record, epochs, end, same_checkpoint=same, band=band, exact=exact)
+        if differences and verdict != "equal":
+            reason += f"; not as it was then: {', '.join(each.name for each in differences)}"
+        elif verdict == "different" and INSTRUCTIONS not in then:
+            reason += "; the record does not hold its instruction sets"
         if request.keep and same:
             folder.checkpoints(record.number).finish(store.final())
     yield Reproduction(
-        study=history.study,
-        trial=record.number,
+        **of,
         verdict=verdict,
         reason=reason,
-        differences=differences,
         epochs=tuple(epochs),
         band=band,
         same_checkpoint=same,
@@ -143,7 +146,7 @@ def find_record(history: History, number: int) -> TrialRecord:
     if not record.finished:
         raise StudyError(f"trial {number} is {record.state}, and only what has ended can be compared; wait for its end")
     if not record.values or record.seed is None or not (record.curve or record.outcome == "diverged"):
-        reason = f" ({record.outcome}: {record.message})" if record.outcome else ""
+        reason = f" ({': '.join(filter(None, (record.outcome, record.message)))})" if record.message else ""
         raise StudyError(
             f"trial {number} is {record.state}{reason} and has no epoch to compare; "
             "name another, `cifar-search status` shows the best"

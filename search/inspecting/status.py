@@ -35,6 +35,7 @@ class Status:
             "planned": self.history.planned,
             "trials": dict(self.history.counts),
             "carried": self.history.carried,
+            "foreign": [trial.number for trial in self.history.trials if trial.state == "foreign"],
             "best": None if best is None else {"number": best.number, "validation_accuracy": best.accuracy},
             "front": front_json(self.history),
             "running": [

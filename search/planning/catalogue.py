@@ -1,6 +1,7 @@
 """What this program can read, without torch: spaces of its families, limited by its measures."""
 
 from search.candidate import FAMILIES, checks
+from search.files import home
 from spaces import Space
 from spaces.loader import load_space
 
@@ -11,4 +12,5 @@ MEASURES = ("parameters", "flops", "memory_mb", LATENCY)
 
 def load(name: str) -> Space:
     """A space by the name of a shipped one or by its file. Raises SpaceError."""
+    name = str(home(name)) if name.startswith("~") else name
     return load_space(name, families={family: checks(family) for family in FAMILIES}, measures=MEASURES)

@@ -51,6 +51,12 @@ class Plan:
         return self.confirm_epochs * confirming + self.epochs * retraining
 
     @property
+    def work(self) -> float:
+        """The same on one slot."""
+        retraining = self.epochs * self.seeds * max(self.epoch_seconds) * RETRAINED_SHARE
+        return self.confirm_epochs * self.confirm_seeds * sum(self.epoch_seconds) + retraining
+
+    @property
     def patience(self) -> float:
         """Seconds without an event before a slot counts as hung."""
         return patience(max(self.epoch_seconds))

@@ -67,9 +67,12 @@ class Forecast:
         return epochs, int(max(SMALLEST_SHARE * self.images, affordable))
 
 
-def fitted(manifest: Manifest, forecast: Forecast, *, epochs: int, trials: int, minutes: float) -> tuple[Manifest, str]:
-    """The manifest of a new study: trials of `epochs`, shortened to fit the time, and a note where they are."""
-    fewer, images = forecast.fit(trials=trials, epochs=epochs, images=manifest.images, within=60 * minutes)
+def fitted(
+    manifest: Manifest, forecast: Forecast, *, epochs: int, images: int | None, trials: int, minutes: float
+) -> tuple[Manifest, str]:
+    """The manifest of a new study: trials of `epochs` on `images` if asked for, cut to fit the time, and a note."""
+    fewer, images = forecast.fit(trials=trials, epochs=epochs, images=images, within=60 * minutes)
+    images = None if images == forecast.images else images
     part = "" if images == manifest.images else f" on {images:,} of {forecast.images:,} images"
     shorter = plural(fewer, "epoch") + part
     note = f"trials of {shorter}, not {epochs} epochs, to end within {minutes:g} minutes (--epochs {epochs} insists)"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from search.slots.container import Container
 from search.slots.job import Condition, Job, SlotSettings
 from search.slots.machine import Machine
 from search.slots.pool import Pool
@@ -61,6 +62,8 @@ def find_slot_count(
     def measure(slots: int) -> MeasuredCount:
         with Pool(settings(machine.with_slots(slots)), log=log, work=work) as pool:
             speed = pool.measure(job, interrupted=interrupted)
+            if len(pool) < slots:
+                raise SlotError("memory ran out")
             return MeasuredCount(slots, speed, _taken_mb(machine, free, pids=pool.pids))
 
     room_mb = ROOM * min(free) * max(1, machine.gpus) if free else None
@@ -103,15 +106,8 @@ def free_mb(machine: Machine) -> list[float]:
     """Free memory of each GPU, or of this machine for its CPU; empty where nothing tells."""
     if machine.gpus:  # this opens a context in this process, which keeps some hundred MB until the process ends
         return [torch.cuda.mem_get_info(index)[0] / 2**20 for index in range(machine.gpus)]
-    available = _read_mb(Path("/proc/meminfo"), "MemAvailable:")
-    if available is None:  # not Linux
-        return []
-    files = (Path("/sys/fs/cgroup") / name for name in ("memory.max", "memory.current"))  # version 2, of a container
-    try:
-        limit, used = (int(file.read_text(encoding="utf-8")) for file in files)
-    except (OSError, ValueError):  # no such files, or "max" where there is no limit
-        return [available]
-    return [min(available, (limit - used) / 2**20)]
+    available = _read_mb(Path("/proc/meminfo"), "MemAvailable:")  # None where this is not Linux
+    return [] if available is None else [min(available, Container().memory()[1] / 2**20)]
 
 
 def _taken_mb(machine: Machine, before: Sequence[float], *, pids: Sequence[int]) -> float | None:

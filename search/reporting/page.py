@@ -1,7 +1,8 @@
 """The page that a person reads: a report as Markdown, the verdict first."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from search.deciding.decide import Report
@@ -12,19 +13,20 @@ from search.reporting.answers import PUBLISHED, answers
 from search.text import counts, duration, percent, plural
 
 LOSSES, CONFUSION, PER_CLASS = "losses.png", "confusion.png", "per_class.png"
+PICTURES = {LOSSES: "draw_losses", CONFUSION: "draw_confusion", PER_CLASS: "draw_classes"}  # of the module pictures
 
 _TITLES: dict[BuildOrBuy, str] = {"build": "Build in-house", "buy": "Buy", "cannot-tell": "Cannot tell"}
 
 
-def page(report: Report) -> str:
-    """The whole report.md."""
+def page(report: Report, *, undrawn: Mapping[str, str] = {}) -> str:
+    """The whole report.md; `undrawn` are the pictures that could not be drawn, and why."""
     blocks = [
         *_head(report),
         "## Numbers",
         _numbers(report),
         ABOUT_VIEWS,
         "## Claims",
-        _claims(report),
+        *_claims(report, pictured={LOSSES, PER_CLASS} - undrawn.keys()),
         "## Recommendation",
         *_recommendation(report),
         "## Published",
@@ -33,8 +35,11 @@ def page(report: Report) -> str:
         _published(report),
         "## Classes",
         *_classes(report),
+        _picture("Accuracy by class", PER_CLASS, undrawn),
+        _picture("Confusion matrix", CONFUSION, undrawn),
+        "The counts of the matrix are summed over the seeds.",
         "## Training",
-        f"![Loss and accuracy by epoch]({LOSSES})",
+        _picture("Loss and accuracy by epoch", LOSSES, undrawn),
         "Every epoch of every training is in [history.csv](history.csv).",
         "## How the number was obtained",
         *_protocol(report),
@@ -52,7 +57,7 @@ def dashboard_note(report: Report, folder: Path) -> str:
     return (
         f"**Best: trial {winner.trial}**, confirmed at {percent(winner.mean)} on validation images "
         f"after {report.confirm_epochs} epochs, {percent(report.test.accuracy)} on {report.test.n:,} test images. "
-        f"Verdict: **{report.recommendation.verdict}**.\n\nThe report lies in `{folder}`."
+        f"Verdict: **{report.recommendation.verdict}**.\n\nThe report lies in {_text(str(folder))}."
     )
 
 
@@ -94,12 +99,19 @@ def _numbers(report: Report) -> str:
     return _table(("what", "value"), rows)
 
 
-def _claims(report: Report) -> str:
+def _claims(report: Report, *, pictured: Collection[str]) -> Iterator[str]:
     rows = []
     for claim in report.recommendation.claims:
         margin = "inside" if claim.verdict == "cannot-tell" else f"{claim.margin_points:+.2f} points"
         rows.append((claim.name, stated(claim.accuracy), claim.verdict, margin))
-    return _table(("claim", "stated", "verdict", "from the claim to the interval"), rows)
+    yield _table(("claim", "stated", "verdict", "from the claim to the interval"), rows)
+    if not pictured:
+        return
+    from search.reporting.pictures import label  # where it cannot be imported, there are no pictures
+
+    labels = {label(claim, report.claims): claim.name for claim in report.claims}
+    if others := [f"{shown} is {name}" for shown, name in labels.items() if shown != name]:
+        yield f"No font of this machine has the letters of a name, so in the pictures {_text(', '.join(others))}."
 
 
 def _recommendation(report: Report) -> Iterator[str]:
@@ -119,7 +131,7 @@ def _published(report: Report) -> str:
         size = f"{row.parameters / 1e6:.1f} M" if row.parameters else "not stated"
         source = f"{row.source}; {row.note}" if row.note else row.source
         rows.append((row.name, str(row.year), stated(row.accuracy), size, row.extra_data, source))
-    ours = ("**this report**", "", f"**{percent(accuracy)}**", f"{report.cost.parameters / 1e6:.1f} M", "none", "")
+    ours = ("this report", "", percent(accuracy), f"{report.cost.parameters / 1e6:.1f} M", "none", "")
     rows.insert(sum(row.accuracy < accuracy for row in PUBLISHED), ours)
     return _table(("what", "year", "accuracy", "parameters", "extra data", "source"), rows)
 
@@ -138,9 +150,6 @@ def _classes(report: Report) -> Iterator[str]:
         ("class", "accuracy", "95 % interval", "images"),
         [(row.name, percent(row.accuracy), between(row.interval), f"{row.n:,}") for row in report.test.per_class],
     )
-    yield f"![Accuracy by class]({PER_CLASS})"
-    yield f"![Confusion matrix]({CONFUSION})"
-    yield "The counts of the matrix are summed over the seeds."
 
 
 def _protocol(report: Report) -> Iterator[str]:
@@ -158,6 +167,8 @@ def _protocol(report: Report) -> Iterator[str]:
         rows.append((str(row.trial), seeds, mean, f"{row.flops:,}", chosen))
     by_seed = f"validation accuracy after {report.confirm_epochs} epochs, by seed"
     yield _table(("trial", by_seed, "mean, 95 % interval", "FLOPs per image", "chosen"), rows)
+    if report.choice.dropped:
+        yield "These trainings failed, and their candidates were left out:\n\n" + _list(report.choice.dropped)
     if report.optimism:
         spread, luck = report.optimism
         yield (
@@ -166,6 +177,10 @@ def _protocol(report: Report) -> Iterator[str]:
             f"{report.trials['complete']} complete trials were equally good, the best of them would still look "
             f"{100 * luck:.2f} points better than it is. Hence the fresh seeds, and the untouched test images."
         )
+
+
+def _picture(title: str, name: str, undrawn: Mapping[str, str]) -> str:
+    return f"{title} could not be drawn: {_text(undrawn[name])}" if name in undrawn else f"![{title}]({name})"
 
 
 def _list(sentences: Iterable[str]) -> str:
@@ -179,6 +194,5 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def _text(text: str) -> str:
     """One line of Markdown in which names and command lines cannot break a table or smuggle in HTML."""
-    for sign, safe in (("\\", "\\\\"), ("&", "&amp;"), ("<", "&lt;"), ("|", "\\|"), ("`", "\\`"), ("[", "\\[")):
-        text = text.replace(sign, safe)
+    text = re.sub(r"[\\|`\[*~$]|\b_|_\b", r"\\\g<0>", text.replace("&", "&amp;").replace("<", "&lt;"))
     return " ".join(text.split())

@@ -1,30 +1,38 @@
 """The pictures of a report, drawn without a display and without matplotlib's global state."""
 
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib import rc_context, rcParamsDefault
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager, get_font
 from matplotlib.ticker import MaxNLocator
 
+from search.deciding.decide import Report
 from search.deciding.recommendation import stated
 from search.deciding.request import Claim
-from search.deciding.testing import OpenedTest
 from search.deciding.trainings import Phase, TrainedEpoch, curves
 
 DOTS_PER_INCH = 120
+FONT, BOXES = "DejaVu Sans", "Last Resort High-Efficiency"  # matplotlib brings both; the second has a box for a letter
+as_shipped = rc_context(rcParamsDefault)  # whatever a person's matplotlibrc says
 TRAIN, VALIDATION, OTHER, CLAIM = "#1f77b4", "#d95f02", "#b8b8b8", "#444444"
 
 
-def draw_losses(history: Sequence[TrainedEpoch], path: Path, *, claims: Sequence[Claim]) -> None:
+@as_shipped
+def draw_losses(report: Report, path: Path) -> None:
     """Loss and accuracy by epoch: the chosen trial's confirmation and retraining, the other confirmed ones in grey."""
+    claims = report.claims
     figure = Figure(figsize=(12, 4.8), layout="constrained")
     loss, accuracy = figure.subplots(1, 2)
     for axes, measure, factor in ((loss, "loss", 1.0), (accuracy, "accuracy", 100.0)):
-        _curves(axes, history, measure=measure, factor=factor)
+        _curves(axes, report.history, measure=measure, factor=factor)
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.grid(alpha=0.3)
@@ -34,14 +42,16 @@ def draw_losses(history: Sequence[TrainedEpoch], path: Path, *, claims: Sequence
     for index, claim in enumerate(sorted(claims, key=lambda claim: claim.accuracy)):
         accuracy.axhline(100 * claim.accuracy, color=CLAIM, linestyle="--", linewidth=1)
         point = (1 - 0.3 * (index % 3), 100 * claim.accuracy)  # side by side: neighbours are often close
-        _name(claim, accuracy, xy=point, xycoords=("axes fraction", "data"), xytext=(-2, 3), ha="right")
+        _name(claim, claims, accuracy, xy=point, xycoords=("axes fraction", "data"), xytext=(-2, 3), ha="right")
     handles, labels = accuracy.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(handles), frameon=False)
     figure.savefig(path, dpi=DOTS_PER_INCH)
 
 
-def draw_confusion(test: OpenedTest, path: Path) -> None:
+@as_shipped
+def draw_confusion(report: Report, path: Path) -> None:
     """The confusion matrix, counts in the cells, the colour by share of the true class."""
+    test = report.test
     side = max(4.0, 0.7 * len(test.classes) + 1.5)
     figure = Figure(figsize=(side + 0.8, side), layout="constrained")
     axes = figure.subplots()
@@ -57,9 +67,11 @@ def draw_confusion(test: OpenedTest, path: Path) -> None:
     figure.savefig(path, dpi=DOTS_PER_INCH)
 
 
-def draw_classes(test: OpenedTest, path: Path, *, claims: Sequence[Claim]) -> None:
+@as_shipped
+def draw_classes(report: Report, path: Path) -> None:
     """Accuracy of every class with its 95 % interval, the weakest at the bottom."""
-    rows = sorted(test.per_class, key=lambda row: row.accuracy)
+    claims = report.claims
+    rows = sorted(report.test.per_class, key=lambda row: row.accuracy)
     figure = Figure(figsize=(8, max(3.0, 0.4 * len(rows) + 1.4)), layout="constrained")
     axes = figure.subplots()
     accuracy = np.array([100 * row.accuracy for row in rows])
@@ -71,7 +83,7 @@ def draw_classes(test: OpenedTest, path: Path, *, claims: Sequence[Claim]) -> No
     for line, claim in enumerate(sorted(claims, key=lambda claim: claim.accuracy)):
         axes.axvline(100 * claim.accuracy, color=CLAIM, linestyle="--", linewidth=1)
         point, offset = (100 * claim.accuracy, 1), (0, 2 + 10 * line)
-        _name(claim, axes, xy=point, xycoords=("data", "axes fraction"), xytext=offset, ha="center")
+        _name(claim, claims, axes, xy=point, xycoords=("data", "axes fraction"), xytext=offset, ha="center")
     axes.set(xlabel="% right", xlim=(0, 100), ylim=(-0.6, len(rows) - 0.4))
     axes.set_title("Test accuracy by class", pad=8 + 10 * len(claims))
     axes.spines[["top", "right"]].set_visible(False)
@@ -96,6 +108,26 @@ def _curves(axes: Axes, history: Sequence[TrainedEpoch], *, measure: str, factor
                 label = "_"  # one entry in the legend for all its seeds
 
 
-def _name(claim: Claim, axes: Axes, **placement: Any) -> None:
-    name = claim.name.replace("$", r"\$")  # an even number of bare ones would be read as a formula
-    axes.annotate(f"{name} {stated(claim.accuracy)}", textcoords="offset points", fontsize=8, color=CLAIM, **placement)
+def label(claim: Claim, claims: Sequence[Claim]) -> str:
+    """A claim's name in a picture: its number where no font of this machine has the letters of its own."""
+    return claim.name if fonts(claim.name) else f"claim {claims.index(claim) + 1}"
+
+
+@cache
+def fonts(text: str) -> tuple[str, ...]:
+    """The families of fonts that show a text together; none where this machine lacks one for a part of it."""
+    missing = set(map(ord, text))
+    for font in sorted(fontManager.ttflist, key=lambda font: font.name != FONT):
+        with suppress(OSError, RuntimeError):  # a file that is gone or broken
+            letters = {} if font.name == BOXES else get_font(font.fname).get_charmap()
+            if missing <= letters.keys():
+                return (FONT, font.name)
+            if font.name == FONT:
+                missing -= letters.keys()
+    return ()
+
+
+def _name(claim: Claim, claims: Sequence[Claim], axes: Axes, **placement: Any) -> None:
+    name = label(claim, claims)
+    style: dict[str, Any] = {"fontsize": 8, "color": CLAIM, "family": fonts(name), "parse_math": False}  # of `$`
+    axes.annotate(f"{name} {stated(claim.accuracy)}", textcoords="offset points", **style, **placement)

@@ -2,8 +2,13 @@
 
 import csv
 import json
-from collections.abc import Iterator
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -11,9 +16,9 @@ from typing import Any
 from search.deciding.decide import DecisionStep, Report, decide
 from search.deciding.request import Decision
 from search.deciding.statistics import LEVEL
+from search.errors import first_line
 from search.reporting.answers import PUBLISHED, answers
-from search.reporting.page import CONFUSION, LOSSES, PER_CLASS, dashboard_note, page
-from search.reporting.pictures import draw_classes, draw_confusion, draw_losses
+from search.reporting.page import PICTURES, dashboard_note, page
 from search.searching.study_folder import StudyFolder
 from studies.dashboard import publish
 from studies.storage import storage_url
@@ -25,6 +30,7 @@ class Reported:
 
     report: Report
     folder: Path
+    undrawn: Mapping[str, str]  # pictures that could not be drawn, and why
 
 
 def report_decision(request: Decision) -> Iterator[DecisionStep | Reported]:
@@ -37,7 +43,7 @@ def report_decision(request: Decision) -> Iterator[DecisionStep | Reported]:
             yield step
             continue
         folder = StudyFolder(request.folder, step.study).report
-        write_report(step, folder)
+        undrawn = write_report(step, folder)
         for old in folder.glob("weights-*"):  # not before the report is written: they belong to an earlier one
             old.unlink()
         for file in (file for row in step.weights for file in (row.path, row.path.with_suffix(".json"))):
@@ -47,30 +53,57 @@ def report_decision(request: Decision) -> Iterator[DecisionStep | Reported]:
             storage=storage_url(request.folder, request.storage),
             runs=request.folder,
             note=dashboard_note(step, folder),
-            files=[folder / name for name in (LOSSES, CONFUSION, PER_CLASS, "report.md")],
+            files=[folder / name for name in (*PICTURES, "report.md") if name not in undrawn],
         )
-        yield Reported(report=step, folder=folder)
+        shutil.rmtree(StudyFolder(request.folder, step.study).retraining, ignore_errors=True)
+        yield Reported(report=step, folder=folder, undrawn=undrawn)
 
 
-def write_report(report: Report, folder: Path) -> None:
-    """Write all files of a report into `folder`; none replaces an older one before all are complete."""
+def write_report(report: Report, folder: Path) -> dict[str, str]:
+    """Write all files of a report into `folder`; none replaces an older one before all are complete.
+
+    Returns the pictures that could not be drawn, and why.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder, prefix=".unfinished-") as unfinished:
         fresh = Path(unfinished)
-        draw_losses(report.history, fresh / LOSSES, claims=report.claims)
-        draw_confusion(report.test, fresh / CONFUSION)
-        draw_classes(report.test, fresh / PER_CLASS, claims=report.claims)
+        undrawn = _draw(report, fresh)
         keys = ("phase", "trial", "seed")
         epochs = [{key: getattr(row, key) for key in keys} | asdict(row.result) for row in report.history]
         with (fresh / "history.csv").open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, epochs[0], lineterminator="\n")
             writer.writeheader()
             writer.writerows(epochs)
-        (fresh / "report.md").write_text(page(report), encoding="utf-8")
+        text = page(report, undrawn=undrawn)
+        (fresh / "report.md").write_text(text, encoding="utf-8", errors="replace")  # a folder's name
         text = json.dumps(as_json(report), indent=2, allow_nan=False) + "\n"
         (fresh / "report.json").write_text(text, encoding="utf-8")
         for path in fresh.iterdir():
             path.replace(folder / path.name)
+    for name in undrawn:  # what lies there is half a picture, or that of an older report
+        (folder / name).unlink(missing_ok=True)
+    return undrawn
+
+
+def _draw(report: Report, folder: Path) -> dict[str, str]:
+    """Draw the pictures; returns those that failed, and why, for none is worth a decision."""
+    undrawn = {}
+    for name, draw in PICTURES.items():
+        try:
+            getattr(_pictures(), draw)(report, folder / name)
+        except Exception as error:  # of matplotlib, of its fonts, of its installation
+            undrawn[name] = first_line(error)
+    return undrawn
+
+
+def _pictures() -> Any:
+    """The module that draws. Its import of matplotlib would fail for a notebook's backend that is not installed."""
+    backend = None if "matplotlib" in sys.modules else os.environ.pop("MPLBACKEND", None)
+    matplotlib = import_module("matplotlib")
+    if backend:  # the person may go on to draw with it; we need none
+        with suppress(ValueError):
+            matplotlib.rcParams["backend"] = os.environ["MPLBACKEND"] = backend
+    return import_module("search.reporting.pictures")
 
 
 def as_json(report: Report) -> dict[str, Any]:
@@ -106,6 +139,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "per_class": [{"name": row.name, "accuracy": row.accuracy, "n": row.n} for row in test.per_class],
         "classes": test.classes,
         "confusion": test.confusion.tolist(),
+        "dropped": report.choice.dropped,
         "confirmation": [{**asdict(row), "chosen": row is winner, "mean": row.mean} for row in confirmed],
         "trials": report.trials,
         "recommendation": {

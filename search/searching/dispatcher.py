@@ -8,7 +8,6 @@ from functools import partial
 from typing import TypeVar
 
 from search.candidate import Candidate
-from search.description import ImageShape
 from search.planning.catalogue import LATENCY
 from search.planning.feasibility import examine
 from search.planning.forecast import Forecast
@@ -16,7 +15,7 @@ from search.searching.progress import Ended, Progressed, Resumed, Retried, Silen
 from search.searching.study_folder import StudyFolder
 from search.slots.job import Began, Event, Failed, Finished, Job, Lost, Paused, Unsaved, patience
 from search.slots.signals import StopFlag
-from search.slots.slot_state import BasePool
+from search.slots.slot_state import BasePool, check_blame
 from search.training.result import EpochResult
 from spaces import Space
 from studies import StudyError
@@ -38,20 +37,22 @@ class Dispatcher:
     study: Study
     slots: BasePool
     space: Space
-    images: ImageShape
     forecast: Forecast
     folder: StudyFolder
     flag: StopFlag
     trial_timeout: float | None = None  # seconds
     running: dict[int, dict[str, float]] = field(default_factory=dict)  # by trial: what is stored of it at its end
+    doubted: dict[int, Failed] = field(default_factory=dict)  # one of them at most, which crashed before its first step
 
     def hand_out(self) -> Iterator[Update]:
         """Gives every idle slot a trial, as far as the study has any left."""
         while self.slots.idle and self.flag.signal is None:
-            asked = yield from self._retried(lambda: self.study.ask(self.space.suggest))
+            asked = yield from self._retried(lambda: self.study.ask(self.space.suggest, misfits=self.space.misfits))
+            while self.study.refused:
+                yield from self._ended(self.study.refused.pop(0))
             if asked is None:
                 return
-            feasibility = examine(self.space, asked.values, images=self.images)
+            feasibility = examine(self.space, asked.values, images=self.study.manifest.shape)
             self.running[asked.number] = feasibility.numbers
             if feasibility.candidate is None or feasibility.problem:
                 failed = partial(self.study.fail, outcome="infeasible", message=feasibility.problem)
@@ -86,6 +87,8 @@ class Dispatcher:
                 if isinstance(event, EpochResult):
                     self.slots.stop(slot)
                 yield from self._ended(job.number)
+            if job.number not in self.running and isinstance(event, EpochResult | Finished | Failed):  # it ended
+                yield from self._settle()
         if not events:
             yield Waited()
 
@@ -121,7 +124,8 @@ class Dispatcher:
             del self.running[number]
 
     def done(self) -> Generator[Update, None, bool]:
-        """Whether every trial of the study is finished."""
+        """Whether every trial of the study is finished, where no slot is busy."""
+        yield from self._settle()
         history = yield from self._retried(self.study.history)
         return history.finished >= history.planned
 
@@ -143,9 +147,12 @@ class Dispatcher:
             case Finished():
                 self.running[number] |= event.numbers()
                 yield from self._end(number, partial(self.study.complete, checkpoint=event.checkpoint_sha256))
+            case Failed(at_start=True):
+                check_blame(next(iter(self.doubted.values()), None), event)
+                yield from self._settle()
+                self.doubted[number] = event
             case Failed():
-                failed = partial(self.study.fail, outcome=event.outcome, message=event.message)
-                yield from self._end(number, failed)
+                yield from self._fail(number, event)
             case Paused():
                 yield from self._put_back(number)
             case Lost():
@@ -155,6 +162,15 @@ class Dispatcher:
                 raise StorageError(f"{event.message}; make room or name another folder with --runs, and go on")
             case _:
                 raise AssertionError(f"a trial sends no {event}")
+
+    def _settle(self) -> Iterator[Update]:
+        """No other trial ended like the one in doubt, so it failed by itself."""
+        while self.doubted:
+            number, failed = self.doubted.popitem()
+            yield from self._fail(number, failed)
+
+    def _fail(self, number: int, failed: Failed) -> Iterator[Update]:
+        yield from self._end(number, partial(self.study.fail, outcome=failed.outcome, message=failed.message))
 
     def _put_back(self, number: int) -> Iterator[Update]:
         yield from self._retried(lambda: self.study.put_back(number))
@@ -175,7 +191,8 @@ class Dispatcher:
 
     def _end(self, number: int, end: Callable[..., None]) -> Iterator[Update]:
         numbers = self.running[number]
-        yield from self._retried(partial(end, number, violations=self.space.violations(numbers), **numbers))
+        with suppress(EndedElsewhereError):
+            yield from self._retried(partial(end, number, violations=self.space.violations(numbers), **numbers))
         del self.running[number]
         yield from self._ended(number)
 
@@ -187,7 +204,7 @@ class Dispatcher:
                 self.folder.checkpoints(number).clear()
         if best is not None and best.number == number:
             yield from self._retried(lambda: self.study.show_best(best))
-        message = trial.message or ("" if trial.outcome or trial.state != "failed" else "ended by another program")
+        message = trial.message or ""
         yield Ended(number=number, state=trial.state, outcome=trial.outcome, message=message, history=history)
 
     def _report(self, number: int, result: EpochResult) -> bool:

@@ -5,13 +5,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from search.planning.forecast import GROWTH, fitted
+from search.planning.forecast import GROWTH
 from search.searching.request import Search
 from search.searching.setup import Setup
 from search.searching.supervisor import measured_slots
 from search.slots.pool import TRAINING
 from search.slots.signals import stop_flag
-from studies.history import find_history
+from search.slots.slot_state import SlotError
 from studies.storage import masked
 
 WEIGHT_BYTES = 4  # in a checkpoint
@@ -54,20 +54,20 @@ def dry_run(search: Search, *, retraining: float, work: str = TRAINING) -> DryRu
     Raises what `supervisor.run` does.
     """
     setup = Setup.of(search)
-    manifest, split, shape = setup.draft()
-    stored = find_history(setup.name, storage=setup.url)
-    settled, note = setup.settled(manifest, stored=stored), ""
-    if settled:
-        setup.carry(settled, stored=stored)  # refuses what a search would refuse
+    stored, manifest, split, settled, _ = setup.resumed()
+    note = ""
     with stop_flag() as flag, TemporaryDirectory(prefix="cifar-search-") as place:
-        paths = {"split": Path(place) / "split.npz", "log": Path(place) / "slots.log"}
+        images, paths = len(split.training), {"split": Path(place) / "split.npz", "log": Path(place) / "slots.log"}
         split.save(paths["split"])
-        with measured_slots(
-            setup, images=shape, training=len(split.training), **paths, work=work, flag=flag
-        ) as measured:
-            forecast, slots = measured.forecast, len(measured.slots)
+        try:
+            with measured_slots(setup, images=images, shape=manifest.shape, **paths, work=work, flag=flag) as measured:
+                forecast, slots = measured.forecast, len(measured.slots)
+        except SlotError as error:  # the log that it names is about to go
+            log = paths["log"]
+            said = log.read_text(encoding="utf-8", errors="replace").rstrip() if log.exists() else ""
+            raise type(error)(str(error).replace(f"see {log}", f"it said:\n{said}")) from None
     if settled is None:
-        settled, note = fitted(manifest, forecast, epochs=setup.epochs, trials=search.trials, minutes=search.minutes)
+        settled, note = setup.fit(manifest, forecast)
     finished = stored.finished if stored else 0
     left = max(0, search.trials - finished)
     parameters = measured.trial.mean_parameters * (GROWTH if forecast.learning else 1.0)
@@ -77,7 +77,7 @@ def dry_run(search: Search, *, retraining: float, work: str = TRAINING) -> DryRu
         storage=masked(setup.url),
         machine=measured.setup.machine.title,
         data=setup.source.title,
-        planned=search.trials,
+        planned=max(search.trials, finished),
         finished=finished,
         remaining=left,
         slots=slots,

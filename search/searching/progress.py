@@ -24,6 +24,13 @@ class Opened:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Noted:
+    """Something that a person should know."""
+
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Started:
     """A slot was given a trial."""
 
@@ -91,4 +98,4 @@ class Closed:
     put_back: tuple[int, ...] = ()  # trials that wait for the next start
 
 
-Update = Opened | Started | Resumed | Progressed | Ended | Retried | Silent | Waited | Closed
+Update = Opened | Noted | Started | Resumed | Progressed | Ended | Retried | Silent | Waited | Closed

@@ -15,9 +15,6 @@ from pathlib import Path
 import torch
 
 from search.data.sources import Source
-from search.data.split import load
-from search.description import ImageShape
-from search.errors import DataError
 from search.slots.machine import Machine
 from search.training.compiling import Mode
 from studies.history import TrialRecord
@@ -30,8 +27,13 @@ GIT_PATIENCE = 10.0  # seconds
 
 # What the numbers of a training may depend on beside its record; they are the same to the last bit where none differs.
 CIRCUMSTANCES = (
-    "cifar-search", "code", "torch", "torchvision", "numpy", "python", "platform", "cpu", "device", "device name",
-    "cuda", "cudnn", "threads", "precision", "compile",
+    "cifar-search", "code", "torch", "torchvision", "numpy", "python", "platform", "cpu", "instruction sets", "device",
+    "device name", "cuda", "cudnn", "threads", "precision", "compile",
+)  # fmt: skip
+INSTRUCTIONS = "instruction sets"
+LIMITS = (  # variables by which torch, oneDNN, MKL and glibc compute with other instructions than the CPU has
+    "ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ONEDNN_CPU_ISA_HINTS", "DNNL_CPU_ISA_HINTS",
+    "ONEDNN_DEFAULT_FPMATH_MODE", "DNNL_DEFAULT_FPMATH_MODE", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "GLIBC_TUNABLES",
 )  # fmt: skip
 
 
@@ -56,21 +58,27 @@ def provenance(machine: Machine, *, source: Source, manifest: Manifest, compile:
     }
 
 
+def command_line() -> str:
+    """The command of this process, as it may be shown."""
+    return shlex.join([Path(sys.argv[0]).name, *map(masked, sys.argv[1:])])
+
+
 def circumstances(machine: Machine, *, source: Source) -> dict[str, str]:
     """All that a number of this process depends on, whatever is trained."""
-    cuda = {}
+    cuda, limits = {}, [f"{name}={os.environ[name]}" for name in LIMITS if os.environ.get(name)]
     if machine.kind == "cuda":
         cudnn = str(torch.backends.cudnn.version())  # type: ignore[no-untyped-call]
         cuda = {"device name": machine.name, "cuda": str(torch.version.cuda), "cudnn": cudnn}
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "host": socket.gethostname(),
-        "command": shlex.join([Path(sys.argv[0]).name, *map(masked, sys.argv[1:])]),
+        "command": command_line(),
         "code": code_state(SOURCE),
         **{package: version(package) for package in PACKAGES},
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpu": _cpu(),
+        INSTRUCTIONS: ", ".join([torch.backends.cpu.get_cpu_capability(), *limits]),
         "device": machine.kind,
         **cuda,
         "slots": str(machine.slots),
@@ -109,25 +117,10 @@ def differences_of(
     return tuple(differences)
 
 
-def check_data(manifest: Manifest, *, study: str, source: Source, split: Path) -> ImageShape:
-    """The images and the split must be those that the study was searched on. Raises DataError."""
-    images = source.training()
-    if (fingerprint := images.fingerprint) != manifest.data_fingerprint:
-        raise DataError(
-            f"study {study!r} was searched on other images (SHA-256 {manifest.data_fingerprint[:12]}) "
-            f"than {source.title} ({fingerprint[:12]}); give the data of the search with --data"
-        )
-    found = load(split).fingerprint
-    if found != manifest.split_fingerprint:
-        raise DataError(
-            f"{split} ({found[:12]}) is not the split of study {study!r} "
-            f"({manifest.split_fingerprint[:12]}); restore it, or start a new study"
-        )
-    return images.shape
-
-
 def _differing(then: Mapping[str, str], now: Mapping[str, str]) -> list[Difference]:
     names = [name for name in CIRCUMSTANCES if then.get(name) != now.get(name)]
+    if INSTRUCTIONS in names and INSTRUCTIONS not in then and "=" not in now.get(INSTRUCTIONS, ""):
+        names.remove(INSTRUCTIONS)  # an older record, and this CPU without a limit: that excuses no other number
     return [Difference(name=name, then=then.get(name, "not recorded"), now=now.get(name, "none")) for name in names]
 
 

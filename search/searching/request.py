@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from search.errors import UsageError
-from search.options import check_limits, option
+from search.options import check_fields, option
 
 if TYPE_CHECKING:
     from search.training.compiling import Mode
+
+MOST_SEED = 2**63 - 1  # it is stored as a signed integer of 64 bits
+MOST_SLOTS = 1000  # each is a process
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,21 +32,21 @@ class Search:
     enqueue: tuple[str, ...] = option((), "A published recipe to try first (repeatable).")
     carry_over: str | None = option(None, "Start with what fits of that study's trials.")
     slots: int | Literal["auto"] | None = option(
-        None, "Trials at a time, or auto.  [default: one per GPU or CPU core to 4]"
+        None, "Trials at a time, or auto.  [default: one per GPU or CPU core to 4]", least=1, most=MOST_SLOTS
     )
     epochs: int | None = option(None, "Length of a trial.  [default: the space's, cut to fit]", least=1)
     images: int | None = option(None, "Train each trial on so many images.")  # equally many of each class
-    minutes: float = option(25.0, "Time that the search should take.")
-    seed: int = option(0, "Seed of the study.", least=0)
+    minutes: float = option(25.0, "Time that the search should take.", least=0.001)
+    seed: int = option(0, "Seed of the study.", least=0, most=MOST_SEED)
     device: str | None = option(None, "cuda or cpu.  [default: cuda if there is one]")
     ray: str | None = option(None, "Run on a Ray cluster: HOST:PORT, or this machine's.")
     cpus_per_slot: int = option(1, "With --ray: CPUs, and threads, of a slot.", least=1)
-    gpus_per_slot: float | None = option(None, "With --ray: share of a GPU, such as 0.5.")
+    gpus_per_slot: float | None = option(None, "With --ray: share of a GPU, such as 0.5.", least=0, most=1)
     timeout: float | None = option(None, "Stop after so long: 90s, 30m, 2h.", least=1)  # seconds
     trial_timeout: float | None = option(None, "Give a trial up after so long.", least=1)  # seconds of one attempt
     compile: Mode | None = option(None, "torch.compile each network: default or reduce-overhead.")
 
     def __post_init__(self) -> None:
-        check_limits(self)
+        check_fields(self)
         if self.ray and self.slots == "auto":
             raise UsageError("--slots auto is for slots of this machine; with --ray give --gpus-per-slot")

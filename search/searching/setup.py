@@ -1,28 +1,29 @@
 """What is settled before the first trial: the space, the data, the split, the length, trials of another study."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Self
 
 from search.candidate import Candidate, CandidateError, Value, from_values, values_of
-from search.data import split as splits
 from search.data.sources import Source, find_source
-from search.description import ImageShape
-from search.errors import UsageError
+from search.data.split import Split, standard_split
+from search.errors import DataError, UsageError
 from search.planning.catalogue import MEASURES, load
 from search.planning.feasibility import fetch_weights
-from search.planning.forecast import EPOCHS, RETRAIN
+from search.planning.forecast import EPOCHS, RETRAIN, Forecast, fitted
 from search.searching.progress import Opened
 from search.searching.provenance import PACKAGES, provenance
 from search.searching.request import Search
-from search.searching.study_folder import StudyFolder
+from search.searching.study_data import check_free, split_of
+from search.searching.study_folder import StudyFolder, name_of_study
 from search.slots.machine import Machine, survey
 from spaces import Space, difference
 from spaces.baselines import find_baseline
 from studies import StudyError, unknown
 from studies.algorithms import make_pruner, make_sampler
-from studies.history import History, TrialRecord, read_history
+from studies.history import History, TrialRecord, find_history, last_start, read_history
 from studies.manifest import Manifest, check_alike, check_same
 from studies.start import Carried, Carry, carried_from, open_study
 from studies.storage import Storage, masked, storage_url, warn_of_password
@@ -42,6 +43,7 @@ class Setup:
     source: Source
     folder: StudyFolder
     url: str  # of the storage
+    again: str  # how the study was started last, for a message; empty where it is new
     pruner: str
     epochs: int  # of a trial, before it is shortened to fit the time
 
@@ -50,15 +52,18 @@ class Setup:
         """Raises SpaceError, DeviceError, DataError, WeightsError, and StudyError for a name that cannot be used."""
         machine = survey(None if search.ray else search.device, slots=None if search.slots == "auto" else search.slots)
         space = load(search.space or SPACES[machine.kind])
-        name = search.study or space.name
+        name = name_of_study(search.study, space=space.name, source=space.source)
+        folder, url = StudyFolder(search.folder, name), storage_url(search.folder, search.storage)
+        again = _last_command(last_start(name, storage=url), trials=search.trials)
         setup = cls(
             search=search,
             name=name,
             space=space,
             machine=machine,
-            source=find_source(search.data),
-            folder=StudyFolder(search.folder, name),
-            url=storage_url(search.folder, search.storage),
+            source=_source(search, again=again),
+            folder=folder,
+            url=url,
+            again=again,
             pruner=search.pruner or ("none" if search.cost else "median"),
             epochs=space.length.trial if space.length else EPOCHS,
         )
@@ -89,16 +94,19 @@ class Setup:
             queue.append((name, self.space.stored(values)))
         return queue
 
-    def draft(self) -> tuple[Manifest, splits.Split, ImageShape]:
-        """What identifies the study, its length still open, its split, and its images' shape; writes nothing.
+    def draft(self, stored: History | None = None) -> tuple[Manifest, Split]:
+        """What identifies the study, stored or new, its length still open, and its split; writes nothing.
 
         Raises DataError, and UsageError for a number of images that cannot be.
         """
         images = self.source.training()
-        names = [self.name, self.search.carry_over]  # on another split no trial could be carried over
-        paths = [StudyFolder(self.search.folder, name).split for name in names if name]
-        kept = next((path for path in paths if path.exists()), None)
-        split = splits.load(kept) if kept else splits.standard_split(images.labels, seed=self.search.seed)
+        source = self.name if stored else self.search.carry_over  # on another split no trial could be carried over
+        if source:
+            split = split_of(source, runs=self.search.folder, storage=self.url, labels=images.labels)
+        else:
+            split = standard_split(images.labels, seed=self.search.seed)
+        if not stored:
+            check_free(self.folder, split, storage=self.url)
         asked, classes, whole = self.search.images, len(images.classes), len(split.training)
         if asked is not None and not classes <= asked <= whole:
             raise UsageError(f"--images must be from {classes}, one of each class, to {whole:,}, not {asked:,}")
@@ -109,6 +117,7 @@ class Setup:
             space_fingerprint=self.space.fingerprint,
             split_fingerprint=split.fingerprint,
             data_fingerprint=images.fingerprint,
+            shape=images.shape,
             seed=self.search.seed,
             epochs=epochs,
             images=None if asked == whole else asked,
@@ -116,7 +125,14 @@ class Setup:
             cost=self.search.cost,
             versions={package: version(package) for package in PACKAGES},
         )
-        return manifest, split, images.shape
+        return manifest, split
+
+    def resumed(self) -> tuple[History | None, Manifest, Split, Manifest | None, Carry | None]:
+        """What is stored of the study, its draft and split, what is settled and what it is given. Raises as they do."""
+        stored = find_history(self.name, storage=self.url)
+        manifest, split = self.draft(stored)
+        settled = self.settled(manifest, stored=stored)
+        return stored, manifest, split, settled, self.carry(settled, stored=stored) if settled else None
 
     def settled(self, manifest: Manifest, *, stored: History | None) -> Manifest | None:
         """The manifest with the length that was asked for or that the study has; None if it is still to be found.
@@ -124,14 +140,31 @@ class Setup:
         Where nothing is stored of the study, the one that it starts with decides. Raises StudyError where the search
         would go on with another study.
         """
+        self._check_enqueued(stored)
         if not stored and not self.search.carry_over:
             return manifest if self.search.epochs else None
         before = (stored or read_history(str(self.search.carry_over), storage=self.url)).manifest
         images = manifest.images if self.search.images else before.images
         settled = replace(manifest, epochs=self.search.epochs or before.epochs, images=images)
         if stored:
-            check_same(stored.manifest, settled, study=self.name, differences=difference)
+            check_same(stored.manifest, settled, study=self.name, differences=difference, again=self.again)
         return settled
+
+    def fit(self, manifest: Manifest, forecast: Forecast) -> tuple[Manifest, str]:
+        """The manifest of a new study with trials that fit the time, and a note where they are shorter for it."""
+        epochs, images, trials, minutes = self.epochs, self.search.images, self.search.trials, self.search.minutes
+        return fitted(manifest, forecast, epochs=epochs, images=images, trials=trials, minutes=minutes)
+
+    def _check_enqueued(self, stored: History | None) -> None:
+        """Raises StudyError where the study has too few trials left for the published recipes that were asked for."""
+        trials = stored.trials if stored else ()
+        begun = [trial for trial in trials if trial.state != "foreign" and not trial.carried]
+        new = sorted({*self.search.enqueue} - {trial.baseline for trial in begun})
+        if new and len(begun) + len(new) > self.search.trials:
+            raise StudyError(
+                f"study {self.name!r} has begun {len(begun)} of {self.search.trials} trials, which leaves none for "
+                f"--enqueue {new[-1]}; give --trials {len(begun) + len(new)} or more"
+            )
 
     def carry(self, manifest: Manifest, *, stored: History | None) -> Carry | None:
         """The trials that a new study is given of another one; None where it has them, or nothing was asked for.
@@ -189,6 +222,22 @@ class Setup:
             notes=tuple(filter(None, all_notes)),
             history=study.history(),
         )
+
+
+def _last_command(start: Mapping[str, str], *, trials: int) -> str:
+    command = re.sub(r" --trials[= ]\S+", "", start.get("command", ""))
+    if command.startswith("cifar-search run"):
+        return f"; as it was started last, it goes on with:\n  {command} --trials {trials}"
+    return f"; its last start had the space {start.get('space')}, and {start.get('data')}" if start else ""
+
+
+def _source(search: Search, *, again: str) -> Source:
+    """The images; nothing is fetched for a study that was started with other ones. Raises DataError."""
+    half = search.data is None and " --data" in again
+    try:
+        return find_source(search.data, download=not half)
+    except DataError as error:
+        raise DataError(f"{error}{again}") if half else error from None
 
 
 def values_in(space: Space, values: Mapping[str, Value]) -> dict[str, Value] | None:

@@ -8,32 +8,53 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from search.files import PARTIAL
+from search.files import PARTIAL, home
 from search.slots.checkpoint_store import FINAL, CheckpointStore
 from studies import StudyError
 from studies.history import History
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # of a study: it is safe as a folder's
+RESERVED = re.compile(r"artifacts|studies\.db.*|.*\.lock", re.IGNORECASE)  # what lies beside the studies
 
 
 class StudyFolder:
     """The paths of one study. Nothing is made or read here. Raises StudyError for a name that is no folder's."""
 
     def __init__(self, runs: Path, study: str) -> None:
+        runs = home(runs)
         if not NAME.fullmatch(study):
-            raise StudyError(f"a study's name is 1 to 64 letters, digits, '.', '_', '-', no sign first, not {study!r}")
+            rule = f"a study's name is 1 to 64 letters, digits, '.', '_', '-', no sign first, not {study!r}"
+            with suppress(OSError):
+                if others := ", ".join(sorted(path.parent.name for path in runs.glob("*/split.npz"))):
+                    rule += f"; if it was renamed in the dashboard, give it its name back there: {runs} holds {others}"
+            raise StudyError(rule)
+        if RESERVED.fullmatch(study):
+            raise StudyError(f"{study!r} is the name of something else in a folder of runs; take another with --study")
         self.runs, self.study, self.path = runs, study, runs / study
         self.split = self.path / "split.npz"  # which training images validate
+        self.search_log = self.path / "search.log"  # what its searches say, with the time
         self.log = self.path / "slots.log"  # what the slots of a search or of a decision print
         self.reproduce_log = self.path / "reproduce.log"  # the same of `cifar-search reproduce`
         self.trials = self.path / "trials"  # a folder of checkpoints for each trial
-        self.retraining = self.path / "retraining"  # weights of final trainings before they are tested
+        self.retraining = self.path / "retraining"  # checkpoints and weights of a decision, until it is reported
         self.report = self.path / "report"  # what `cifar-search best --retrain` found
         self.next_space = self.path / "next.yaml"  # what `cifar-search spaces advise` writes
 
     def checkpoints(self, trial: int) -> CheckpointStore:
         """The checkpoints of a trial."""
         return CheckpointStore(self.trials / f"{trial:05d}")
+
+
+def name_of_study(name: str | None, *, space: str, source: str) -> str:
+    """The name that was given, or else that of the space from a file. Raises StudyError where it is no folder's."""
+    try:
+        return StudyFolder(Path(), name or space).study
+    except StudyError as error:
+        if name:
+            raise
+        proper = f"{re.sub('[^A-Za-z0-9]+', '-', space).strip('-')[:58]}-study".removeprefix("-")
+        text = f"the study would be named after its space, {source}: {error}; name it: --study {proper}"
+        raise StudyError(text) from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +82,7 @@ def sweep(folder: StudyFolder, history: History) -> tuple[str, ...]:
 
 def leftovers(folder: StudyFolder, history: History) -> Iterator[Leftover]:
     """All of a study that no process owns at the moment, or that this process owns."""
-    places = (folder.path.glob(PARTIAL), folder.retraining.glob(PARTIAL), folder.report.glob(".unfinished-*"))
+    places = (folder.path.glob(PARTIAL), folder.retraining.rglob(PARTIAL), folder.report.glob(".unfinished-*"))
     yield from (_cut_off(path) for paths in places for path in paths)
     with suppress(FileNotFoundError):
         for name in sorted(os.listdir(folder.trials)):  # noqa: PTH208 - there may be 10,000

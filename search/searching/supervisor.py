@@ -1,24 +1,25 @@
 """Owns a study, from its set-up until it has its trials, its time is over, or a signal stops it."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from search.description import ImageShape
-from search.planning.forecast import Forecast, TypicalTrial, fitted, typical
+from search.planning.forecast import Forecast, TypicalTrial, typical
 from search.planning.slot_count import find_slot_count
 from search.searching.dispatcher import Dispatcher
+from search.searching.log import logged
 from search.searching.progress import Closed, Update
 from search.searching.request import Search
 from search.searching.setup import Setup
+from search.searching.study_data import keep
 from search.searching.study_folder import sweep
 from search.slots.pool import TRAINING, Pool
 from search.slots.signals import InterruptedSearch, StopFlag, stop_flag
 from search.slots.slot_state import BasePool
 from studies.algorithms import STARTUP_TRIALS
-from studies.history import find_history
 from studies.storage import UnreachableError, owned
 
 
@@ -30,41 +31,41 @@ def run(search: Search, *, work: str = TRAINING) -> Iterator[Update]:
     """
     start = time.monotonic()
     setup = Setup.of(search)
+    yield from logged(_run(setup, start=start, work=work), log=setup.folder.search_log)
+
+
+def _run(setup: Setup, *, start: float, work: str) -> Generator[Update, None, None]:
+    search = setup.search
+    setup.resumed()  # refuses what it must before anything is made
     with ExitStack() as stack:
         flag = stack.enter_context(stop_flag())
         storage = stack.enter_context(owned(setup.url, study=setup.name))
-        manifest, split, shape = setup.draft()
-        stored = find_history(setup.name, storage=setup.url)
-        settled = setup.settled(manifest, stored=stored)
-        carry = setup.carry(settled, stored=stored) if settled else None
-        if not setup.folder.split.exists():
-            setup.folder.path.mkdir(parents=True, exist_ok=True)
-            split.save(setup.folder.split)
+        stored, manifest, split, settled, carry = setup.resumed()
+        written = keep(split, folder=setup.folder)
+        restored = written if stored else ()  # of a new study it goes without saying
         if settled and stored and stored.finished >= search.trials:  # neither a slot nor a measurement is needed
             study = setup.study(settled, storage=storage, carry=carry)
-            yield setup.opened(study, seconds=0)
+            yield setup.opened(study, seconds=0, notes=restored)
             yield Closed(history=study.history())
             return
-        paths = {"split": setup.folder.split, "log": setup.folder.log}
+        images, paths = len(split.training), {"split": setup.folder.split, "log": setup.folder.log}
         measured = stack.enter_context(
-            measured_slots(setup, images=shape, training=len(split.training), **paths, work=work, flag=flag)
+            measured_slots(setup, images=images, shape=manifest.shape, **paths, work=work, flag=flag)
         )
         setup, forecast, note = measured.setup, measured.forecast, ""
         if settled is None:
-            settled, note = fitted(
-                manifest, forecast, epochs=setup.epochs, trials=search.trials, minutes=search.minutes
-            )
+            settled, note = setup.fit(manifest, forecast)
         study = setup.study(settled, storage=storage, carry=carry)
         sweep(setup.folder, study.history())
-        study.enqueue(setup.queue())
+        known = study.enqueue(setup.queue(), first=search.enqueue)
         left = study.history().remaining
         seconds = forecast.seconds(trials=left, epochs=settled.epochs, images=settled.images)
-        yield setup.opened(study, seconds=seconds, notes=(note, *measured.notes), measured=measured.lines)
+        notes = (*restored, note, *measured.notes, *known)
+        yield setup.opened(study, seconds=seconds, notes=notes, measured=measured.lines)
         dispatcher = Dispatcher(
             study=study,
             slots=measured.slots,
             space=setup.space,
-            images=shape,
             forecast=forecast,
             folder=setup.folder,
             flag=flag,
@@ -109,13 +110,13 @@ class MeasuredSlots:
 
 @contextmanager
 def measured_slots(
-    setup: Setup, *, images: ImageShape, training: int, split: Path, log: Path, work: str, flag: StopFlag
+    setup: Setup, *, images: int, shape: ImageShape, split: Path, log: Path, work: str, flag: StopFlag
 ) -> Iterator[MeasuredSlots]:
-    """The slots of a search; `training` is the size of the training part.
+    """The slots of a search; `images` is the size of the training part, `shape` that of each.
 
     Raises StudyError, DeviceError, SlotError, ClusterError, InterruptedSearch.
     """
-    trial, search = typical(setup.space, images=images), setup.search
+    trial, search = typical(setup.space, images=shape), setup.search
     lines: tuple[str, ...] = ()
     if search.slots == "auto":
         count = find_slot_count(
@@ -136,7 +137,7 @@ def measured_slots(
             images_per_second=speed,
             flops=trial.flops,
             mean_flops=trial.mean_flops,
-            images=training,
+            images=images,
             pruning=setup.pruner != "none",
             learning=search.sampler == "tpe" and search.trials > STARTUP_TRIALS,
         )

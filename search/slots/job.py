@@ -92,6 +92,7 @@ class Failed:
     outcome: Outcome
     message: str
     trace: str = ""
+    at_start: bool = False  # it crashed before its first step, by whatever but memory
     latency_ms: float | None = None  # if the latency is the reason
 
 

@@ -1,5 +1,6 @@
 """Runs one job in a slot: trains a candidate and yields an event for each step of it."""
 
+import errno
 import hashlib
 import json
 import shutil
@@ -18,12 +19,13 @@ from search.data import split, store
 from search.data.store import Store
 from search.errors import first_line
 from search.files import write_whole
+from search.limits import shell_limit
 from search.measuring.latency import latency_ms
 from search.measuring.throughput import images_per_second
 from search.networks.blocks import NetworkError
 from search.networks.build import build
 from search.slots.checkpoint_store import CheckpointStore
-from search.slots.job import Began, Condition, Event, Failed, Finished, Job, Paused, Run, SlotSettings, Unsaved
+from search.slots.job import Began, Condition, Event, Failed, Finished, Job, Outcome, Paused, Run, SlotSettings, Unsaved
 from search.training.checkpoint import CheckpointError, pack, unpack
 from search.training.compiling import compiled
 from search.training.train import DivergedError, Training, train
@@ -49,8 +51,15 @@ def load_images(settings: SlotSettings, *, on_all: bool = False, images: int | N
 
 def run_job(job: Job, should_pause: Condition, *, settings: SlotSettings) -> Iterator[Event]:
     """The events of a job; whatever a candidate can cause becomes a Failed, never an exception."""
+    stepped = False
+
+    def asked() -> bool:  # after every step
+        nonlocal stepped
+        stepped = True
+        return should_pause()
+
     try:
-        yield from _run(job, should_pause, settings)
+        yield from _run(job, asked, settings)
     except UnsavedError as error:
         yield Unsaved(message=str(error))
     except (DivergedError, NetworkError) as error:
@@ -59,7 +68,8 @@ def run_job(job: Job, should_pause: Condition, *, settings: SlotSettings) -> Ite
         # torch's CPU allocator raises a plain RuntimeError.
         memory = isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
         message, trace = first_line(error), traceback.format_exc()
-        yield Failed(outcome="out-of-memory" if memory else "crashed", message=message, trace=trace)
+        outcome: Outcome = "out-of-memory" if memory else "crashed"
+        yield Failed(outcome=outcome, message=message, trace=trace, at_start=not (memory or stepped))
 
 
 def _run(job: Job, should_pause: Condition, settings: SlotSettings) -> Iterator[Event]:
@@ -178,8 +188,9 @@ def _writing(target: Path) -> Iterator[None]:
     except OSError as error:
         path = Path(error.filename or target)
         folder = next(folder for folder in path.absolute().parents if folder.is_dir())
-        free = shutil.disk_usage(folder).free / 1e6
-        raise UnsavedError(f"cannot write {path}: {error.strerror}; {free:,.1f} MB are free there") from error
+        room = f"{shutil.disk_usage(folder).free / 1e6:,.1f} MB are free there"
+        limit = shell_limit("-f") if error.errno == errno.EFBIG else None
+        raise UnsavedError(f"cannot write {path}: {error.strerror}; {limit or room}") from error
 
 
 def _save_weights(network: torch.nn.Module, job: Job, images: Store) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import sys
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -11,11 +13,13 @@ import torch
 
 from search.data.sources import Source
 from search.errors import UsageError
+from search.slots.container import Container
 from search.slots.job import SlotSettings
 from search.text import plural
 from search.training.compiling import Mode, obstacle
 from search.training.precision import Precision, best_precision
 
+THREADS = "OMP_NUM_THREADS"  # environment: how many threads a person allows a process
 MOST_CPU_SLOTS = 4  # a slot holds the data in its own memory: 0.3 GB of pixels, 1 GB with torch
 
 
@@ -34,6 +38,8 @@ class Machine:
     slots: int
     threads: int
     precision: Precision
+    limit: str = ""  # of the cores, where a container has one
+    most_threads: int = sys.maxsize  # that a person allows a slot
 
     @property
     def device(self) -> torch.device:
@@ -44,7 +50,9 @@ class Machine:
     def title(self) -> str:
         """For the first line of a run and for reports."""
         name = f"{self.gpus} x {self.name}" if self.gpus > 1 else self.name
-        return f"{name}, {plural(self.slots, 'slot')} of {plural(self.threads, 'thread')}, {self.precision}"
+        limited = self.threads == self.most_threads < self.cores // self.slots
+        threads = plural(self.threads, "thread") + f" by {THREADS}" * limited
+        return f"{name}{self.limit}, {plural(self.slots, 'slot')} of {threads}, {self.precision}"
 
     def settings(self, source: Source, *, split: Path | None, compile: Mode | None = None) -> list[SlotSettings]:
         """The settings of each slot; GPUs are dealt out in turn. Raises DeviceError if nothing can be compiled here."""
@@ -56,7 +64,7 @@ class Machine:
 
     def with_slots(self, slots: int) -> Machine:
         """The same machine with this many slots, which share its threads."""
-        return replace(self, slots=slots, threads=max(1, self.cores // slots))
+        return replace(self, slots=slots, threads=min(max(1, self.cores // slots), self.most_threads))
 
 
 def survey(device: str | None = None, *, slots: int | None = None) -> Machine:
@@ -68,14 +76,18 @@ def survey(device: str | None = None, *, slots: int | None = None) -> Machine:
     gpus = torch.cuda.device_count() if device != "cpu" and torch.cuda.is_available() else 0
     if device == "cuda" and not gpus:
         raise DeviceError("there is no CUDA device here; leave --device out to use the CPU")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    count = slots or gpus or min(cores, MOST_CPU_SLOTS)
-    return Machine(
+    cores, whole = Container().cores()
+    limit = f" with {cores} of {whole} cores, by the container's limit" if cores < whole else ""
+    allowed = re.match(r"\s*0*([1-9][0-9]{0,5})\s*(,|$)", os.environ.get(THREADS, ""))  # of 4,2 the first is meant
+    machine = Machine(
         kind="cuda" if gpus else "cpu",
-        name=torch.cuda.get_device_name(0) if gpus else f"CPU with {plural(cores, 'core')}",
+        name=torch.cuda.get_device_name(0) if gpus else "CPU" if limit else f"CPU with {plural(cores, 'core')}",
         gpus=gpus,
         cores=cores,
-        slots=count,
-        threads=max(1, cores // count),
+        slots=1,
+        threads=cores,
         precision=best_precision(torch.device("cuda:0" if gpus else "cpu")),
+        limit=limit,
+        most_threads=int(allowed[1]) if allowed else sys.maxsize,
     )
+    return machine.with_slots(slots or gpus or min(cores, MOST_CPU_SLOTS))

@@ -1,5 +1,7 @@
 """Turns Ctrl-C and similar signals into a flag, so that a long job can end in order."""
 
+import os
+import resource
 import signal
 import threading
 from collections.abc import Iterator
@@ -7,11 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
-STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+BATCH = (signal.SIGUSR1, signal.SIGUSR2)  # a batch system sends one of them before the time of a job is over
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGXCPU, *BATCH)
+CPU_RESERVE = 10  # seconds for each core between SIGXCPU and SIGKILL
 
 
 class InterruptedSearch(Exception):  # noqa: N818 not an error
-    """A signal came while the study could not be closed in order: it was not open yet, or its database was away."""
+    """A signal came, and the same command goes on: a decision was cut off, or a study that could not be closed."""
 
     def __init__(self, number: int) -> None:
         super().__init__(f"stopped by {signal.Signals(number).name}")
@@ -29,19 +33,37 @@ class StopFlag:
 def stop_flag() -> Iterator[StopFlag]:
     """The first signal sets the flag; the second raises KeyboardInterrupt.
 
+    A signal that is ignored stays so: nohup and a script's background job hand us SIGHUP and SIGINT like that. So does
+    what a program that calls us does at the signals of its batch system.
     Python delivers signals to its main thread only: in another thread the flag is never set.
     """
     flag = StopFlag()
+    soft, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    sooner = max(hard // 2, hard - CPU_RESERVE * (os.cpu_count() or 1))
 
     def handle(number: int, _frame: FrameType | None) -> None:
-        if flag.signal is not None:
+        if number == signal.SIGXCPU:  # or it would come again after each further second
+            resource.setrlimit(resource.RLIMIT_CPU, (hard, hard))
+        if flag.signal is None:
+            flag.signal = number
+        elif number != signal.SIGXCPU:
             raise KeyboardInterrupt
-        flag.signal = number
 
     main = threading.current_thread() is threading.main_thread()
-    before = {number: signal.signal(number, handle) for number in STOPPING} if main else {}
+    before = {number: signal.getsignal(number) for number in STOPPING} if main else {}
+    before = {number: handler for number, handler in before.items() if _is_ours(number, handler)}
+    for number in before:
+        signal.signal(number, handle)
+    if main and hard != resource.RLIM_INFINITY and soft == hard:  # the kernel would send SIGKILL and no SIGXCPU
+        resource.setrlimit(resource.RLIMIT_CPU, (sooner, hard))
     try:
         yield flag
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        if resource.getrlimit(resource.RLIMIT_CPU) == (sooner, hard):
+            resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
+
+
+def _is_ours(number: signal.Signals, handler: object) -> bool:
+    return handler is signal.SIG_DFL if number in BATCH else handler is not signal.SIG_IGN

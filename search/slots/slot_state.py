@@ -1,14 +1,15 @@
 """What all slots share, whether they are local processes or Ray actors."""
 
+import signal
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from search.errors import UserError
-from search.slots.job import MIN_PATIENCE, Began, Command, Condition, Event, Failed, Finished, Job, Lost, ends_process
+from search.errors import DataError, UserError
+from search.slots.job import Began, Command, Condition, Event, Failed, Finished, Job, Lost, Paused, ends_process
 from search.training.result import EpochResult
 
 SUPERVISOR_PAUSE = 30.0  # seconds: if the supervisor itself paused for so long, the slots waited for it
@@ -20,6 +21,21 @@ class SlotError(UserError):
     """The slots cannot work, whatever the candidate is."""
 
     exit_code = 6
+
+
+def check_blame(before: Failed | None, failed: Failed) -> None:
+    """Raise SlotError or DataError if two trainings in a row crashed alike before their first step."""
+    if before and before.at_start and failed.at_start and before.message == failed.message:
+        data, cause = failed.message.startswith("DataError: "), failed.message.removeprefix("DataError: ")
+        rule = "two trainings in a row crashed alike before their first step, which is no fault of theirs"
+        raise (DataError if data else SlotError)(f"{rule}: {cause}; mend that, and the same command goes on")
+
+
+def check_cpu_time(stopped_by: int | None) -> None:
+    """Raise SlotError if a slot was stopped because it used up its CPU time, which is no fault of its training."""
+    if stopped_by == signal.SIGXCPU:
+        rule = "a slot used up the CPU time that this shell allows a process (ulimit -t)"
+        raise SlotError(f"{rule}; its training waits: raise that limit, and the same command goes on")
 
 
 @dataclass(kw_only=True)
@@ -56,7 +72,7 @@ class SlotState(ABC):
         if now - last_read > SUPERVISOR_PAUSE:  # the process was stopped, or waited for the database
             self.since = now
         silent = now - self.since
-        if silent > (self.job.patience if self.ready else MIN_PATIENCE):
+        if silent > (self.job.patience if self.ready else Job.patience):
             return Lost(outcome="hung", message=f"no progress for {silent:.0f} seconds", counts=self.ready)
         if self.ready and self.job.limit is not None and self.seconds + silent > self.job.limit:
             return Lost(outcome="timed-out", message=f"not done after {self.job.limit:g} seconds")
@@ -128,28 +144,42 @@ class BasePool(ABC):
             if event is None:
                 continue
             job = self._slots[index].received(event)
+            check_cpu_time(event.signal if isinstance(event, Paused) else None)
             events.append((index, job, event))
             if ends_process(event):
                 self._replace(index)
         return events
 
     def run_all(self, jobs: Sequence[Job], *, interrupted: Condition = lambda: False) -> Iterator[tuple[Job, Event]]:
-        """Run each job to its end on the next idle slot; a job whose slot is lost starts again."""
+        """Run each job to its end on the next idle slot; a job whose slot is lost or stopped goes on on another one.
+
+        An epoch's result is answered when the caller comes back for more: no checkpoint lies beyond what it has kept.
+        """
         waiting = list(jobs)
         losses = Counter[str]()
         while (waiting or self.busy) and not interrupted():
             for index in self.idle[: len(waiting)]:
                 self.start(index, waiting.pop(0))
             for index, job, event in self.events(timeout=0.5):
-                if isinstance(event, EpochResult):
-                    self.go_on(index)
                 losses[job.name] += isinstance(event, Lost) and event.counts
-                if not isinstance(event, Lost):
+                if isinstance(event, EpochResult):
+                    self._slots[index].job = replace(job, reported=event.epoch)
                     yield job, event
-                elif losses[job.name] > RETRIES:
+                    self.go_on(index)
+                elif not isinstance(event, Lost | Paused):
+                    yield job, event
+                elif isinstance(event, Lost) and losses[job.name] > RETRIES:
                     yield job, Failed(outcome=event.outcome, message=event.message)
                 else:
                     waiting.append(job)
+
+    def leave(self, seconds: float) -> Iterator[tuple[Job, Event]]:
+        """Let every busy slot keep what it has done, for so long at most."""
+        for index in self.busy:
+            self.pause(index)
+        deadline = time.monotonic() + seconds
+        while self.busy and time.monotonic() < deadline:
+            yield from ((job, event) for _, job, event in self.events(timeout=0.5))
 
     def measure(self, job: Job, *, interrupted: Condition = lambda: False) -> float:
         """Images per second of all slots together while all of them run this job. Raises SlotError."""

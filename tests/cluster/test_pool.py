@@ -163,6 +163,16 @@ def test_a_share_of_a_gpu_puts_several_slots_on_one_node(
         assert (slots.machine.kind, slots.machine.slots) == ("cuda", 2)
 
 
+def test_a_slot_runs_nothing_of_the_current_folder(
+    opened: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "search.py").write_text("raise SystemExit('a file of the user was run')")
+    monkeypatch.chdir(tmp_path)
+    with opened(slots=1, gpus_per_slot=0) as slots:
+        ready(slots)
+        assert Path.cwd() == tmp_path
+
+
 def test_a_slot_that_may_stop_is_free_at_once(slots: ClusterPool, tmp_path: Path) -> None:
     index, before = ready(slots), process(slots)
     slots.start(index, job(tmp_path, epochs=1000))

@@ -14,6 +14,7 @@ import tiny
 from rich.console import Console
 
 from search.console.tables import best_table, status_table
+from search.console.terminal import columns, console
 from search.console.watch import EVENTS, Picture, watch
 from search.inspecting.status import Status
 from search.searching.progress import Closed, Ended, Opened, Progressed, Started, Update, Waited
@@ -78,9 +79,9 @@ RECORD: tuple[Update, ...] = (
 )
 
 
-def drawn(renderable: Any) -> str:
+def drawn(renderable: Any, *, width: int = 100) -> str:
     file = StringIO()
-    Console(file=file, width=100).print(renderable)
+    Console(file=file, width=width).print(renderable)
     return file.getvalue()
 
 
@@ -121,6 +122,17 @@ def test_going_on_says_what_is_finished_and_stopping_what_waits() -> None:
 
     assert "10 of 10 are finished" in watched([opened(*done), Closed(history=history(*done))], StringIO())
     assert watched([opened(), stopped], StringIO()).splitlines()[-1].endswith("; trial 1, 2 put back")
+
+
+def test_where_ctrl_c_ended_the_reader_too_the_last_line_is_an_error_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("search.console.watch.reader_left", lambda: True)
+    watched([opened(), Closed(history=history(FIRST), signal=2, put_back=(1,))], StringIO())
+    assert capsys.readouterr().err == "1 complete in 0 s; best: trial 0, 81.23 %; trial 1 put back\n"
+
+    watched([opened(), Closed(history=history(FIRST))], StringIO())
+    assert capsys.readouterr().err == ""
 
 
 def test_the_live_picture_shows_what_runs_the_best_and_the_last_events() -> None:
@@ -187,6 +199,22 @@ def test_what_an_error_says_is_shown_letter_by_letter(terminal: bool) -> None:
     assert "/data/[old]/x" in text
 
 
+def test_a_name_is_text_wherever_it_stands(capsys: pytest.CaptureFixture[str]) -> None:
+    """Rich reads `[/v2]` as the end of a style and raises, `[b]` as a style, `:bomb:` as a picture."""
+    odd = "[/v2] [b] :bomb:"
+    found = history(trial(0, "complete", 0.5, baseline=odd), trial(1, "running", 0.4, epochs=((1, 0.4),)))
+    found = replace(found, manifest=replace(MANIFEST, space_name=odd, cost="parameters"))
+    for draw in (status_table(Status(history=found, storage=odd)), best_table(found)):
+        console().print(draw, soft_wrap=True)
+    console().print(columns(odd, title=odd))
+
+    text = capsys.readouterr().out
+    assert f"mine ({odd}.yaml) in {odd}\n" in text
+    assert text.count(f"1.2    {odd}") == 1  # the best five
+    assert f"(baseline {odd})" in text
+    assert re.search(rf"\n{re.escape(odd)} +\n +{re.escape(odd)} +\n$", text)
+
+
 def test_status_and_best_as_tables() -> None:
     running = trial(3, "running", 0.4, epochs=((1, 0.3), (2, 0.4)), seconds=None)
     found = history(FIRST, SECOND, THIRD, running)
@@ -203,3 +231,25 @@ def test_status_and_best_as_tables() -> None:
     assert re.search(r"recipe\.weight_decay +0\.0125", best)
     assert re.search(r"parameters +12,345", best)
     assert "--retrain" in best
+
+
+@pytest.mark.parametrize(("width", "left_out"), [(100, 0), (60, 1), (40, 3)])
+def test_in_a_narrow_terminal_a_number_is_whole_or_its_column_is_left_out(width: int, left_out: int) -> None:
+    huge = {"parameters": 123_456_789, "flops": 98.7654e9, "seconds_per_epoch": 1234.5}
+    found = history(*(trial(number, "complete", 0.8123, attributes=huge) for number in range(3)))
+    picture = Picture()
+    for update in (opened(), Started(number=3, slot=0, title="fast 32/64/128, sgd 11.5, batch 256"), epoch(3, 1, 0.61)):
+        picture.take(update)
+
+    status = drawn(status_table(Status(history=found, storage="sqlite:///runs/studies.db")), width=width)
+    live = drawn(picture.draw(), width=width)
+
+    costs = ["123,456,789", "98765.4", "1234.5"][: 3 - left_out]
+    assert re.search(r"^ +2 +81\.23 % +" + "".join(f"{cost} +" for cost in costs) + r"fast", status, re.MULTILINE)
+    assert [name for name in ("parameters", "MFLOPs", "s/epoch") if name in status] == [
+        *("parameters", "MFLOPs", "s/epoch")
+    ][: len(costs)]
+    assert "0.0125" in drawn(best_table(found), width=width)
+    assert re.search(r" 3 .*61\.00 %  +fast", live)
+    assert all(len(line) <= width for line in (status + live).splitlines())
+    assert "…" not in live

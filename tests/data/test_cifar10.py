@@ -11,6 +11,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -110,6 +111,12 @@ def test_a_missing_or_unreadable_batch_is_named(small: Path) -> None:
         load_training(small)
 
 
+def test_a_batch_that_is_a_pointer_of_git_lfs_is_called_that(small: Path) -> None:
+    (small / "data_batch_1").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n")
+    with pytest.raises(DataError, match="data_batch_1 is a pointer of Git LFS, not the file; `git lfs pull`"):
+        load_training(small)
+
+
 def test_truncated_or_altered_bytes_are_refused_before_they_are_unpickled(small: Path, tmp_path: Path) -> None:
     path, trace = small / "data_batch_1", tmp_path / "trace"
     official, evil = path.read_bytes(), pickle.dumps(_Evil(trace))
@@ -145,6 +152,15 @@ def test_the_environment_names_the_folder_and_a_given_one_wins(tmp_path: Path, m
     assert find(tmp_path / "b") == tmp_path / "b" / cifar10.FOLDER
     monkeypatch.setenv("CIFAR_SEARCH_DATA", str(tmp_path / "typo"))
     with pytest.raises(DataError, match=r"CIFAR_SEARCH_DATA: .*typo is not a folder"):
+        find(None)
+
+
+def test_a_user_without_a_home_names_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a container's user without a name."""
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", Mock(side_effect=RuntimeError("Could not determine home directory.")))
+    assert find(write_cifar(tmp_path)) == tmp_path / cifar10.FOLDER
+    with pytest.raises(DataError, match="no home to keep CIFAR-10 in: set HOME, or name its folder by --data"):
         find(None)
 
 
@@ -245,3 +261,20 @@ def test_the_official_files_have_the_known_statistics() -> None:
     everything = store(images, split=None, device=torch.device("cpu"))
     assert everything.mean.tolist() == pytest.approx([125.31, 122.95, 113.87], abs=0.005)
     assert everything.std.tolist() == pytest.approx([62.99, 62.09, 66.70], abs=0.005)
+
+
+def test_a_home_that_nobody_has_is_a_folder_that_is_not_there() -> None:
+    with pytest.raises(DataError, match=r"~nobody-here/cifar is not a folder; make it, or"):
+        find(Path("~nobody-here/cifar"))
+
+
+@pytest.mark.parametrize("cache", ["~/.cache", "cache", ""])
+def test_a_cache_that_is_no_absolute_path_is_the_usual_one(
+    cache: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CACHE_HOME", cache)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=f"{tmp_path}/home/.cache/cifar-search holds no CIFAR-10"):
+        find(None, download=False)
+    assert list(tmp_path.iterdir()) == []

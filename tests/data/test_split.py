@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from search.data.split import Split, balanced, load, stratified
 from search.errors import DataError
 
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
 LABELS = torch.arange(200) % 10
 
 
@@ -85,8 +86,15 @@ def test_what_is_no_split_is_refused_and_never_unpickled(tmp_path: Path) -> None
     contents += [(tmp_path / name).read_bytes() for name in ("objects.npz", "keys.npz")]
     for content in contents:
         path.write_bytes(content)
-        with pytest.raises(DataError, match=r"split\.npz is not a saved split"):
+        with pytest.raises(DataError, match=r"split\.npz is not a saved split") as refused:
             load(path)
+        assert "pickle" not in str(refused.value)  # NumPy advises to load what it has not understood as code
+
+
+def test_a_pointer_of_git_lfs_is_called_that(tmp_path: Path) -> None:
+    (tmp_path / "split.npz").write_bytes(POINTER)
+    with pytest.raises(DataError, match=r"it is a pointer of Git LFS, and `git lfs pull` fetches the file"):
+        load(tmp_path / "split.npz")
 
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=60), st.integers(0, 2**32))

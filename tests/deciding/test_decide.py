@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from reports import opened
+from safetensors.torch import load
+from small_networks import CIFAR10
 
 from search.data import synthetic
+from search.deciding import decide
 from search.deciding.decide import DecisionStep, Planned, Report
 from search.deciding.request import Claim, Decision
-from search.deciding.trainings import Chosen
-from search.description import ImageShape
+from search.deciding.testing import RetrainedWeights, keep_test, kept_test
+from search.deciding.trainings import Chosen, TrainedEpoch
 from search.errors import DataError
+from search.reporting import report as writing
 from search.reporting.report import Reported, report_decision
 from search.searching.request import Search
 from search.searching.supervisor import run
@@ -30,9 +38,10 @@ PHASES = ("search", "confirmation", "retraining")
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one searched study."""
-    folder = tmp_path_factory.mktemp("runs")
+    folder = tmp_path_factory.mktemp("runs") / os.fsdecode(b"caf\xe9")  # as an old disk may call it
     for _ in run(Search(trials=4, space="smoke", data="synthetic", folder=folder, device="cpu", pruner="none")):
         pass
+    (folder / "smoke" / "split.npz").unlink()  # as where the database alone was copied
     return folder
 
 
@@ -102,8 +111,8 @@ def test_the_weights_describe_themselves_and_give_the_reported_accuracy(runs: Pa
     about = json.loads((folder / "weights-1.json").read_text())
     family = about["architecture"].pop("family")
     fields = {name: tuple(v) if isinstance(v, list) else v for name, v in about["architecture"].items()}
-    network = build(FAMILIES[family](**fields), images=ImageShape(32, 3, len(about["classes"])), seed=1).eval()
-    network.load_state_dict(load_file(folder / "weights-1.safetensors"))
+    network = build(FAMILIES[family](**fields), classes=len(about["classes"]), images=CIFAR10, seed=1).eval()
+    network.load_state_dict(load((folder / "weights-1.safetensors").read_bytes()))
 
     images = synthetic.test()
     mean, std = torch.tensor(about["mean"]), torch.tensor(about["std"])
@@ -117,15 +126,85 @@ def test_the_weights_describe_themselves_and_give_the_reported_accuracy(runs: Pa
     assert with_views == pytest.approx(report["test_accuracy_with_views"], abs=0.01)
 
 
-@pytest.mark.usefixtures("steps")
-def test_a_second_opening_is_counted_and_shown(runs: Path) -> None:
+def test_a_second_opening_is_counted_and_shown(runs: Path, steps: Steps) -> None:
     again = list(report_decision(ask(runs, candidates=1, confirm_seeds=1, epochs=1)))
 
-    first = next(step for step in again if isinstance(step, Planned))
+    first, second = (next(step for step in each if isinstance(step, Planned)) for each in (steps, again))
     report = json.loads((runs / "smoke" / "report" / "report.json").read_text())
-    assert first.earlier_openings == 1
+    assert second.earlier_openings == 1
+    assert ["was missing, and is made again" in str(each.notes) for each in (first, second)] == [True, False]
     assert report["test_openings"] == 2
     assert "opened 2 times" in (runs / "smoke" / "report" / "report.md").read_text()
+
+
+@pytest.mark.fault(
+    "a decision dies between the opening of the test set and its report",
+    then="the next one trains nothing again, and says that the test set was opened before",
+)
+def test_an_opening_without_a_report_counts(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = shutil.copytree(runs, tmp_path / "runs")
+    asked = ask(copy, candidates=1, confirm_seeds=1, epochs=2)
+    before = openings("smoke", storage=storage_url(copy, None))
+    with monkeypatch.context() as patch:
+        patch.setattr(decide, "open_test", MagicMock(side_effect=RuntimeError("killed")))
+        with pytest.raises(RuntimeError, match="killed"):
+            list(report_decision(asked))
+
+    again = list(report_decision(asked))
+
+    planned, report = next(step for step in again if isinstance(step, Planned)), reported(again)
+    assert (planned.earlier_openings, len(report.openings)) == (len(before) + 1, len(before) + 2)
+    assert planned.seconds == pytest.approx(0, abs=1e-6)  # of training, that is left
+    assert not any(isinstance(step, TrainedEpoch) for step in again)
+    assert Counter(row.phase for row in report.history) == {"search": 4 * 2, "confirmation": 1, "retraining": 2}
+    assert report.seconds >= sum(row.result.seconds for row in report.history if row.phase != "search") / 4
+    assert not (copy / "smoke" / "retraining").exists()  # it is reported
+
+
+@pytest.mark.fault(
+    "a decision dies between the answers to the test images and its report",
+    then="the next one rests on those answers: the test set is opened once",
+)
+@pytest.mark.parametrize("dies_in", ["write_report", "publish"])
+def test_what_the_test_found_is_kept_before_it_is_reported(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies_in: str
+) -> None:
+    copy = shutil.copytree(runs, tmp_path / "runs")
+    asked = ask(copy, candidates=1, confirm_seeds=1, epochs=2)
+    before = openings("smoke", storage=storage_url(copy, None))
+    with monkeypatch.context() as patch:
+        patch.setattr(writing, dies_in, MagicMock(side_effect=RuntimeError("killed")))
+        with pytest.raises(RuntimeError, match="killed"):
+            list(report_decision(asked))
+    answers = json.loads((copy / "smoke/retraining/tested.json").read_text())["answers"]
+
+    again = reported(list(report_decision(replace(asked, claims=(Claim("Detectocorp", 0.12),)))))
+
+    assert len(again.openings) == len(before) + 1
+    assert again.test.answers.tolist() == answers
+
+
+def test_answers_are_kept_for_the_very_weights_that_gave_them(tmp_path: Path) -> None:
+    path, weights = tmp_path / "tested.json", RetrainedWeights(path=tmp_path, seed=11, sha256="ab")
+    assert kept_test(path, weights=[weights]) is None
+    keep_test(opened(), path, weights=[weights])
+    found = kept_test(path, weights=[weights])
+
+    assert found is not None
+    assert (found.per_class, found.accuracies) == (opened().per_class, opened().accuracies)
+    assert kept_test(path, weights=[replace(weights, sha256="cd")]) is None
+    for broken in (b"", b"[]", b"null", b"{}", b"\xff", path.read_bytes().replace(b"seeds", b"seed")):
+        path.write_bytes(broken)
+        assert kept_test(path, weights=[weights]) is None
+
+
+def test_data_that_are_not_named_are_those_of_the_last_start(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CIFAR_SEARCH_DATA", str(tmp_path / "nowhere"))
+    planned = next(report_decision(ask(runs, data=None)))
+    assert isinstance(planned, Planned)
+    assert planned.data == "generated images (not CIFAR-10)"
 
 
 def test_other_images_than_those_of_the_search_are_refused(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:

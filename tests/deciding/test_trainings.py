@@ -24,6 +24,11 @@ def test_the_highest_mean_wins_and_a_tie_goes_to_the_cheaper(
     assert choose(rows, images=5000) is rows[chosen == "dear"]
 
 
+def test_of_equal_cost_in_a_tie_the_higher_mean_wins() -> None:
+    rows = [Confirmed(trial=number, accuracies=(mean,), flops=10) for number, mean in ((3, 0.895), (7, 0.896))]
+    assert choose(rows, images=5000) is rows[1]
+
+
 def test_the_width_of_a_tie_is_the_published_spread_between_seeds() -> None:
     # sd 0.15 points on 10,000 images, 0.21 on 5,000 (arXiv 2304.01910); times the root of 2 for a difference
     assert tie_width(1, images=10_000) == pytest.approx(0.0015 * 2**0.5)

@@ -86,5 +86,5 @@ def test_pruning_is_refused_with_the_two_ways_out(start: Start) -> None:
 
 def test_a_study_does_not_go_on_with_another_cost(start: Start) -> None:
     fill(start, [(0.5, 100.0)])
-    with pytest.raises(StudyError, match="cost: flops -> None"), start():
+    with pytest.raises(StudyError, match="cost: flops -> none"), start():
         pass

@@ -21,9 +21,16 @@ CHECKPOINT_POINTS = ("begin", "half", "written", "synced", "renamed", "kept")
 
 
 @pytest.mark.fault(
-    "Ctrl-C, SIGTERM or SIGHUP to the search", then="exit 128 + n in 10 s, trials wait with a checkpoint"
+    "Ctrl-C, SIGTERM, SIGHUP, or a batch system's SIGUSR1, SIGUSR2, SIGXCPU",
+    then="exit 128 + n in 10 s, trials wait with a checkpoint",
 )
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "number",
+    [
+        *(signal.SIGINT, signal.SIGTERM, signal.SIGUSR1),
+        *(pytest.param(each, marks=pytest.mark.slow) for each in (signal.SIGHUP, signal.SIGUSR2, signal.SIGXCPU)),
+    ],
+)
 def test_a_signal_puts_the_trials_back(place: Place, number: signal.Signals) -> None:
     first = place.start()
     first.until("trial 1 epoch 1/3")
@@ -60,6 +67,18 @@ def test_a_signal_to_a_slot_moves_its_trial(place: Place) -> None:
 
     assert place.completed(first).trials[0].losses == ()
     assert "trial 0 goes on from its checkpoint in epoch" in first.output
+
+
+@pytest.mark.fault("the shell's limit of CPU time (`ulimit -t`)", then="exit 6 by its name, no trial is blamed")
+def test_a_slot_that_used_up_its_cpu_time_stops_the_search(place: Place) -> None:
+    first = place.start()
+    first.until("trial 0 epoch 1/3")
+    os.kill(first.slots()[0], signal.SIGXCPU)
+
+    assert gone(first) == 6, first.output
+    assert "used up the CPU time that this shell allows a process (ulimit -t)" in first.output
+    assert "goes on from its checkpoint" in place.finish()
+    assert all(trial.losses == () for trial in place.check().trials)
 
 
 @pytest.mark.fault("kill -9 of one slot", then="its trial goes on from its last checkpoint at once")

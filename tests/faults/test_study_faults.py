@@ -9,6 +9,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+from control_groups import limited
 from disks import fill, small_disk
 from places import TRIALS, Place, gone
 
@@ -125,3 +126,64 @@ def test_slots_that_cannot_start_stop_the_search(place: Place) -> None:
     assert "3 slots in a row ended before they began" in start.output
     place.finish(STUB_BROKEN="")
     assert all(trial.losses == () for trial in place.check().trials)
+
+
+@pytest.mark.fault(
+    "the kernel kills slots because a container's memory ran out",
+    then="said with the limit; it counts for no trial until one slot is left",
+)
+def test_slots_that_share_too_little_memory_become_fewer(place: Place) -> None:
+    with limited("memory", limit_in_bytes=400 * 2**20) as admit:
+        start = place.start(STUB_TROUBLE="1:eat!")
+        admit(start.pid)
+        trial = place.completed(start).trials[1]
+
+    assert "memory ran out, of which the container has 0.4 GB; fewer slots need less: --slots 1" in start.output
+    assert (trial.outcome, trial.attempts, [loss.outcome for loss in trial.losses]) == (
+        "out-of-memory", 2 + 3, ["out-of-memory"] * 3,
+    )  # fmt: skip
+    assert "memory ran out, of which the container has 0.4 GB" in str(trial.message)
+
+
+@pytest.mark.fault(
+    "data, a GPU or the install break while a search runs", then="exit 3 or 6 after two trials in a row, which wait"
+)
+def test_two_trials_that_crash_alike_before_their_first_step_are_not_blamed(place: Place) -> None:
+    start = place.start(slots=1, STUB_UNABLE="1,2")
+
+    assert gone(start) == 6, start.output
+    assert "two trainings in a row crashed alike before their first step" in start.output
+    assert "RuntimeError: no GPU answers; mend that" in start.output
+    assert [(trial.state, trial.losses) for trial in place.settled().trials[1:3]] == [("waiting", ())] * 2
+    place.finish(STUB_UNABLE="")
+    assert place.check().counts["complete"] == TRIALS
+
+
+@pytest.mark.fault("one trial crashes before its first step", then="failed by name; the rest goes on")
+def test_a_trial_that_crashes_alone_before_its_first_step_is_to_blame(place: Place) -> None:
+    trials = place.completed(place.start(slots=1, STUB_UNABLE="1,3")).trials  # 3 is the last, whom no other follows
+
+    assert [trial.outcome for trial in trials] == [None, "crashed", None, "crashed"]
+
+
+@pytest.mark.fault("a trial is queued with what the space does not have", then="it fails by name; the search goes on")
+def test_a_queued_value_that_the_space_does_not_have(place: Place) -> None:
+    place.finish(trials=1, STUB_PACE="0")
+    study = optuna.load_study(study_name="smoke", storage=place.url)
+    for queued in ({"architecture.activation": "ReLU"}, {"recipe.learning_rate": 99.0}):
+        study.enqueue_trial(queued)
+    output = place.finish(trials=4, STUB_PACE="0")
+
+    assert "trial 1 infeasible: it was queued with what cannot be: architecture.activation must be relu" in output
+    assert "trial 2 infeasible: it was queued with what cannot be: recipe.learning_rate must be 0.5 .. 8.0" in output
+    assert place.check().counts["complete"] == 2
+
+
+@pytest.mark.fault('"Fail" is pressed in the dashboard while a trial trains', then="told as that; its slot is freed")
+def test_a_trial_that_is_failed_by_hand(place: Place) -> None:
+    first = place.start(slots=1, trials=2)
+    first.until("trial 0 epoch 1/3")
+    optuna.load_study(study_name="smoke", storage=place.url).tell(0, state=optuna.trial.TrialState.FAIL)
+
+    assert place.completed(first, trials=2).trials[1].state == "complete"
+    assert "trial 0 failed: ended by another program, such as the dashboard" in first.output

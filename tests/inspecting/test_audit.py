@@ -57,7 +57,7 @@ def test_true_records(history: History) -> None:
         (0, {"checkpoint": None}, "a complete trial has its checkpoint's SHA-256"),
         (0, {"seed": 7}, "a trial's seed comes from the study's and its number"),
         (1, {"accuracy": None}, "a pruned trial has an accuracy or violates a constraint"),
-        (2, {"outcome": None}, "a failed trial says why"),
+        (2, {"outcome": None, "message": None}, "a failed trial says why"),
         (2, {"state": "waiting"}, "a trial that is lost too often fails"),
         (5, {"losses": (Loss(attempt=1, outcome="hung", message=""),) * 2}, "an attempt is lost once"),
         (5, {"losses": (Loss(attempt=9, outcome="hung", message=""),)}, "an attempt is lost once"),

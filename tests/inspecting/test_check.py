@@ -7,14 +7,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from space_texts import parse
 
-from search import cli
+from search.inspecting import check as checking
 from search.inspecting.check import check
 from search.planning.catalogue import load
+from search.slots.container import Container
 from spaces.loader import shipped_spaces
 
 SMALL = """\
@@ -167,18 +170,10 @@ Call = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """`cifar-search spaces` with these words, in this process: exit code, output, errors."""
+def call(call: Call, monkeypatch: pytest.MonkeyPatch) -> Call:
+    """`cifar-search spaces` with these words, in a wide terminal."""
     monkeypatch.setenv("COLUMNS", "160")
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["cifar-search", "spaces", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        code = ended.value.code
-        return (code if isinstance(code, int) else 0, *capsys.readouterr())
-
-    return call
+    return partial(call, "spaces")
 
 
 def test_spaces_are_listed_with_what_varies_in_them(call: Call) -> None:
@@ -250,3 +245,14 @@ def test_every_shipped_file_is_clean_in_less_than_15_seconds(name: str) -> None:
     print(f"{name}: {time.monotonic() - start:.1f} s")
     assert done.stdout.endswith("no findings\n")
     assert time.monotonic() - start < 15
+
+
+def test_without_a_dev_shm_that_can_be_written_one_core_checks_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = check(parse(SMALL), draws=20)
+    monkeypatch.setattr(checking, "WORTH_A_PROCESS", 1)
+    monkeypatch.setattr(Container, "cores", lambda _: (2, 2))
+    forks = Mock(side_effect=OSError(30, "Read-only file system"))  # of a semaphore
+    monkeypatch.setattr(checking, "ProcessPoolExecutor", forks)
+
+    assert check(parse(SMALL), draws=20) == whole
+    assert forks.called

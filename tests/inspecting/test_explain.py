@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ from rich.console import Console
 from small_networks import CIFAR10
 from tiny import MANIFEST, database, starter
 
-from search import cli
 from search.candidate import from_values
 from search.console.spaces import layers_text
 from search.inspecting.explain import ExplainRequest, candidate_of, explain
@@ -110,15 +109,8 @@ def test_the_table_fits_the_terminal_and_ends_in_the_totals(runs: Path, width: i
         assert lines[first + 2].startswith("features.1 BatchNorm2d")
 
 
-def test_the_program_prints_every_number(
-    runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def call(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["cifar-search", "explain", "--runs", str(runs), *words])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        return (int(ended.value.code or 0), *capsys.readouterr())
-
+def test_the_program_prints_every_number(runs: Path, call: Callable[..., tuple[int, str, str]]) -> None:
+    call = partial(call, "explain", "--runs", runs)
     code, output, _ = call("--json")
     data = json.loads(output)
     assert code == 0

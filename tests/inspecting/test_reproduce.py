@@ -80,8 +80,8 @@ def set_curve(runs: Path, trial: int, rows: Sequence[dict[str, Any]]) -> None:
     change(runs, statement, json.dumps(rows), trial + 1)
 
 
-def set_start(runs: Path, **changes: str) -> None:
-    start = {**history(runs).starts[0], **changes}
+def set_start(runs: Path, without: str = "", **changes: str) -> None:
+    start = {name: value for name, value in {**history(runs).starts[0], **changes}.items() if name != without}
     change(runs, "UPDATE study_user_attributes SET value_json = ? WHERE key = 'start_0001'", json.dumps(start))
 
 
@@ -101,12 +101,16 @@ def test_a_trial_is_the_same_to_the_last_bit(searched: Path, trial: int) -> None
     assert examine_study(searched).findings == ()
 
 
-def test_a_record_that_was_changed_is_found_out(runs: Path) -> None:
+@pytest.mark.parametrize("older", [False, True])
+def test_a_record_that_was_changed_is_found_out(runs: Path, older: bool) -> None:
     first, second = history(runs).trials[1].curve
+    if older:  # than the record of instruction sets
+        set_start(runs, without="instruction sets")
     set_curve(runs, 1, [first, {**second, "train_loss": second["train_loss"] * (1 + 1e-12)}])
     found = again(runs, 1)
     assert (found.verdict, found.confirmed) == ("different", False)
     assert found.reason.startswith("the numbers part in epoch 2, though nothing differs")
+    assert found.reason.endswith("; the record does not hold its instruction sets") is older
     assert [row.then == row.now for row in found.epochs] == [True, False]
 
 
@@ -120,6 +124,17 @@ def test_another_number_of_threads_is_shown_and_only_nearness_is_asked_for(runs:
     assert f"1 slot of {then['threads']} threads" in first.machine  # as it was, not as this machine would
     assert found.differences == (Difference(name="torch", then="2.9.1", now=here["torch"]),)
     assert found.verdict in ("equal", "within the band")
+
+
+def test_other_instruction_sets_are_named_and_accuse_nobody(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATEN_CPU_CAPABILITY", "default")
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "SSE41")
+    found = again(runs, 1)
+    (difference,) = found.differences
+    assert (difference.name, difference.then) == ("instruction sets", history(runs).starts[0]["instruction sets"])
+    assert difference.now.endswith("ATEN_CPU_CAPABILITY=default, ONEDNN_MAX_CPU_ISA=SSE41")
+    assert found.confirmed
+    assert found.verdict == "equal" or found.reason.endswith("; not as it was then: instruction sets")
 
 
 def test_a_pruned_trial_is_trained_as_far_as_it_went(runs: Path) -> None:
@@ -152,11 +167,14 @@ def test_the_program_draws_it_and_its_exit_code_is_the_verdict(
     runs: Path, call: Callable[..., tuple[int, str, str]]
 ) -> None:
     words = ("reproduce", "1", "--runs", runs, "--data", "synthetic")
+    shutil.rmtree(runs / "smoke")  # as where the database alone was copied
     code, said, _ = call(*words, "--json")
     assert (code, json.loads(said)["verdict"], len(json.loads(said)["epochs"])) == (0, "equal", 2)
     set_curve(runs, 1, [{**row, "train_loss": 1.0} for row in history(runs).trials[1].curve])
+    StudyFolder(runs, "smoke").split.unlink()
     code, said, _ = call(*words)
     assert code == 4
+    assert "split.npz was missing, and is made again from the data and seed 0: it is the same" in said
     assert "epoch 1: then " in said
     assert "\ndifferent: the numbers part in epoch 1" in said
 

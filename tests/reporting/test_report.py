@@ -5,22 +5,29 @@ from __future__ import annotations
 import csv
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from subprocess import PIPE
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
+from matplotlib.font_manager import fontManager, get_font
 from matplotlib.image import imread
 from reports import epochs, example, opened
 from rich.console import Console
+from tiny import python
 
 from search.console.follow import report_table
 from search.deciding.request import Claim
 from search.deciding.trainings import Chosen, Confirmed
+from search.reporting import pictures
 from search.reporting import report as writing
 from search.reporting.answers import PUBLISHED
 from search.reporting.page import page
 from search.reporting.report import as_json, write_report
 
+FONTS = [*fontManager.ttflist]
 FILES = {"report.md", "report.json", "history.csv", "losses.png", "confusion.png", "per_class.png"}
 
 
@@ -148,7 +155,7 @@ def test_an_interrupted_report_leaves_the_old_one_whole(tmp_path: Path, monkeypa
     before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
     assert before.keys() == FILES
 
-    def full_disk(*_: object) -> str:
+    def full_disk(*_: object, **__: object) -> str:
         raise OSError("No space left on device")
 
     monkeypatch.setattr(writing, "page", full_disk)
@@ -158,11 +165,90 @@ def test_an_interrupted_report_leaves_the_old_one_whole(tmp_path: Path, monkeypa
 
 
 def test_names_cannot_break_the_page_or_a_picture(tmp_path: Path) -> None:
-    write_report(example(claims=(Claim("A|B <script> $x_1$ `q`", 0.7), Claim("C$", 0.8)), study="a | b"), tmp_path)
+    write_report(
+        example(claims=(Claim("A|B <script> $x_1$ `q` *x* _y_", 0.7), Claim("C$", 0.8)), study="a | b"), tmp_path
+    )
     text = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert "<script>" not in text
+    assert "| A\\|B &lt;script> \\$x_1\\$ \\`q\\` \\*x\\* \\_y\\_ | 70 % |" in text
     assert "| study | a \\| b |" in text
     assert "best --retrain \\| tee &lt;log>" in text
+
+
+@pytest.mark.fault(
+    "a picture of a report cannot be drawn", then="the report is written, says which and why, and shows no older one"
+)
+def test_a_picture_that_fails_costs_no_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert write_report(example(), tmp_path) == {}
+    monkeypatch.setattr(pictures, "draw_losses", MagicMock(side_effect=RuntimeError("no [font]\nof any kind")))
+
+    assert write_report(example(), tmp_path) == {"losses.png": "RuntimeError: no [font]"}
+
+    assert {file.name for file in tmp_path.iterdir()} == FILES - {"losses.png"}
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "Loss and accuracy by epoch could not be drawn: RuntimeError: no \\[font]" in text
+    assert "(losses.png)" not in text
+    assert "(confusion.png)" in text
+
+
+def test_pictures_are_drawn_in_spite_of_a_persons_own_settings_of_matplotlib(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from reports import example\n"
+        "from search.reporting.report import write_report\n"
+        "print(write_report(example(), Path(sys.argv[1])))\n"
+    )
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True\nfigure.facecolor: black\nsavefig.format: pdf\n")
+    notebook = {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}
+    with python(code, str(tmp_path / "r"), cwd=tmp_path, env=notebook, stdout=PIPE, stderr=PIPE) as child:
+        assert child.communicate() == ("{}\n", "")
+    write_report(example(), tmp_path / "usual")
+    for name in sorted(FILES):
+        assert (tmp_path / "r" / name).read_bytes() == (tmp_path / "usual" / name).read_bytes(), name
+
+
+@pytest.fixture
+def only_font(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine that has matplotlib's own font and no other."""
+    pictures.fonts.cache_clear()
+    monkeypatch.setattr(pictures.fontManager, "ttflist", [each for each in FONTS if each.name == pictures.FONT])
+    yield
+    pictures.fonts.cache_clear()
+
+
+@pytest.mark.usefixtures("only_font")
+def test_a_name_that_no_font_can_show_is_a_number_in_the_pictures_and_said_so_once(tmp_path: Path) -> None:
+    claims = (Claim("Detectocorp", 0.6), Claim("识图科技", 0.7), Claim("Ünïcode 1", 0.8))
+    assert [pictures.label(claim, claims) for claim in claims] == ["Detectocorp", "claim 2", "Ünïcode 1"]
+
+    assert write_report(example(claims=claims), tmp_path) == {}  # a warning of a missing glyph would be an error
+
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert text.count("in the pictures claim 2 is 识图科技.") == 1
+    assert "| 识图科技 | 70 % |" in text
+    assert "in the pictures" not in page(example())
+
+
+def test_a_name_is_shown_by_the_fonts_of_the_machine_together(tmp_path: Path) -> None:
+    fonts = {font.name: set(get_font(font.fname).get_charmap()) for font in FONTS if font.name != pictures.BOXES}
+    other = next(name for name in fonts if name.startswith("STIX") and fonts[name] - set.union(*_of(fonts, but=name)))
+    letter = next(chr(code) for code in fonts[other] - set.union(*_of(fonts, but=other)) if chr(code).isprintable())
+    name = f"Ä{letter}"
+    assert pictures.fonts(name) == (pictures.FONT, other)
+
+    assert write_report(example(claims=(Claim(name, 0.7),)), tmp_path) == {}
+
+
+def _of(fonts: dict[str, set[int]], *, but: str) -> list[set[int]]:
+    return [letters for name, letters in fonts.items() if name != but]
+
+
+def test_a_candidate_that_failed_in_the_confirmation_stands_in_the_report() -> None:
+    winner = Confirmed(trial=7, accuracies=(0.9,), flops=34_000_000)
+    dropped = ("trial 4, seed 1: diverged, the loss is nan | <inf>",)
+    report = example(choice=Chosen(confirmation=(winner,), winner=winner, dropped=dropped))
+    assert "\n\n- trial 4, seed 1: diverged, the loss is nan \\| &lt;inf>" in page(report)
+    assert as_json(report)["dropped"] == dropped
+    assert "left out" not in page(example())
 
 
 def test_the_smallest_job_makes_a_report_too(tmp_path: Path) -> None:

@@ -10,14 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from tiny import MANIFEST
 
-from search.data import synthetic
 from search.data.sources import find_source
-from search.data.split import stratified
-from search.errors import DataError
 from search.searching import provenance as provenances
-from search.searching.provenance import Difference, check_data, code_state, differences_of, provenance, start_of
+from search.searching.provenance import Difference, code_state, differences_of, provenance, start_of
 from search.slots.machine import survey
 from studies.history import TrialRecord
 
@@ -52,8 +50,8 @@ def test_everything_that_a_number_depends_on_is_said() -> None:
     assert all(isinstance(value, str) and value for value in found.values())
     assert {
         "time", "host", "command", "code", "cifar-search", "torch", "torchvision", "optuna", "numpy", "python",
-        "platform", "cpu", "device", "slots", "threads", "cores", "precision", "data", "data SHA-256", "split SHA-256",
-        "space", "study seed",
+        "platform", "cpu", "instruction sets", "device", "slots", "threads", "cores", "precision", "data",
+        "data SHA-256", "split SHA-256", "space", "study seed",
     } == found.keys()  # fmt: skip
     assert (found["device"], found["threads"], found["study seed"]) == ("cpu", str(machine.threads), "0")
     assert found["time"].endswith("+00:00")
@@ -110,20 +108,6 @@ def test_without_a_checkout_or_git_it_says_so(tmp_path: Path, monkeypatch: pytes
     assert code_state(Path(__file__).parents[1]) == "not a git checkout"
 
 
-def test_only_the_images_and_the_split_of_the_search_will_do(tmp_path: Path) -> None:
-    source, images = find_source("synthetic"), synthetic.training()
-    split = stratified(images.labels, validation=200, seed=0)
-    split.save(tmp_path / "split.npz")
-    manifest = replace(MANIFEST, data_fingerprint=images.fingerprint, split_fingerprint=split.fingerprint)
-    check_data(manifest, study="tiny", source=source, split=tmp_path / "split.npz")
-    with pytest.raises(DataError, match=r"'tiny' was searched on other images .*--data"):
-        check_data(replace(manifest, data_fingerprint="no"), study="tiny", source=source, split=tmp_path / "split.npz")
-    with pytest.raises(DataError, match=r"split.npz .* is not the split of study 'tiny' .*restore it"):
-        check_data(replace(manifest, split_fingerprint="no"), study="tiny", source=source, split=tmp_path / "split.npz")
-    with pytest.raises(DataError, match=r"none.npz is missing; restore it"):
-        check_data(manifest, study="tiny", source=source, split=tmp_path / "none.npz")
-
-
 def test_the_start_of_a_trial_is_the_one_that_it_names() -> None:
     starts = ({"threads": "1"}, {"threads": "2"})
     assert start_of(TRIAL, starts=starts)["threads"] == "2"
@@ -138,6 +122,30 @@ def test_what_differs_is_named_and_what_changes_nothing_is_not() -> None:
         Difference(name="numpy", then="not recorded", now="2.4"),
         Difference(name="cuda", then="13", now="none"),
     )
+
+
+@pytest.mark.parametrize("name", ["ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS"])
+def test_a_limit_of_the_instruction_sets_is_a_difference_and_an_older_record_excuses_nothing(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def here() -> dict[str, str]:
+        return provenance(survey("cpu", slots=1), source=find_source("synthetic"), manifest=MANIFEST)
+
+    def named(then: dict[str, str], now: dict[str, str]) -> list[tuple[str, str, str]]:
+        differences = differences_of(TRIAL, then=then, now=now, starts=(then,))
+        return [(each.name, each.then, each.now) for each in differences]
+
+    for each in provenances.LIMITS:
+        monkeypatch.delenv(each, raising=False)
+    plain = here()
+    older = {key: value for key, value in plain.items() if key != "instruction sets"}
+    monkeypatch.setenv(name, "some")
+    limited, sets = here(), plain["instruction sets"]
+    assert sets == torch.backends.cpu.get_cpu_capability()
+    assert named(plain, plain) == named(limited, limited) == named(older, plain) == []
+    assert named(plain, limited) == [("instruction sets", sets, f"{sets}, {name}=some")]
+    assert named(limited, plain) == [("instruction sets", f"{sets}, {name}=some", sets)]
+    assert named(older, limited) == [("instruction sets", "not recorded", f"{sets}, {name}=some")]
 
 
 @pytest.mark.parametrize(("attempts", "threads", "named"), [(1, "2", False), (2, "1", False), (2, "2", True)])

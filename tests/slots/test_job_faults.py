@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import Mock
@@ -13,9 +14,12 @@ import pytest
 import torch
 from disks import full_disk
 
+from search.errors import DataError, UserError
 from search.slots import job_runner
 from search.slots.checkpoint_store import CheckpointStore
-from search.slots.job import Began, Event, Failed, Finished, Job, Unsaved
+from search.slots.job import Began, Event, Failed, Finished, Job, SlotSettings, Unsaved
+from search.slots.job_runner import run_job
+from search.slots.slot_state import SlotError, check_blame
 
 Run = Callable[..., list[Event]]
 
@@ -60,6 +64,31 @@ def test_an_error_is_out_of_memory_or_a_crash_with_its_trace(
     assert isinstance(failed, Failed)
     assert (failed.outcome, failed.message) == (outcome, f"{type(error).__name__}: {error}")
     assert "Traceback" in failed.trace
+    assert failed.at_start == (outcome == "crashed")
+
+
+def test_a_crash_after_a_step_is_not_one_at_the_start(job: Job, slot_settings: SlotSettings) -> None:
+    failed = [*run_job(job, Mock(side_effect=RuntimeError), settings=slot_settings)][-1]  # it is asked after a step
+    assert isinstance(failed, Failed)
+    assert (failed.outcome, failed.at_start) == ("crashed", False)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "error"),
+    [
+        ("RuntimeError: CUDA error", "RuntimeError: CUDA error", SlotError),
+        ("DataError: photos is gone", "DataError: photos is gone", DataError),
+        ("RuntimeError: CUDA error", "RuntimeError: another", None),
+    ],
+)
+def test_two_that_crash_alike_at_the_start_are_blameless(first: str, second: str, error: type[UserError]) -> None:
+    before, failed = (Failed(outcome="crashed", message=each, at_start=True) for each in (first, second))
+    check_blame(before, replace(failed, at_start=False))
+    check_blame(None, failed)
+    with (
+        pytest.raises(error, match=rf"first step.*: {first.removeprefix('DataError: ')}; ") if error else nullcontext()
+    ):
+        check_blame(before, failed)
 
 
 def test_a_slot_compiles_what_it_trains_as_its_settings_say(

@@ -256,3 +256,10 @@ def test_two_thousand_mistakes_end_at_200() -> None:
     found = problems(f"{HEAD}recipe:\n" + "".join(f"  lerning_rate{number}: 1\n" for number in range(2000)))
     assert len(found) == 201
     assert "200 mistakes or more" in found[-1].rule
+
+
+@pytest.mark.parametrize("dropout", ["{1: 0.1}", "{1: {float: [0.0, 0.5]}}", "{1: 0.1, float: [0.0, 0.5]}"])
+def test_an_entry_for_a_stage_where_the_family_has_one_value(dropout: str) -> None:
+    first = problems(f"description: d\nfamily: mlp\narchitecture: {{dropout: {dropout}}}\n")[0]
+    assert first.rule == "architecture.dropout.1 is not a name of family mlp"
+    assert first.hint == "there is one architecture.dropout for the whole network"

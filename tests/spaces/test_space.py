@@ -175,3 +175,15 @@ def test_a_space_refuses_conditions_on_later_parameters() -> None:
     for parameters in ((second, first), (first, first)):
         with pytest.raises(ValueError, match="twice or depends on a parameter that comes later"):
             Space("n", "n.yaml", "d", "fast", None, parameters)
+
+
+def test_what_a_study_stores_of_a_draw_is_no_misfit() -> None:
+    space = parse(TEXT)
+    draws = [space.sample(Random(seed)) for seed in range(100)]
+    assert [space.misfits(space.stored(values)) for values in draws] == [[]] * 100
+
+
+@pytest.mark.parametrize("wrong", [-1, 3, 4, "0", 1.0, True, None, [1]])
+def test_an_ordered_option_is_stored_as_its_position(wrong: object) -> None:
+    said = f"architecture.depth must be the position, from 0, in 1 < 2 < 4, not {wrong!r}"
+    assert parse(TEXT).misfits({"architecture.depth": wrong, "architecture.stages": 3}) == [said]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
+import optuna_dashboard
 import pytest
 from starts import wait_for
 from tiny import ask, finish, starter
@@ -110,6 +111,17 @@ def test_no_other_address_of_this_machine_answers(port: int) -> None:
 def test_a_second_note_takes_the_place_of_the_first(port: int, runs: Path) -> None:
     publish("tiny", storage=f"sqlite:///{runs}/studies.db", runs=runs, note="shorter", files=[])
     assert study(port)["note"]["body"] == "shorter"
+
+
+def test_of_port_0_the_one_that_it_got_is_said(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    served: list[int] = []
+    said: list[str] = []
+    monkeypatch.setattr(optuna_dashboard, "run_server", lambda *_, port, **__: served.append(port))
+
+    serve(storage=f"sqlite:///{runs}/studies.db", runs=runs, port=0, announce=said.append)
+
+    assert said == [f"http://127.0.0.1:{served[0]}  (Ctrl-C ends it)"]
+    assert served[0] > 0
 
 
 def test_without_a_database_there_is_no_dashboard_and_none_is_made(tmp_path: Path) -> None:

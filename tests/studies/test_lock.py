@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
+import socket
 from functools import partial
 from pathlib import Path
 
@@ -26,7 +28,7 @@ MOUNTS = r"""
 
 def test_the_second_owner_hears_of_the_first(tmp_path: Path) -> None:
     path = tmp_path / "runs" / "lock"
-    sentence = f"process {os.getpid()} already works on the baselines"
+    sentence = f"process {os.getpid()} already works on the baselines .* if it is this one, close.. what the earlier"
     with file_lock(path, owned="the baselines"):
         assert is_locked(path)
         with pytest.raises(LockedError, match=sentence), file_lock(path, owned="the baselines"):
@@ -38,12 +40,40 @@ def test_the_second_owner_hears_of_the_first(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.parametrize(
+    ("place", "host"), [("studies.lock.socket.gethostname", "box"), ("studies.lock.Path.readlink", "HERE")]
+)
+def test_an_owner_in_another_container_is_named_by_its_host(
+    place: str, host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The number of its process, here that of this one, means another process here."""
+    monkeypatch.setattr(place, lambda *_: "box")
+    with file_lock(tmp_path / "lock", owned="it"):
+        monkeypatch.undo()
+        with pytest.raises(LockedError) as refused, file_lock(tmp_path / "lock", owned="it"):
+            pass
+    owner = f"process {os.getpid()} on {host.replace('HERE', socket.gethostname())}, in another container,"
+    assert str(refused.value) == (
+        f"{owner} already works on it (it holds {tmp_path / 'lock'}): "
+        "wait until it ends, stop it there, or name another with --study"
+    )
+
+
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "lock").symlink_to(tmp_path / "precious")
     (tmp_path / "precious").write_text("kept")
     with pytest.raises(OSError, match="symbolic link"), file_lock(tmp_path / "lock", owned=""):
         pass
     assert (tmp_path / "precious").read_text() == "kept"
+
+
+def test_a_link_in_the_place_of_a_study_s_lock_is_named(tmp_path: Path) -> None:
+    lock = tmp_path / "studies.db.tiny.lock"
+    lock.symlink_to(tmp_path / "precious")
+    sentence = f"^the study's lock {lock} is a symbolic link; remove it"
+    with pytest.raises(StorageError, match=sentence), owned(f"sqlite:///{tmp_path}/studies.db", study="tiny"):
+        pass
+    assert not (tmp_path / "precious").exists()
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
@@ -83,7 +113,7 @@ def test_the_lock_lies_beside_the_database_not_in_the_folder_of_runs(tmp_path: P
     with owned(f"sqlite:///{tmp_path}/real/studies.db", study="tiny"):
         with pytest.raises(LockedError), owned(f"sqlite:///{tmp_path}/link/studies.db", study="tiny"):
             pass
-        assert (tmp_path / "real" / "studies.db.tiny.lock").read_text() == f"{os.getpid()}\n"
+        assert (tmp_path / "real" / "studies.db.tiny.lock").read_text().split()[0] == str(os.getpid())
 
 
 @pytest.mark.postgres
@@ -129,3 +159,16 @@ def test_a_network_file_system_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(StorageError, match=sentence), opened(f"sqlite:///{tmp_path}/studies.db"):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_that_is_deleted_with_its_study_is_not_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the opening of the file and its lock; another process would soon hold a new file of that name."""
+    path, flock = tmp_path / "studies.db.tiny.lock", fcntl.flock
+
+    def deleted_first(descriptor: int, operation: int) -> None:
+        path.unlink()
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", deleted_first)
+    with pytest.raises(LockedError), file_lock(path, owned="study 'tiny'"):
+        pass

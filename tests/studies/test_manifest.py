@@ -25,6 +25,8 @@ def check(new: Manifest, *, lines: list[str]) -> tuple[str, ...]:
         ({"split_fingerprint": "dddd"}, "split: bbbb -> dddd"),
         ({"data_fingerprint": "dddd"}, "data: cccc -> dddd"),
         ({"epochs": 9, "seed": 7}, "seed: 0 -> 7\n  epochs: 3 -> 9"),
+        ({"images": 9}, "images: all -> 9"),
+        ({"cost": "flops"}, "cost: none -> flops"),
         ({"metric": "loss"}, "metric: validation accuracy -> loss"),
     ],
 )

@@ -22,6 +22,8 @@ def test_total_is_a_total_over_two_starts(start: Start, url: str) -> None:
         assert study.history().counts == {"complete": 5, "pruned": 0, "failed": 0, "running": 0, "waiting": 0}
     with start(trials=2) as study:
         assert (study.history().remaining, done(study), study.ask(suggest)) == (0, True, None)
+        assert (study.history().planned, study.trials) == (5, 5)  # nothing that is finished is taken back
+        assert study.notes == ("5 trials are finished already, more than --trials 2; --trials 6 or more goes on",)
     assert [trial.number for trial in check(url).trials] == list(range(5))
 
 
@@ -81,3 +83,14 @@ def test_refused_options_leave_no_study(start: Start, url: str) -> None:
         pass
     with opened(url) as storage:
         assert storage.get_all_studies() == []
+
+
+def test_a_changed_sampler_or_pruner_is_said(start: Start) -> None:
+    for sampler, pruner, notes in [
+        ("random", "none", ()),
+        ("random", "none", ()),
+        ("tpe", "median", ("sampler random -> tpe", "pruner none -> median")),
+        ("tpe", "none", ("pruner median -> none",)),
+    ]:
+        with start(sampler=sampler, pruner=pruner, provenance={"sampler": sampler, "pruner": pruner}) as study:
+            assert study.notes == notes

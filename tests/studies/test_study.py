@@ -32,6 +32,19 @@ def test_baselines_come_first_and_once(start: Start) -> None:
     assert {trial.values["fixed"] for trial in trials} == {"relu"}
 
 
+def test_equal_values_are_tried_once_and_what_was_asked_for_comes_before_the_rest(start: Start) -> None:
+    own, asked = [("known", {"rate": 0.25, "width": 8}), ("other", {"rate": 0.5, "width": 16})], ("twin", "mine")
+    baselines = [*own, ("twin", {"rate": 0.25, "width": 8}), ("mine", {"rate": 0.75, "width": 4})]
+    same = ("twin is not queued: a trial has the same values",)
+    with start(trials=2) as study:
+        assert study.enqueue([*baselines, *baselines], first=asked) == same
+        run(study)
+    with start(trials=3) as study:
+        assert study.enqueue(baselines, first=asked) == same
+        run(study)
+        assert [trial.baseline for trial in study.history().trials] == ["known", "mine", "other"]
+
+
 def test_put_back_trial_waits_and_comes_again(start: Start) -> None:
     with start(trials=1) as study:
         asked = ask(study)

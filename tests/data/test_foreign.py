@@ -1,0 +1,124 @@
+"""What was given for CIFAR-10 and is not is called what it is, and nothing is downloaded beside it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from search.data import cifar10, foreign
+from search.data.cifar10 import find
+from search.data.sources import find_source
+from search.errors import DataError
+
+BATCHES = tuple(cifar10.OFFICIAL)
+
+
+@pytest.fixture(autouse=True)
+def _no_download(monkeypatch: pytest.MonkeyPatch) -> None:
+    def download(*_: object) -> None:
+        raise AssertionError("a download into a folder that is not for it")
+
+    monkeypatch.setattr("torchvision.datasets.utils.download_url", download)
+    monkeypatch.delenv("CIFAR_SEARCH_DATA", raising=False)
+
+
+def fill(folder: Path, *files: str) -> Path:
+    for file in files:
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_bytes(b"x")
+    return folder
+
+
+def refused(place: Path | None) -> str:
+    """What is said of a place, in which nothing is made."""
+    with pytest.raises(DataError) as error:
+        find(place)
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        ([f"{name}/{number}.JPG" for name in "abcd" for number in range(3)], "holds 4 folders of images (a, b, c and"),
+        (
+            ["train/cat/1.png", "train/dog/1.png", "test/cat/1.png"],
+            "holds 2 folders of images (cat, dog), and only the",
+        ),
+        (["1.png", "2.png"], "holds images, and only the Python version of CIFAR-10"),
+        (["cifar-100-python/train"], "holds CIFAR-100, and"),
+        (["train", "test", "meta", "file.txt~"], "holds CIFAR-100, and"),
+        (["cifar-100-python.tar.gz"], "holds CIFAR-100, and"),
+        (["cifar-10-batches-bin/data_batch_1.bin"], "holds the binary version of CIFAR-10, and"),
+        (["data_batch_1.bin", "test_batch.bin"], "holds the binary version of CIFAR-10, and"),
+        (["cifar-10-batches-mat/data_batch_1.mat"], "holds the MATLAB version of CIFAR-10, and"),
+        (["notes.txt", "report.pdf"], "holds notes.txt, report.pdf, and"),
+    ],
+)
+def test_another_folder_is_called_what_it_is(tmp_path: Path, files: list[str], says: str) -> None:
+    folder = fill(tmp_path / "mine", *files)
+    before = sorted(tmp_path.rglob("*"))
+    said = refused(folder)
+    assert says in said
+    assert said.startswith(str(folder))
+    assert said.endswith(
+        "; name an empty folder to download it into, or one that holds it, by --data DIR or CIFAR_SEARCH_DATA"
+    )
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("inner", [f"{cifar10.FOLDER}/{cifar10.FOLDER}", f"data/old/{cifar10.FOLDER}", "my batches"])
+def test_cifar10_further_down_is_named_so_that_it_can_be_pasted(tmp_path: Path, inner: str) -> None:
+    fill(tmp_path / inner, *BATCHES)
+    named = refused(tmp_path).partition(" is not the folder of CIFAR-10, which lies in another: --data ")[2].strip("'")
+    assert find(Path(named)) == tmp_path / inner
+
+
+def test_an_archive_further_down_is_named_by_its_folder(tmp_path: Path) -> None:
+    fill(tmp_path, f"downloads/{cifar10.ARCHIVE}")
+    assert refused(tmp_path).endswith(f"of CIFAR-10, which lies in another: --data {tmp_path / 'downloads'}")
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    fill(tmp_path, cifar10.ARCHIVE, "cifar-10-binary.tar.gz", "notes.txt", "data_batch_1", "1.png")
+    for name in (cifar10.ARCHIVE, "data_batch_1"):
+        assert refused(tmp_path / name).endswith(f"which lies in another: --data {tmp_path}")
+    assert "holds the binary version of CIFAR-10, and only" in refused(tmp_path / "cifar-10-binary.tar.gz")
+    for name in ("notes.txt", "1.png"):
+        assert f"{name} is no folder that can be read, and only" in refused(tmp_path / name)
+
+
+def test_the_variable_is_named_where_it_named_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CIFAR_SEARCH_DATA", str(fill(tmp_path, "cat/1.png")))
+    assert refused(None).startswith(f"CIFAR_SEARCH_DATA: {tmp_path} holds 1 folder of images (cat), and")
+
+
+def test_synthetic_may_be_named_by_the_variable_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CIFAR_SEARCH_DATA", "synthetic")
+    assert find_source(None) == find_source("synthetic")
+    assert find_source(str(fill(tmp_path, *BATCHES))).folder == tmp_path
+
+
+def test_folders_without_files_are_empty(tmp_path: Path) -> None:
+    (tmp_path / cifar10.FOLDER).mkdir()  # as a start that was killed leaves it
+    (tmp_path / ".DS_Store").touch()
+    with pytest.raises(AssertionError, match="a download"):
+        find(tmp_path)
+
+
+def test_a_whole_disk_is_looked_into_only_so_far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(foreign, "MOST", 3)
+    fill(tmp_path, "note.txt", *(f"{letter}/data_batch_1" for letter in "abcdef"))
+    walk, looked = os.walk, []
+
+    def counted(*arguments: Any, **options: Any) -> Iterator[Any]:
+        for each in walk(*arguments, **options):
+            looked.append(each)
+            yield each
+
+    monkeypatch.setattr(os, "walk", counted)
+    assert "which lies in another" in refused(tmp_path)
+    assert len(looked) == 3
