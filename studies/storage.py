@@ -173,16 +173,14 @@ def _open(url: str, *, read_only: bool, server_lock: ServerLock | None) -> Itera
                     obstacle = in_the_way(file)
                     advice = f"{obstacle}: name another with --runs" if obstacle else advice
                     raise EmptyStorageError(f"there is no database at {file}; {advice}")
-                copy = read_only and stack.enter_context(_readable_copy(file))
-                mode = "ro" if read_only and not copy else "rw"
+                # Who may write reads so too: SQLite must first take back what a killed process left half written.
+                writable = os.access(file, os.W_OK) and os.access(file.parent, os.W_OK)
+                copy = None if writable or not read_only else stack.enter_context(_readable_copy(file))
+                mode = "rw" if writable or copy or not read_only else "ro"
                 # A file that is gone is missed, not made anew. SQLAlchemy and SQLite decode the name once each.
                 address = f"sqlite:///file:{quote(quote(os.fsencode(copy or file)))}?mode={mode}&uri=true"
             storage = _connect(address, settings, tables=not (read_only or server_lock))
-        except (
-            OSError,
-            RuntimeError,
-            ValueError,
-        ) as error:  # RuntimeError: another version's tables; ValueError: a port
+        except (OSError, RuntimeError, ValueError) as error:  # another version's tables; a port that is none
             raise StorageError(f"cannot open the storage {masked(url)}: {error}") from None
         end_at_outage(storage.engine, lambda error: _storage_error(error, url, only_outage=True))
         try:
@@ -201,7 +199,7 @@ def _readable_copy(file: Path) -> Iterator[Path | None]:
     journals = [file.with_name(f"{file.name}-{kind}") for kind in ("journal", "wal")]
     with file.open("rb") as content:
         needed = content.read(20)[18:] == b"\2\2" or journals[0].exists()
-    if not needed or os.access(file.parent, os.W_OK):
+    if not needed:
         yield None
         return
     with TemporaryDirectory(prefix="cifar-search-") as place:

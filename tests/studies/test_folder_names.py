@@ -87,6 +87,11 @@ def with_a_log(folder: Path) -> None:
     connection.close()
 
 
+def test_what_a_killed_process_left_half_written_is_taken_back_by_the_next_reader(kept: Path) -> None:
+    cut_off(kept)
+    assert names(f"sqlite:///{kept}/studies.db") == ["kept"]
+
+
 @pytest.mark.parametrize("state", [cut_off, with_a_log, lambda _: None], ids=["cut off", "write-ahead log", "sound"])
 def test_a_read_only_copy_is_read(kept: Path, state: object) -> None:
     state(kept)  # type: ignore[operator]
