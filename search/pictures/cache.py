@@ -18,7 +18,7 @@ from numpy.lib.format import open_memmap
 
 from search.errors import DataError
 from search.pictures.decode import Header, PictureError, Pixels, decode, header
-from search.pictures.listing import MOST_NAMED, Listing
+from search.pictures.listing import MOST_NAMED, PictureList
 from search.pictures.parts import Index, check_enough, groups_of, held_out
 
 FORMAT = 1  # of the files here
@@ -54,7 +54,7 @@ class Ingested:
 
 
 def ingest(
-    listing: Listing,
+    listing: PictureList,
     *,
     cache: Path,
     side: int | None = None,
@@ -87,7 +87,7 @@ def ingest(
 class _Files:
     """The files of a listing while they are read; what cannot be read is counted."""
 
-    def __init__(self, listing: Listing, progress: Progress | None) -> None:
+    def __init__(self, listing: PictureList, progress: Progress | None) -> None:
         self.listing, self.progress = listing, progress or (lambda *_: None)
         self.skipped = dict(listing.skipped)
         self.left = np.ones(len(listing.files), dtype=np.bool_)
@@ -144,7 +144,7 @@ class _Files:
 
 
 def _write(
-    folder: Path, pixels: Pixels, groups: Index, files: Index, *, listing: Listing, skipped: dict[str, str]
+    folder: Path, pixels: Pixels, groups: Index, files: Index, *, listing: PictureList, skipped: dict[str, str]
 ) -> None:
     """Divide the images into the parts and write each. Raises DataError."""
     labels = np.array(listing.labels, dtype=np.int64)[files]
@@ -203,7 +203,7 @@ def _read(folder: Path) -> Ingested | None:
     return found if digest.hexdigest() == sha256 else None
 
 
-def _key(listing: Listing, side: int | None, most_side: int) -> str:
+def _key(listing: PictureList, side: int | None, most_side: int) -> str:
     """Of the files as they are now: another one where any was changed."""
     digest = hashlib.sha256(repr((FORMAT, os.fsencode(listing.root.absolute()), side, most_side)).encode())
     rows: Sequence[tuple[str, int, str | None]] = list(zip(listing.files, listing.labels, listing.parts, strict=True))

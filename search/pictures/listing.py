@@ -29,7 +29,7 @@ MOST_NAMED = 10  # files or classes in a message
 
 
 @dataclass(frozen=True, kw_only=True)
-class Listing:
+class PictureList:
     """Picture files in a fixed order; nothing of them was read."""
 
     root: Path
@@ -52,7 +52,7 @@ class Listing:
             raise DataError(f"{self.root} has no picture to train on of {named(empty)}; add some, or remove the class")
 
 
-def list_folder(root: Path) -> Listing:
+def list_folder(root: Path) -> PictureList:
     """A folder of folders, one for each class; or train, val and test folders of them. Raises DataError."""
     inside = dict(_folders(root))
     parts = {PART_NAMES[name.lower()]: path for name, path in inside.items() if name.lower() in PART_NAMES}
@@ -68,7 +68,7 @@ def list_folder(root: Path) -> Listing:
     return _listing(root, {part: dict(_folders(parts[part])) for part in get_args(Part) if part in parts})
 
 
-def list_table(table: Path) -> Listing:
+def list_table(table: Path) -> PictureList:
     """A CSV with a header, a row for each picture: its path beside the CSV, its label, perhaps its part.
 
     Raises DataError.
@@ -112,7 +112,7 @@ def named(names: Sequence[str]) -> str:
     return ", ".join(names[:MOST_NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
-def _listing(root: Path, parts: dict[Part | None, dict[str, Path]]) -> Listing:
+def _listing(root: Path, parts: dict[Part | None, dict[str, Path]]) -> PictureList:
     training = next(iter(parts.values()))
     classes = tuple(sorted(training, key=_order))
     kept: list[tuple[str, int, Part | None]] = []
@@ -134,9 +134,9 @@ def _listing(root: Path, parts: dict[Part | None, dict[str, Path]]) -> Listing:
 
 def _made(
     root: Path, classes: tuple[str, ...], kept: list[tuple[str, int, Part | None]], skipped: dict[str, str]
-) -> Listing:
+) -> PictureList:
     files, labels, parts = zip(*kept, strict=True) if kept else ((), (), ())
-    return Listing(root=root, classes=classes, files=files, labels=labels, parts=parts, skipped=skipped)
+    return PictureList(root=root, classes=classes, files=files, labels=labels, parts=parts, skipped=skipped)
 
 
 def _folders(root: Path) -> Iterator[tuple[str, Path]]:

@@ -111,7 +111,7 @@ def test_the_weights_describe_themselves_and_give_the_reported_accuracy(runs: Pa
     about = json.loads((folder / "weights-1.json").read_text())
     family = about["architecture"].pop("family")
     fields = {name: tuple(v) if isinstance(v, list) else v for name, v in about["architecture"].items()}
-    network = build(FAMILIES[family](**fields), classes=len(about["classes"]), images=CIFAR10, seed=1).eval()
+    network = build(FAMILIES[family](**fields), images=CIFAR10, seed=1).eval()
     network.load_state_dict(load((folder / "weights-1.safetensors").read_bytes()))
 
     images = synthetic.test()

@@ -122,4 +122,4 @@ def test_memory_is_that_of_new_numbers_and_grows_with_the_batch() -> None:
 
 def test_a_network_that_cannot_be_is_refused() -> None:
     with pytest.raises(NetworkError, match="a kernel of 7 is larger"):
-        trace(Cnn(stages=3, width=(4, 4, 4), kernel=7, padding="valid"), batch_size=1)
+        trace(Cnn(stages=3, width=(4, 4, 4), kernel=7, padding="valid"), images=CIFAR10, batch_size=1)

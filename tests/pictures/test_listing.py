@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from photos import Make
 
 from search.errors import DataError
-from search.pictures.listing import Listing, list_folder, list_table
+from search.pictures.listing import PictureList, list_folder, list_table
 
 
-def rows(listing: Listing) -> list[tuple[str, str, str | None]]:
+def rows(listing: PictureList) -> list[tuple[str, str, str | None]]:
     labels = (listing.classes[label] for label in listing.labels)
     return list(zip(listing.files, labels, listing.parts, strict=True))
 
