@@ -126,6 +126,6 @@ def slot_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlotSett
     torch.set_num_threads(1)
     path = tmp_path_factory.mktemp("slot") / "split.npz"
     stratified(synthetic.training().labels, validation=500, seed=0).save(path)
-    source = Source(kind="synthetic", folder=None)
+    source = Source(kind="synthetic", title="generated images")
     yield SlotSettings(source=source, split=path, device="cpu", threads=1, precision="float32")
     torch.set_num_threads(threads)

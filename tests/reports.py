@@ -12,6 +12,7 @@ from search.deciding.decide import Report
 from search.deciding.request import Claim
 from search.deciding.testing import OpenedTest
 from search.deciding.trainings import Chosen, Confirmed, TrainedEpoch
+from search.description import CIFAR10
 from search.networks.count import Cost
 from search.training.result import EpochResult
 
@@ -62,6 +63,8 @@ def example(**changes: Any) -> Report:
         "device": "cpu, 2 threads",
         "data": "CIFAR-10 in a folder",
         "official": True,
+        "generated": False,
+        "images": CIFAR10,
         "candidate": from_values({"architecture.family": "fast", "recipe.learning_rate": 0.01}),
         "cost": Cost(parameters=154_000, flops=34_000_000, activations=0),
         "choice": Chosen(confirmation=(winner, other), winner=winner),

@@ -103,7 +103,7 @@ def bench(
     torch.set_num_threads(machine.threads)
     torch.backends.cudnn.benchmark = True  # as in a slot
     images = find_source(data).training()
-    ready = store(images, split=standard_split(images.labels, seed=0), device=machine.device)
+    ready = store(images, split=standard_split(images, seed=0), device=machine.device)
     fast = from_values(load("fast").baselines[0].values)
     reached = tuple(reach(target, store=ready, machine=machine) for target in targets)
     proxies = (replace(fast, architecture=PROXY), fast) if usual else ()

@@ -90,7 +90,7 @@ def train_one(task: Task, *, source: Source) -> Result:
 def _data(source: Source) -> Store:
     """Part of the training images, but all validation images: their number sets the noise of a score."""
     images = source.training()
-    split = standard_split(images.labels, seed=0)
+    split = standard_split(images, seed=0)
     validation = images.take(torch.from_numpy(split.validation))
     return replace(store(images, split=split, device=CPU, most=IMAGES), validation=validation)
 
@@ -98,7 +98,7 @@ def _data(source: Source) -> Store:
 def main() -> None:
     """Record the pool."""
     source, space = find_source(None, download=False), load(str(SPACE))
-    split = standard_split(source.training().labels, seed=0)
+    split = standard_split(source.training(), seed=0)
     setting = PoolSetting(IMAGES, len(split.validation), split.fingerprint, space.fingerprint, best_precision(CPU))
     with multiprocessing.get_context("spawn").Pool() as processes:  # one for each core
         train_all = partial(processes.imap_unordered, partial(train_one, source=source))

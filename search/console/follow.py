@@ -104,7 +104,7 @@ def report_table(report: Report) -> Group:
         grid.add_row(Text(f"{claim.name} claims {percent(claim.accuracy)}"), Text(claim.verdict, "bold"))
     style = "bold green" if recommendation.verdict == "build" else "bold yellow"
     grid.add_row("verdict", Text(recommendation.verdict, style))
-    warning = "" if report.official else f"{report.data}: a rehearsal, not to be signed.\n"
+    warning = "" if not report.generated else f"{report.data}: a rehearsal, not to be signed.\n"
     reasons = " ".join(recommendation.reasons)
     return Group(grid, Text(), Text(warning, "yellow"), Text(reasons), Text(), Text(ABOUT_VIEWS))
 

@@ -36,7 +36,7 @@ def find(folder: Path | None, *, download: bool = True) -> Path:
     folder, or one that holds a part of them; a file that exists is never replaced. Raises DataError.
     """
     given = folder or os.environ.get("CIFAR_SEARCH_DATA")
-    root = home(given) if given else _cache()
+    root = home(given) if given else cache()
     source = "CIFAR_SEARCH_DATA: " if given and not folder else ""
     if given and not os.path.exists(root):  # noqa: PTH110 - Path.exists may raise
         raise DataError(f"{source}{in_the_way(root) or f'{root} is not a folder'}; make it, or {ELSEWHERE}")
@@ -51,7 +51,7 @@ def find(folder: Path | None, *, download: bool = True) -> Path:
     return place
 
 
-def _cache() -> Path:
+def cache() -> Path:
     """The user's folder for what can be fetched again; as XDG has it, a path that is not absolute says nothing."""
     cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
     try:

@@ -19,6 +19,8 @@ class Images:
     pixels: Tensor  # uint8 [N, S, S, C]: height, width, channel, the layout in which a batch is cut fastest
     labels: Tensor  # int64 [N]
     classes: tuple[str, ...]
+    groups: Tensor | None = None  # int64 [N]: equal where two images are copies; None: they are taken as they come
+    validation: Tensor | None = None  # int64: the images that the source keeps for validation; None: it names none
 
     def __post_init__(self) -> None:
         pixels, labels, shape = self.pixels, self.labels, list(self.pixels.shape)

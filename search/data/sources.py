@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -10,40 +11,67 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:  # it imports torch, which takes seconds: a source is handed about more often than it is read
     from search.data.images import Images
 
+GENERATED = "generated images (not CIFAR-10)"
+Progress = Callable[[str, int, int], object]
+"""Is told what is done, how much of it, and of how much."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
     """A data set by name and place. It is sent to a slot, which loads the images itself."""
 
-    kind: Literal["cifar10", "synthetic"]
-    folder: Path | None  # None for generated images
-
-    @property
-    def title(self) -> str:
-        """For the first line of a run and for reports."""
-        return "generated images (not CIFAR-10)" if self.kind == "synthetic" else f"CIFAR-10 in {self.folder}"
+    kind: Literal["cifar10", "synthetic", "pictures"]
+    title: str  # for the first line of a run and for reports
+    folder: Path | None = None  # of the batches, or of decoded pictures; None for generated images
+    notes: tuple[str, ...] = ()  # what the person should know of it
 
     @property
     def official(self) -> bool:
+        """It is CIFAR-10, for which there are published results."""
         return self.kind == "cifar10"
+
+    @property
+    def generated(self) -> bool:
+        """Its images show nothing."""
+        return self.kind == "synthetic"
 
     def training(self) -> Images:
         """The training images; the test images stay closed."""
-        from search.data import cifar10, synthetic
+        from search.data import cifar10, pictures, synthetic
 
-        return synthetic.training() if self.folder is None else cifar10.load_training(self.folder)
+        if self.folder is None:
+            return synthetic.training()
+        return pictures.load_training(self.folder) if self.kind == "pictures" else cifar10.load_training(self.folder)
 
     def test(self) -> Images:
-        """The test images: for the retrained winner only, see deciding.retrain."""
-        from search.data import cifar10, synthetic
+        """The test images: for the retrained winner only, see deciding.testing."""
+        from search.data import cifar10, pictures, synthetic
 
-        return synthetic.test() if self.folder is None else cifar10.load_test(self.folder)
+        if self.folder is None:
+            return synthetic.test()
+        return pictures.load_test(self.folder) if self.kind == "pictures" else cifar10.load_test(self.folder)
 
 
-def find_source(place: str | None, *, download: bool = True) -> Source:
-    """`synthetic`, a folder, or None for what CIFAR_SEARCH_DATA names, and then a download. Raises DataError."""
-    if (place or os.environ.get("CIFAR_SEARCH_DATA")) == "synthetic":
-        return Source(kind="synthetic", folder=None)
-    from search.data import cifar10
+def find_source(
+    place: str | None,
+    *,
+    side: int | None = None,
+    most_side: int = 64,
+    download: bool = True,
+    progress: Progress | None = None,
+) -> Source:
+    """`synthetic`, a folder of CIFAR-10, or pictures by class in folders or in a CSV; None: CIFAR_SEARCH_DATA.
 
-    return Source(kind="cifar10", folder=cifar10.find(Path(place) if place else None, download=download))
+    Without either, CIFAR-10 is downloaded into the user's cache. Pictures are seen at `side` pixels, or at their own
+    median up to `most_side`. Raises DataError.
+    """
+    given = place or os.environ.get("CIFAR_SEARCH_DATA")
+    if given == "synthetic":
+        return Source(kind="synthetic", title=GENERATED)
+    from search.data import cifar10, pictures
+
+    if given and (found := pictures.find(given, side=side, most_side=most_side, progress=progress)):
+        folder, title, notes = found
+        return Source(kind="pictures", title=title, folder=folder, notes=notes)
+    folder = cifar10.find(Path(place) if place else None, download=download)
+    return Source(kind="cifar10", title=f"CIFAR-10 in {folder}", folder=folder)

@@ -15,9 +15,12 @@ import numpy.typing as npt
 
 from search.errors import DataError
 from search.files import LFS_POINTER, write_whole
+from search.pictures.parts import held_out
 
 if TYPE_CHECKING:  # torch takes seconds to import, and a split can be read without
     from torch import Tensor
+
+    from search.data.images import Images
 
 Index = npt.NDArray[np.int64]
 
@@ -91,9 +94,19 @@ def stratified(labels: Tensor, *, validation: int, seed: int) -> Split:
     return Split(np.sort(order[validation:]), np.sort(order[:validation]), seed)
 
 
-def standard_split(labels: Tensor, *, seed: int) -> Split:
-    """The split of every study: one training image in VALIDATION_SHARE is kept for validation."""
-    return stratified(labels, validation=len(labels) // VALIDATION_SHARE, seed=seed)
+def standard_split(images: Images, *, seed: int) -> Split:
+    """The split of every study: one training image in VALIDATION_SHARE validates, or what the source says.
+
+    Classes of unequal size are kept apart each by itself, and copies of one image stay together.
+    """
+    if images.groups is None:
+        return stratified(images.labels, validation=len(images) // VALIDATION_SHARE, seed=seed)
+    if images.validation is not None:
+        apart = np.isin(np.arange(len(images)), images.validation.numpy())
+    else:
+        labels, groups = images.labels.numpy(), images.groups.numpy()
+        apart = held_out(labels, groups=groups, share=1 / VALIDATION_SHARE, seed=seed)
+    return Split(np.flatnonzero(~apart), np.flatnonzero(apart), seed)
 
 
 def balanced(labels: Tensor, *, seed: int) -> Index:

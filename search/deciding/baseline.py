@@ -113,7 +113,7 @@ def reproduce_baseline(request: BaselineRequest) -> Iterator[BaselineStep]:
     with file_lock(folder / "lock", owned="the baselines"):
         # The split of a study with that seed: the same validation images as with `run --seed`.
         images = source.training()
-        split = splits.standard_split(images.labels, seed=request.seed)
+        split = splits.standard_split(images, seed=request.seed)
         split.save(path := folder / f"split-{request.seed}.npz")
         name, seed = f"baseline {published.name}", seed_from(request.seed, published.name)
         job = Job(name=name, candidate=candidate, seed=seed, weights=folder / f"{published.name}.safetensors")

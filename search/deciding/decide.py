@@ -13,6 +13,7 @@ from search.deciding.recommendation import Recommendation, recommend
 from search.deciding.request import Claim, Decision
 from search.deciding.testing import OpenedTest, RetrainedWeights, keep_test, kept_test, open_test
 from search.deciding.trainings import Chosen, TrainedEpoch, Trainings
+from search.description import ImageShape
 from search.inspecting.status import read_status
 from search.networks.count import Cost, cost
 from search.planning.confirmation import check_complete
@@ -47,7 +48,9 @@ class Report:
     study: str
     device: str
     data: str  # where the images came from
-    official: bool  # they are CIFAR-10, so that the number may be compared with anything at all
+    official: bool  # they are CIFAR-10, so that the number may be compared with the published ones
+    generated: bool  # they show nothing: a rehearsal
+    images: ImageShape
     candidate: Candidate
     cost: Cost
     choice: Chosen
@@ -68,7 +71,7 @@ class Report:
     @cached_property
     def recommendation(self) -> Recommendation:
         """The verdict and its sentences."""
-        return recommend(self.test, self.claims)
+        return recommend(self.test, self.claims, images=self.images, official=self.official)
 
     @property
     def confirm_epochs(self) -> int:
@@ -96,8 +99,11 @@ def decide(request: Decision) -> Iterator[DecisionStep | Report]:
     study, url = history.study, storage_url(request.folder, request.storage)
     check_complete(history)
     folder = StudyFolder(request.folder, study)
-    machine, source = survey(request.device, slots=request.slots), source_of(history.starts, data=request.data)
-    notes = check_data(history.manifest, source=source, folder=folder, storage=url)
+    machine, source = (
+        survey(request.device, slots=request.slots),
+        source_of(history.starts, data=request.data, side=history.manifest.shape.side),
+    )
+    notes = source.notes + check_data(history.manifest, source=source, folder=folder, storage=url)
     plan = _plan(request, history, images=len(load(folder.split).training), slots=machine.slots)
     with owned(url, study=study) as storage, stop_flag() as flag:
         earlier = len(openings(study, storage=url))
@@ -128,6 +134,8 @@ def decide(request: Decision) -> Iterator[DecisionStep | Report]:
             device=machine.title,
             data=source.title,
             official=source.official,
+            generated=source.generated,
+            images=history.manifest.shape,
             candidate=candidate,
             cost=cost(candidate.architecture, images=history.manifest.shape),
             choice=choice,

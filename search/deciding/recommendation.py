@@ -7,6 +7,7 @@ from typing import Literal
 from search.deciding.request import Claim
 from search.deciding.statistics import LEVEL, Interval, border_counts, images_needed, seed_half_width, wilson
 from search.deciding.testing import OpenedTest
+from search.description import CIFAR10, ImageShape
 from search.text import percent, plural
 
 BuildOrBuy = Literal["build", "buy", "cannot-tell"]
@@ -33,13 +34,15 @@ class Recommendation:
     limits: tuple[str, ...]
 
 
-def recommend(test: OpenedTest, claims: Sequence[Claim]) -> Recommendation:
+def recommend(
+    test: OpenedTest, claims: Sequence[Claim], *, images: ImageShape = CIFAR10, official: bool = True
+) -> Recommendation:
     """Judge a test against all claims: build if every one is beaten, buy if one cannot be."""
     judged = tuple(judge(claim, test.interval) for claim in claims)
     verdicts = {claim.verdict for claim in judged}
     verdict: BuildOrBuy = "buy" if "buy" in verdicts else "build" if verdicts == {"build"} else "cannot-tell"
     reasons, changes = _reasons(verdict, test, judged), tuple(_changes(test, judged))
-    limits = _limits(judged[0], seeds=len(test.seeds))
+    limits = _limits(judged[0], seeds=len(test.seeds), images=images, official=official)
     return Recommendation(verdict=verdict, claims=judged, reasons=reasons, changes=changes, limits=limits)
 
 
@@ -111,7 +114,7 @@ def _needed(claim: ClaimVerdict, accuracy: float, *, spread: float) -> str:
     )
 
 
-def _limits(first: ClaimVerdict, *, seeds: int) -> tuple[str, ...]:
+def _limits(first: ClaimVerdict, *, seeds: int, images: ImageShape, official: bool) -> tuple[str, ...]:
     trainings = (
         "One training was tested: the interval covers the finite test set, not the spread between seeds."
         if seeds == 1
@@ -122,11 +125,14 @@ def _limits(first: ClaimVerdict, *, seeds: int) -> tuple[str, ...]:
         "A claim is taken at its word: it comes with no number of test images and no split. Had "
         f"{first.name}'s been measured on 1,000 images, its own interval would be "
         f"{between(wilson(round(1000 * first.accuracy), 1000))}.",
-        "CIFAR-10 has ten classes and is a closed set: every image shows one of them, and nothing here measures what "
-        "happens to any other object.",
-        "Its images are 32 x 32 pixels, one centred object each; larger photographs, video, weather and other cameras "
-        "are not tested.",
+        f"There are {images.classes} classes, a closed set: every image shows one of them, and nothing here measures "
+        "what happens to any other object.",
+        f"The images are {images.side} x {images.side} pixels, one object each; larger photographs, video, weather and "
+        "other cameras are not tested.",
         "Classification is not detection: nothing here finds where an object is, or several in one image.",
         "The images were public long before this test, so a vendor may have trained on them; ask for evidence on "
-        "images of your own.",
+        "images of your own."
+        if official
+        else "The images are your own: a claim that was measured on others says little about them; ask the vendor for "
+        "answers on these.",
     )

@@ -91,7 +91,7 @@ def _restored(place: StudyFolder, history: History, *, url: str) -> tuple[str, .
         if place.path.exists() and not place.split.exists():
             from search.searching.study_data import check_data, source_of  # they import torch, which takes seconds
 
-            source = source_of(history.starts, data=None, download=False)
+            source = source_of(history.starts, data=None, side=history.manifest.shape.side, download=False)
             return check_data(history.manifest, source=source, folder=place, storage=url)
     return ()
 

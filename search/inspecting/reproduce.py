@@ -92,7 +92,7 @@ def reproduce(request: ReproduceRequest, *, work: str = TRAINING) -> Iterator[Re
     check_format(history.manifest, study=history.study, command="cifar-search reproduce")
     record, folder = find_record(history, request.trial), StudyFolder(request.folder, history.study)
     then = start_of(record, starts=history.starts)
-    source = source_of([then], data=request.data)
+    source = source_of([then], data=request.data, side=history.manifest.shape.side)
     url = storage_url(request.folder, request.storage)
     notes = check_data(history.manifest, source=source, folder=folder, storage=url)
     machine = _machine(record, then, device=request.device)

@@ -66,7 +66,7 @@ def ingest(
     Without a `side` the median short side of the pictures decides, from 32 pixels to `most_side`.
     """
     folder = cache / _key(listing, side, most_side)
-    if (found := _read(folder)) is not None:
+    if (found := read(folder)) is not None:
         return found
     cache.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=cache, prefix=".ingesting-") as name, closing(_Files(listing, progress)) as files:
@@ -79,7 +79,7 @@ def ingest(
             shutil.rmtree(folder)
         fresh.rename(folder)
         fresh.mkdir()  # for its own removal
-    found = _read(folder)
+    found = read(folder)
     assert found is not None
     return found
 
@@ -186,8 +186,8 @@ def _gather(path: Path, pixels: Pixels, rows: Index) -> Iterator[Pixels]:
     file.flush()
 
 
-def _read(folder: Path) -> Ingested | None:
-    """What was written there, if it is whole."""
+def read(folder: Path) -> Ingested | None:
+    """What `ingest` wrote there, if it is whole."""
     try:
         about = json.loads((folder / "about.json").read_text(encoding="ascii"))
         sha256 = about.pop("sha256")

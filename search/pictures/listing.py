@@ -52,6 +52,15 @@ class PictureList:
             raise DataError(f"{self.root} has no picture to train on of {named(empty)}; add some, or remove the class")
 
 
+def holds_pictures(root: Path) -> bool:
+    """Whether a folder has folders of pictures, perhaps in parts such as `train`."""
+    if not root.is_dir():
+        return False
+    inside = [path for _, path in _folders(root)]
+    deeper = [path for part in inside if part.name.lower() in PART_NAMES for _, path in _folders(part)]
+    return any(next(_pictures(str(path), below=""), None) for path in (*deeper, *inside))
+
+
 def list_folder(root: Path) -> PictureList:
     """A folder of folders, one for each class; or train, val and test folders of them. Raises DataError."""
     inside = dict(_folders(root))

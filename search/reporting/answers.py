@@ -49,6 +49,9 @@ def answers(report: Report) -> tuple[Answer, ...]:
 
 
 def _literature(report: Report) -> Iterator[str]:
+    if not report.official:
+        yield "The published results are on CIFAR-10, and these images are others: they cannot be compared."
+        return
     accuracy = report.test.accuracy
     ahead = [row for row in PUBLISHED if row.accuracy >= accuracy]
     yield f"{len(PUBLISHED) - len(ahead)} of the {len(PUBLISHED)} published results in the table lie below it."

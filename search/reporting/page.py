@@ -65,7 +65,7 @@ def _head(report: Report) -> Iterator[str]:
     verdict, reasons = report.recommendation.verdict, report.recommendation.reasons
     yield f"# {_TITLES[verdict]}: {percent(report.test.accuracy)} on the test images"
     yield f"**Verdict: {verdict}.** {_text(' '.join(reasons[:2]))}"
-    if not report.official:
+    if report.generated:
         yield (
             f"> **Warning: {_text(report.data)}.** This is a rehearsal: its accuracy says nothing about CIFAR-10, and "
             "its verdict must not be signed."

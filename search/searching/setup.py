@@ -29,6 +29,7 @@ from studies.start import Carried, Carry, carried_from, open_study
 from studies.storage import Storage, masked, storage_url, warn_of_password
 from studies.study import Study
 
+MOST_SIDE = {"cpu": 64, "cuda": 128}  # pixels at which pictures are seen, where nobody names a size
 SPACES = {"cpu": "fast", "cuda": "wide"}  # what is searched where nobody names a space, by the kind of machine
 
 
@@ -60,7 +61,7 @@ class Setup:
             name=name,
             space=space,
             machine=machine,
-            source=_source(search, again=again),
+            source=_source(search, machine, again=again),
             folder=folder,
             url=url,
             again=again,
@@ -102,9 +103,9 @@ class Setup:
         images = self.source.training()
         source = self.name if stored else self.search.carry_over  # on another split no trial could be carried over
         if source:
-            split = split_of(source, runs=self.search.folder, storage=self.url, labels=images.labels)
+            split = split_of(source, runs=self.search.folder, storage=self.url, images=images)
         else:
-            split = standard_split(images.labels, seed=self.search.seed)
+            split = standard_split(images, seed=self.search.seed)
         if not stored:
             check_free(self.folder, split, storage=self.url)
         asked, classes, whole = self.search.images, len(images.classes), len(split.training)
@@ -209,7 +210,7 @@ class Setup:
         """The first update of a search; `seconds` is the forecast for what is left."""
         again = ", ".join(map(str, study.recovered))
         recovery = f"trials {again} were left unfinished and go on" if again else None
-        all_notes = (*notes, warn_of_password(self.search.storage or ""), *study.notes, recovery)
+        all_notes = (*self.source.notes, *notes, warn_of_password(self.search.storage or ""), *study.notes, recovery)
         return Opened(
             study=self.name,
             space=self.space.source,
@@ -231,11 +232,12 @@ def _last_command(start: Mapping[str, str], *, trials: int) -> str:
     return f"; its last start had the space {start.get('space')}, and {start.get('data')}" if start else ""
 
 
-def _source(search: Search, *, again: str) -> Source:
+def _source(search: Search, machine: Machine, *, again: str) -> Source:
     """The images; nothing is fetched for a study that was started with other ones. Raises DataError."""
     half = search.data is None and " --data" in again
     try:
-        return find_source(search.data, download=not half)
+        most = MOST_SIDE[machine.kind]
+        return find_source(search.data, side=search.image_size, most_side=most, download=not half)
     except DataError as error:
         raise DataError(f"{error}{again}") if half else error from None
 

@@ -4,8 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from torch import Tensor
-
+from search.data.images import Images
 from search.data.sources import Source, find_source
 from search.data.split import Split, load, standard_split
 from search.errors import DataError
@@ -18,11 +17,16 @@ from studies.start import carried_from
 from studies.storage import EmptyStorageError
 
 
-def source_of(starts: Sequence[Mapping[str, str]], *, data: str | None, download: bool = True) -> Source:
-    """The data that are named, or else generated ones where the last of these starts had them. Raises DataError."""
+def source_of(
+    starts: Sequence[Mapping[str, str]], *, data: str | None, side: int | None = None, download: bool = True
+) -> Source:
+    """The data that are named, or else generated ones where the last of these starts had them. Raises DataError.
+
+    Pictures are seen at `side` pixels.
+    """
     generated = find_source("synthetic")
     again = data is None and [start.get("data") for start in starts[-1:]] == [generated.title]
-    return generated if again else find_source(data, download=download)
+    return generated if again else find_source(data, side=side, download=download)
 
 
 def check_data(manifest: Manifest, *, source: Source, folder: StudyFolder, storage: str) -> tuple[str, ...]:
@@ -33,7 +37,7 @@ def check_data(manifest: Manifest, *, source: Source, folder: StudyFolder, stora
             f"study {study!r} was searched on other images (SHA-256 {manifest.data_fingerprint[:12]}) "
             f"than {source.title} ({found[:12]}); give the data of the search with --data"
         )
-    split = split_of(study, runs=folder.runs, storage=storage, labels=images.labels)
+    split = split_of(study, runs=folder.runs, storage=storage, images=images)
     if split.fingerprint != manifest.split_fingerprint:
         problem = "is not the split" if folder.split.exists() else "is missing, and the seed makes another than that"
         digests = f"({split.fingerprint[:12]}, not {manifest.split_fingerprint[:12]})"
@@ -41,15 +45,15 @@ def check_data(manifest: Manifest, *, source: Source, folder: StudyFolder, stora
     return keep(split, folder=folder)
 
 
-def split_of(study: str, *, runs: Path, storage: str, labels: Tensor) -> Split:
+def split_of(study: str, *, runs: Path, storage: str, images: Images) -> Split:
     """The split in the folder of a study; a lost one as its seed makes it, or that of the study that it continues."""
     if (path := StudyFolder(runs, study).split).exists():
         return load(path)
     manifest = read_history(study, storage=storage).manifest
-    split = standard_split(labels, seed=manifest.seed)
+    split = standard_split(images, seed=manifest.seed)
     source = None if split.fingerprint == manifest.split_fingerprint else carried_from(study, storage=storage)
     with suppress(StudyError):  # it was deleted
-        return split_of(source, runs=runs, storage=storage, labels=labels) if source else split
+        return split_of(source, runs=runs, storage=storage, images=images) if source else split
     return split
 
 

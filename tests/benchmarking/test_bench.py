@@ -54,7 +54,7 @@ def test_what_cannot_be_done_is_refused_before_anything_is_measured() -> None:
 
 def test_a_training_to_a_target_says_whether_it_was_met(monkeypatch: pytest.MonkeyPatch) -> None:
     images = synthetic.training(300)
-    small = store(images, split=standard_split(images.labels, seed=0), device=torch.device("cpu"))
+    small = store(images, split=standard_split(images, seed=0), device=torch.device("cpu"))
     values = {"architecture.family": "fast", "architecture.width": 8, "architecture.depth": 1, "recipe.batch_size": 50}
     tiny = replace(load("fast"), baselines=(Baseline(name="tiny", values=values),))
     monkeypatch.setattr(benchmark, "load", lambda _: tiny)

@@ -47,7 +47,7 @@ def test_a_candidate_is_trained_as_its_schedule_says(monkeypatch: pytest.MonkeyP
     images = synthetic.training(300)
     monkeypatch.setattr(synthetic, "training", lambda: images)
     monkeypatch.setattr(record, "IMAGES", 100)
-    task, curve = record.train_one((0, "2/A"), source=Source(kind="synthetic", folder=None))
+    task, curve = record.train_one((0, "2/A"), source=Source(kind="synthetic", title="generated images"))
     assert task == (0, "2/A")
     assert len(curve.accuracy) == len(curve.loss) == 2
     assert curve.steps > 0

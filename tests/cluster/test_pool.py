@@ -39,7 +39,7 @@ from studies.storage import storage_url
 
 pytestmark = pytest.mark.ray
 
-SOURCE = Source(kind="synthetic", folder=None)
+SOURCE = Source(kind="synthetic", title="generated images")
 TINY = Candidate(
     architecture=Cnn(stages=2, width=(4, 8), pool=3, hidden_layers=0), recipe=Recipe(learning_rate=2.0, mixup=0.5)
 )

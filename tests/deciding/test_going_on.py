@@ -90,7 +90,7 @@ def decide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tup
     def decide(script: Script, flag: StopFlag | None = None) -> tuple[Trainings, ScriptedPool]:
         pool = ScriptedPool(script)
         monkeypatch.setattr(trainings, "Pool", pool)
-        machine, source = survey("cpu", slots=1), Source(kind="synthetic", folder=None)
+        machine, source = survey("cpu", slots=1), Source(kind="synthetic", title="generated images")
         given = {"machine": machine, "source": source, "folder": folder, "compile": None}
         return Trainings(history=history, plan=plan, flag=flag or StopFlag(), **given), pool
 

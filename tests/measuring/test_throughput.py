@@ -25,7 +25,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> Store:
     for name, value in {"MOMENT": 0.01, "SECONDS": 0.01, "IN_TURNS": 0.0, "FEWEST_ROUNDS": 1, "WARMUP": 0}.items():
         monkeypatch.setattr(throughput, name, value)
     images = synthetic.training(300)
-    return store(images, split=standard_split(images.labels, seed=0), device=CPU)
+    return store(images, split=standard_split(images, seed=0), device=CPU)
 
 
 def test_speeds_of_one_round_are_compared_with_each_other_and_every_second_round_runs_backwards(

@@ -143,7 +143,7 @@ def test_the_title_is_the_verdict(percent: float, title: str) -> None:
 
 
 def test_generated_images_are_called_a_rehearsal_and_real_ones_are_not() -> None:
-    rehearsal = page(example(data="generated images (not CIFAR-10)", official=False))
+    rehearsal = page(example(data="generated images (not CIFAR-10)", official=False, generated=True))
 
     assert "Warning: generated images" in rehearsal
     assert "must not be signed" in rehearsal

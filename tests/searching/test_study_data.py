@@ -30,7 +30,7 @@ SOURCE = find_source("synthetic")
 @pytest.fixture
 def manifest(images: Images) -> Manifest:
     """Of a study of the generated images with the split of seed 5."""
-    split = standard_split(images.labels, seed=5)
+    split = standard_split(images, seed=5)
     return replace(MANIFEST, seed=5, data_fingerprint=images.fingerprint, split_fingerprint=split.fingerprint)
 
 
@@ -70,7 +70,7 @@ def test_only_the_images_and_the_split_of_the_search_will_do(
     check(manifest, folder)
     with pytest.raises(DataError, match=r"'tiny' was searched on other images .*--data"):
         check(replace(manifest, data_fingerprint="no"), folder)
-    standard_split(images.labels, seed=6).save(folder.split)
+    standard_split(images, seed=6).save(folder.split)
     with pytest.raises(DataError, match=r"split.npz is not the split of study 'tiny' .*restore it"):
         check(manifest, folder)
     drawn = replace(manifest, split_fingerprint="of a split that no seed makes")
@@ -128,7 +128,7 @@ def test_a_search_makes_its_lost_split_again(opened: Any, tmp_path: Path) -> Non
 def test_a_split_of_another_seed_is_never_taken_silently(opened: Any, tmp_path: Path, images: Images) -> None:
     path = tmp_path / "smoke" / "split.npz"
     path.parent.mkdir()
-    standard_split(images.labels, seed=0).save(path)
+    standard_split(images, seed=0).save(path)
     before = path.read_bytes()
     wanted = r"split.npz is the split of seed 0 for 2,000 images, and .* 'smoke' has that of seed 7 .*--study OTHER"
     with pytest.raises(DataError, match=wanted):

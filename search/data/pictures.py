@@ -1,0 +1,61 @@
+"""A person's own pictures as a data set: what lies there, decoded once into the user's cache."""
+
+from pathlib import Path
+
+import torch
+
+from search.data.cifar10 import cache
+from search.data.images import Images
+from search.errors import DataError
+from search.files import home
+from search.pictures.cache import Ingested, Progress, ingest, read
+from search.pictures.listing import holds_pictures, list_folder, list_table, named
+from search.text import plural
+
+Found = tuple[Path, str, tuple[str, ...]]  # the folder of the arrays, a title, and what the person should know
+
+
+def find(place: str, *, side: int | None, most_side: int, progress: Progress | None = None) -> Found | None:
+    """The pictures in a folder or of a CSV, decoded; None where there are none. Raises DataError."""
+    path = home(place)
+    if path.suffix.lower() == ".csv" and path.is_file():
+        listing = list_table(path)
+    elif holds_pictures(path):
+        listing = list_folder(path)
+    else:
+        return None
+    found = ingest(listing, cache=cache() / "pictures", side=side, most_side=most_side, progress=progress)
+    training, test = len(found.column("training", "labels")), len(found.column("test", "labels"))
+    classes = f"{len(found.classes)} classes at {found.side} pixels"
+    title = f"{plural(training + test, 'picture')} in {place}, {classes}" + ", grey" * (found.channels == 1)
+    notes = []
+    if found.test_made:
+        notes.append(f"{place} names no test part: {test:,} pictures of {training + test:,} are kept closed for it")
+    if found.skipped:
+        first = named([f"{name} ({reason})" for name, reason in sorted(found.skipped.items())])
+        notes.append(f"{plural(len(found.skipped), 'file')} cannot be used: {first}")
+    return found.folder, title, tuple(notes)
+
+
+def load_training(folder: Path) -> Images:
+    """The training images. Raises DataError."""
+    found = _read(folder)
+    groups, validation = (torch.from_numpy(found.column("training", name)) for name in ("groups", "validation"))
+    pixels, labels = _tensors(found, "training")
+    return Images(pixels, labels, found.classes, groups, validation if found.validation_given else None)
+
+
+def load_test(folder: Path) -> Images:
+    """The test images. Raises DataError."""
+    found = _read(folder)
+    return Images(*_tensors(found, "test"), found.classes)
+
+
+def _tensors(found: Ingested, part: str) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.from_numpy(found.pixels(part)), torch.from_numpy(found.column(part, "labels"))
+
+
+def _read(folder: Path) -> Ingested:
+    if (found := read(folder)) is None:
+        raise DataError(f"the decoded pictures in {folder} are gone or were changed; start again to decode them")
+    return found
