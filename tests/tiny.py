@@ -8,7 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -85,13 +85,20 @@ def ask(study: Study) -> Asked:
     return asked
 
 
-def finish(study: Study, asked: Asked, *, accuracy: float | None = None, **numbers: Any) -> None:
-    """The whole life of a trial, of its rate as accuracy unless given; what is stored already is reported again."""
-    accuracy = float(asked.values["rate"]) if accuracy is None else accuracy
+def finish(
+    study: Study,
+    asked: Asked,
+    *,
+    accuracy: float | None = None,
+    repeated: Callable[[Callable[[], Any]], Any] = lambda call: call(),
+    **numbers: Any,
+) -> None:
+    """The whole life of a trial, of its rate as accuracy unless given; `repeated` repeats each call by itself."""
+    accuracy, number = float(asked.values["rate"]) if accuracy is None else accuracy, asked.number
     for epoch in range(1, study.manifest.epochs + 1):
-        if study.report(asked.number, epoch=epoch, accuracy=accuracy):
-            return study.prune(asked.number)
-    return study.complete(asked.number, **{"checkpoint": SHA256, **numbers})
+        if repeated(partial(study.report, number, epoch=epoch, accuracy=accuracy)):
+            return repeated(partial(study.prune, number))
+    return repeated(partial(study.complete, number, **{"checkpoint": SHA256, **numbers}))
 
 
 def run(study: Study) -> None:

@@ -56,7 +56,7 @@ def outlast(url: str, *, trials: int, opened: threading.Event) -> list[int]:
         opened.set()
         while asked := surely(lambda: study.ask(suggest)):
             attempts.append(asked.attempt)
-            surely(partial(finish, study, asked))
+            finish(study, asked, repeated=surely)
         assert surely(lambda: done(study))
     return attempts
 
