@@ -1,0 +1,55 @@
+"""The whole loop on pictures that are not CIFAR-10: other sides, channels and classes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+Call = Callable[..., tuple[int, str, str]]
+
+
+def stripes(root: Path, *, classes: int, side: int, mode: str) -> Path:
+    """Pictures of noise with a bright stripe, whose place is the class."""
+    random = np.random.default_rng(0)
+    for label in range(classes):
+        (root / f"stripe {label}").mkdir(parents=True)
+        for number in range(20):
+            pixels = random.integers(0, 120, (side, side, 3), dtype=np.uint8)
+            pixels[:, label * side // classes : label * side // classes + 2] = 255
+            Image.fromarray(pixels).convert(mode).save(root / f"stripe {label}" / f"{number}.png")
+    return root
+
+
+@pytest.mark.parametrize(("classes", "side", "mode"), [(11, 28, "L"), (7, 48, "RGB")])
+def test_search_and_decision_on_other_pictures(
+    classes: int, side: int, mode: str, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    place, runs = stripes(tmp_path / "photos", classes=classes, side=side, mode=mode), tmp_path / "runs"
+    (place / "stripe 0" / "broken.png").write_text("no picture")
+    common = ("--data", place, "--runs", runs, "--device", "cpu", "--slots", 1)
+    code, output, errors = call("run", "--space", "smoke", "--trials", 1, "--epochs", 1, "--image-size", side, *common)
+    assert (code, errors) == (0, "")
+    assert f"{classes} classes at {side} pixels" in output
+    assert "names no test part" in output
+    assert "1 file cannot be used: stripe 0/broken.png (it is no picture)" in " ".join(output.split())
+    arguments = ("--candidates", 1, "--confirm-seeds", 1, "--seeds", 1, "--epochs", 1)
+    code, output, errors = call("best", "--retrain", "--json", *arguments, *common)
+    assert code == 0, errors
+    report = json.loads(output)
+    assert report["test"]["n"] == classes * 4  # a fifth of each class
+    about = json.loads((runs / "smoke" / "report" / "weights-1.json").read_text())
+    channels = 1 if mode == "L" else 3
+    assert about["input"].startswith(f"float32 [N, {channels}, {side}, {side}]")
+    assert about["classes"] == sorted(f"stripe {label}" for label in range(classes))
+    page = (runs / "smoke" / "report" / "report.md").read_text()
+    assert "cannot be compared" in page
+    assert "rehearsal" not in page
+    code, output, _ = call("explain", "--trial", 0, "--runs", runs)
+    assert code == 0
+    assert f"{channels}x{side}x{side}" in output
