@@ -99,10 +99,8 @@ def decide(request: Decision) -> Iterator[DecisionStep | Report]:
     study, url = history.study, storage_url(request.folder, request.storage)
     check_complete(history)
     folder = StudyFolder(request.folder, study)
-    machine, source = (
-        survey(request.device, slots=request.slots),
-        source_of(history.starts, data=request.data, side=history.manifest.shape.side),
-    )
+    machine = survey(request.device, slots=request.slots)
+    source = source_of(history.starts, data=request.data, side=history.manifest.shape.side)
     notes = source.notes + check_data(history.manifest, source=source, folder=folder, storage=url)
     plan = _plan(request, history, images=len(load(folder.split).training), slots=machine.slots)
     with owned(url, study=study) as storage, stop_flag() as flag:

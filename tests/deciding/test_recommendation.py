@@ -56,7 +56,7 @@ def test_one_better_offer_is_enough_to_buy_and_all_must_be_beaten_to_build(corre
     [
         ("reasons", ["Build in-house", "90.62 %", "10,000 test images", "2,062 fewer mistakes", "No cost was given"]),
         ("changes", ["70.90 % (7,090 of 10,000 right) or more says build", "69.10 % (6,910 right) or less says buy"]),
-        ("limits", ["32 x 32 pixels", "ten classes", "closed set", "not detection", "no number of test images and no"]),
+        ("limits", ["32 x 32 pixels", "10 classes", "closed set", "not detection", "no number of test images and no"]),
         ("limits", ["67.09 % to 72.76 %"]),  # of 700 right of 1,000 images
     ],
 )
