@@ -1,6 +1,6 @@
 """Numbers and durations in words, the same wherever a person reads them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -12,6 +12,12 @@ def percent(share: float | None) -> str:
 def plural(count: int, noun: str) -> str:
     """`1 slot`, `2 slots`, `1,000 slots`."""
     return f"{count:,} {noun}" + "s" * (count != 1)
+
+
+def some(names: Sequence[str], most: int) -> str:
+    """`cat, dog and 3 more`: the first names of many."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def duration(seconds: float) -> str:

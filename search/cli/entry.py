@@ -28,17 +28,17 @@ def run_command() -> None:
     prepare()
     try:
         app(_words(sys.argv[1:]), prog_name="cifar-search")
-    except (UserError, OSError) as error:
-        if not isinstance(error, UserError) and error.errno not in UNUSABLE:
+    except UserError as error:
+        print_line(f"cifar-search: {error}", stderr=True)
+        sys.exit(error.exit_code)
+    except OSError as error:
+        if error.errno not in UNUSABLE:
             raise
-        named = not isinstance(error, UserError) and error.filename
-        step = "; mend that, or name another folder with --runs" if named else ""
-        if isinstance(error, OSError):
-            limit = shell_limit("-f") if error.errno == errno.EFBIG else None
-            cause = limit or in_the_way(Path(os.fsdecode(error.filename or ".")))
-            step = f"; {cause}{step}" if cause else step
-        print_line(f"cifar-search: {error}{step}", stderr=True)
-        sys.exit(error.exit_code if isinstance(error, UserError) else UNUSABLE_EXIT)
+        limit = shell_limit("-f") if error.errno == errno.EFBIG else None
+        cause = limit or in_the_way(Path(os.fsdecode(error.filename or ".")))
+        step = "mend that, or name another folder with --runs" if error.filename else None
+        print_line("; ".join(filter(None, (f"cifar-search: {error}", cause, step))), stderr=True)
+        sys.exit(UNUSABLE_EXIT)
     except (ImportError, MemoryError) as error:
         limit = None if isinstance(error, ModuleNotFoundError) else shell_limit("-v")
         if limit is None:

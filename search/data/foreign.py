@@ -6,10 +6,11 @@ from collections.abc import Collection
 from itertools import islice
 from pathlib import Path
 
-from search.text import plural
+from search.pictures.listing import SUFFIXES
+from search.text import plural, some
 
 MOST = 1000  # folders that are looked into: somebody may have named a whole disk
-PICTURES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+SHOWN = 3  # names in a sentence
 # What is taken for CIFAR-10, by the names of its archive, of the folder in that, and of files that lie there together.
 OTHERS = {
     "CIFAR-100": ("cifar-100-python.tar.gz", "cifar-100-python", {"train", "test", "meta"}),
@@ -36,12 +37,8 @@ def describe(place: Path, *, wanted: Collection[str]) -> str | None:
                 return f"{folder} holds {title}, {ONLY}"
     if not walked:
         return f"{place} is no folder that can be read, {ONLY}"
-    pictured = [folder for folder, names in folders.items() if any(name.lower().endswith(PICTURES) for name in names)]
+    pictured = [folder for folder, names in folders.items() if any(name.lower().endswith(SUFFIXES) for name in names)]
     if classes := sorted({folder.name for folder in pictured if folder != place}):
-        return f"{place} holds {plural(len(classes), 'folder')} of images ({_some(classes)}), {ONLY}"
+        return f"{place} holds {plural(len(classes), 'folder')} of images ({some(classes, SHOWN)}), {ONLY}"
     found = sorted(name for _, _, files in walked for name in files if not name.startswith("."))
-    return f"{place} holds {'images' if pictured else _some(found)}, {ONLY}" if found else None
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")
+    return f"{place} holds {'images' if pictured else some(found, SHOWN)}, {ONLY}" if found else None

@@ -8,14 +8,14 @@ from search.data.cifar10 import cache
 from search.data.images import Images
 from search.errors import DataError
 from search.files import home
-from search.pictures.cache import Ingested, Progress, ingest, read
-from search.pictures.listing import holds_pictures, list_folder, list_table, named
-from search.text import plural
+from search.pictures.cache import Ingested, ingest, read
+from search.pictures.listing import MOST_NAMED, holds_pictures, list_folder, list_table
+from search.text import plural, some
 
 Found = tuple[Path, str, tuple[str, ...]]  # the folder of the arrays, a title, and what the person should know
 
 
-def find(place: str, *, side: int | None, most_side: int, progress: Progress | None = None) -> Found | None:
+def find(place: str, *, side: int | None, most_side: int) -> Found | None:
     """The pictures in a folder or of a CSV, decoded; None where there are none. Raises DataError."""
     path = home(place)
     if path.suffix.lower() == ".csv" and path.is_file():
@@ -24,7 +24,7 @@ def find(place: str, *, side: int | None, most_side: int, progress: Progress | N
         listing = list_folder(path)
     else:
         return None
-    found = ingest(listing, cache=cache() / "pictures", side=side, most_side=most_side, progress=progress)
+    found = ingest(listing, cache=cache() / "pictures", side=side, most_side=most_side)
     training, test = len(found.column("training", "labels")), len(found.column("test", "labels"))
     classes = f"{len(found.classes)} classes at {found.side} pixels"
     title = f"{plural(training + test, 'picture')} in {place}, {classes}" + ", grey" * (found.channels == 1)
@@ -32,7 +32,7 @@ def find(place: str, *, side: int | None, most_side: int, progress: Progress | N
     if found.test_made:
         notes.append(f"{place} names no test part: {test:,} pictures of {training + test:,} are kept closed for it")
     if found.skipped:
-        first = named([f"{name} ({reason})" for name, reason in sorted(found.skipped.items())])
+        first = some([f"{name} ({reason})" for name, reason in sorted(found.skipped.items())], MOST_NAMED)
         notes.append(f"{plural(len(found.skipped), 'file')} cannot be used: {first}")
     return found.folder, title, tuple(notes)
 

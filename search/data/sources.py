@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -12,8 +11,6 @@ if TYPE_CHECKING:  # it imports torch, which takes seconds: a source is handed a
     from search.data.images import Images
 
 GENERATED = "generated images (not CIFAR-10)"
-Progress = Callable[[str, int, int], object]
-"""Is told what is done, how much of it, and of how much."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,19 +34,27 @@ class Source:
 
     def training(self) -> Images:
         """The training images; the test images stay closed."""
-        from search.data import cifar10, pictures, synthetic
+        from search.data import cifar10, synthetic
 
         if self.folder is None:
             return synthetic.training()
-        return pictures.load_training(self.folder) if self.kind == "pictures" else cifar10.load_training(self.folder)
+        if self.kind == "cifar10":
+            return cifar10.load_training(self.folder)
+        from search.data import pictures  # and with it Pillow, for which the others need not wait
+
+        return pictures.load_training(self.folder)
 
     def test(self) -> Images:
         """The test images: for the retrained winner only, see deciding.testing."""
-        from search.data import cifar10, pictures, synthetic
+        from search.data import cifar10, synthetic
 
         if self.folder is None:
             return synthetic.test()
-        return pictures.load_test(self.folder) if self.kind == "pictures" else cifar10.load_test(self.folder)
+        if self.kind == "cifar10":
+            return cifar10.load_test(self.folder)
+        from search.data import pictures  # and with it Pillow, for which the others need not wait
+
+        return pictures.load_test(self.folder)
 
 
 def find_source(
@@ -58,7 +63,6 @@ def find_source(
     side: int | None = None,
     most_side: int = 64,
     download: bool = True,
-    progress: Progress | None = None,
 ) -> Source:
     """`synthetic`, a folder of CIFAR-10, or pictures by class in folders or in a CSV; None: CIFAR_SEARCH_DATA.
 
@@ -70,7 +74,7 @@ def find_source(
         return Source(kind="synthetic", title=GENERATED)
     from search.data import cifar10, pictures
 
-    if given and (found := pictures.find(given, side=side, most_side=most_side, progress=progress)):
+    if given and (found := pictures.find(given, side=side, most_side=most_side)):
         folder, title, notes = found
         return Source(kind="pictures", title=title, folder=folder, notes=notes)
     folder = cifar10.find(Path(place) if place else None, download=download)

@@ -14,9 +14,9 @@ from statistics import median_high
 from typing import Literal
 
 from search.candidate import CandidateError, Value, from_values
+from search.container import Container
 from search.description import CIFAR10
 from search.planning.feasibility import Feasibility, examine
-from search.slots.container import Container
 from spaces import Space
 from spaces.parameter import Choice, Float, Integer, Parameter, RandomTrial, same, shown
 

@@ -2,7 +2,6 @@
 
 import pickle
 import socket
-from collections.abc import Sequence
 from http.client import HTTPException
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from search.networks.blocks import NetworkError
+from search.text import some
 
 NONE, IMAGENET = "none", "imagenet"  # every other `weights` is a file
 
@@ -75,7 +75,9 @@ def load(model: nn.Module, *, backbone: str, weights: str) -> None:
     missing = [name for name in missing if not name.startswith(old)]
     if missing or unexpected:
         problems = [
-            f"{_names(keys)} {what}" for what, keys in (("missing", missing), ("unexpected", unexpected)) if keys
+            f"{some(keys, FIRST_NAMES)} {what}"
+            for what, keys in (("missing", missing), ("unexpected", unexpected))
+            if keys
         ]
         raise WeightsError(f"{file} is not of {backbone}: {'; '.join(problems)}")
 
@@ -121,8 +123,3 @@ def _read(file: Path) -> dict[str, Tensor]:
 
 def _short(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
-
-
-def _names(keys: Sequence[str]) -> str:
-    more = len(keys) - FIRST_NAMES
-    return ", ".join(keys[:FIRST_NAMES]) + (f" and {more} more" if more > 0 else "")

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.format import open_memmap
 
+from search.container import Container
 from search.errors import DataError
 from search.pictures.decode import Header, PictureError, Pixels, decode, header
 from search.pictures.listing import MOST_NAMED, PictureList
@@ -91,7 +92,7 @@ class _Files:
         self.listing, self.progress = listing, progress or (lambda *_: None)
         self.skipped = dict(listing.skipped)
         self.left = np.ones(len(listing.files), dtype=np.bool_)
-        self.pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)))  # Pillow decodes without Python's lock
+        self.pool = ThreadPoolExecutor(Container().cores()[0])  # Pillow decodes without Python's lock
 
     def close(self) -> None:
         self.pool.shutdown(cancel_futures=True)

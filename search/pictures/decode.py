@@ -15,7 +15,6 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 MOST_BYTES = 64_000_000  # of a file
 MOST_PIXELS = 64_000_000  # of a picture; decoded it takes 0.2 GB
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")  # what is hardly used is hardly tested against attacks
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"}
 GREY = {"1", "L", "LA", "La", "I;16", "I;16B", "I;16L"}  # modes without colour
 MODES = {1: "L", 3: "RGB"}  # by channels
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from search.errors import DataError
-from search.pictures.decode import SUFFIXES
 from search.sentences import nearest
+from search.text import some
 
 Part = Literal["training", "validation", "test"]
 
@@ -18,6 +18,7 @@ PART_NAMES: dict[str, Part] = {
     "val": "validation", "valid": "validation", "validation": "validation", "dev": "validation",
     "test": "test", "testing": "test",
 }  # fmt: skip
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
 COLUMNS = {
     "path": ("path", "image", "file", "filename", "filepath", "image_path"),
     "label": ("label", "class", "target", "category"),
@@ -49,7 +50,9 @@ class PictureList:
         present = set(zip(self.labels, self.parts, strict=True))
         first: Part | None = None if None in self.parts else "training"
         if empty := [name for label, name in enumerate(self.classes) if (label, first) not in present]:
-            raise DataError(f"{self.root} has no picture to train on of {named(empty)}; add some, or remove the class")
+            raise DataError(
+                f"{self.root} has no picture to train on of {some(empty, MOST_NAMED)}; add some, or remove the class"
+            )
 
 
 def holds_pictures(root: Path) -> bool:
@@ -68,12 +71,13 @@ def list_folder(root: Path) -> PictureList:
     if "training" not in parts:
         if parts:
             raise DataError(
-                f"{root} has {named(sorted(inside))} and no `train`; make one, or one folder for each class"
+                f"{root} has {some(sorted(inside), MOST_NAMED)} and no `train`; make one, or one folder for each class"
             )
         return _listing(root, {None: inside})
     strange = sorted(path.name for path in inside.values() if path not in parts.values())
     if strange:
-        raise DataError(f"{root} has {named(strange)} beside its parts {named([p.name for p in parts.values()])}")
+        known = ", ".join(path.name for path in parts.values())
+        raise DataError(f"{root} has {some(strange, MOST_NAMED)} beside its parts {known}")
     return _listing(root, {part: dict(_folders(parts[part])) for part in get_args(Part) if part in parts})
 
 
@@ -115,12 +119,6 @@ def list_table(table: Path) -> PictureList:
     return _made(root, classes, kept, skipped)
 
 
-def named(names: Sequence[str]) -> str:
-    """Names in words, the first of many."""
-    more = len(names) - MOST_NAMED
-    return ", ".join(names[:MOST_NAMED]) + (f" and {more:,} more" if more > 0 else "")
-
-
 def _listing(root: Path, parts: dict[Part | None, dict[str, Path]]) -> PictureList:
     training = next(iter(parts.values()))
     classes = tuple(sorted(training, key=_order))
@@ -129,7 +127,7 @@ def _listing(root: Path, parts: dict[Part | None, dict[str, Path]]) -> PictureLi
     for part, folders in parts.items():
         if unknown := sorted(folders.keys() - training.keys()):
             raise DataError(
-                f"{root}: {part} has the classes {named(unknown)}, which nothing trains; move or rename them"
+                f"{root}: {part} has the classes {some(unknown, MOST_NAMED)}, which nothing trains; move or rename them"
             )
         for name, folder in sorted(folders.items()):
             label = classes.index(name)

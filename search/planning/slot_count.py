@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from search.slots.container import Container
+from search.container import Container
 from search.slots.job import Condition, Job, SlotSettings
 from search.slots.machine import Machine
 from search.slots.pool import Pool

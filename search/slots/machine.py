@@ -11,9 +11,9 @@ from pathlib import Path
 
 import torch
 
+from search.container import Container
 from search.data.sources import Source
 from search.errors import UsageError
-from search.slots.container import Container
 from search.slots.job import SlotSettings
 from search.text import plural
 from search.training.compiling import Mode, obstacle

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
-from search.slots.container import Container
+from search.container import Container
 from search.slots.job import Command, Condition, Event, Job, Lost, SlotSettings
 from search.slots.server import STACKS, SlotProcess, start_slot
 from search.slots.slot_state import BasePool, SlotState, check_cpu_time

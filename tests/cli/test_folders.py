@@ -191,14 +191,15 @@ def test_an_odd_folder_is_read_as_it_is_called(call: Call, tmp_path: Path, name:
 def test_a_home_is_one_also_where_the_shell_leaves_it_alone(
     call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    home = tmp_path / "home"
+    monkeypatch.setenv("HOME", str(home))
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "home").mkdir()
-    shutil.copy(SPACES / "smoke.yaml", tmp_path / "home")
+    home.mkdir()
+    shutil.copy(SPACES / "smoke.yaml", home)
     for words in (["--runs=~/x"], ["--runs", "~/x"], ["--storage", "sqlite:///~/x/studies.db"]):
-        assert f"no database at {tmp_path}/home/x/studies.db; " in call("status", *words)[2]
+        assert f"no database at {home}/x/studies.db; " in call("status", *words)[2]
     monkeypatch.setenv("CIFAR_SEARCH_STORAGE", "sqlite:///~/other.db")
-    assert f"no database at {tmp_path}/home/other.db; " in call("status")[2]
+    assert f"no database at {home}/other.db; " in call("status")[2]
     assert call("spaces", "show", "~/smoke.yaml")[0] == 0
     assert load("~/smoke.yaml").parameters == load("smoke").parameters
     assert StudyFolder(Path("~/x"), "s").path == tmp_path / "home" / "x" / "s"

@@ -272,9 +272,10 @@ def test_a_home_that_nobody_has_is_a_folder_that_is_not_there() -> None:
 def test_a_cache_that_is_no_absolute_path_is_the_usual_one(
     cache: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    home = tmp_path / "home"
+    monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("XDG_CACHE_HOME", cache)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(DataError, match=f"{tmp_path}/home/.cache/cifar-search holds no CIFAR-10"):
+    with pytest.raises(DataError, match=f"{home}/.cache/cifar-search holds no CIFAR-10"):
         find(None, download=False)
     assert list(tmp_path.iterdir()) == []

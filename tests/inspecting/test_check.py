@@ -14,10 +14,10 @@ from unittest.mock import Mock
 import pytest
 from space_texts import parse
 
+from search.container import Container
 from search.inspecting import check as checking
 from search.inspecting.check import check
 from search.planning.catalogue import load
-from search.slots.container import Container
 from spaces.loader import shipped_spaces
 
 SMALL = """\

@@ -23,7 +23,7 @@ def test_a_person_bounds_the_threads_of_a_slot_and_is_told_where_that_limits(
     allowed: str, threads: list[int], said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(8), raising=False)
-    monkeypatch.setattr("search.slots.container.Container._groups", lambda *_: iter(()))
+    monkeypatch.setattr("search.container.Container._groups", lambda *_: iter(()))
     monkeypatch.setenv("OMP_NUM_THREADS", allowed)
     one = survey("cpu", slots=1)
     assert [one.threads, one.with_slots(4).threads] == threads

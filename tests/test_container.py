@@ -11,8 +11,8 @@ import pytest
 from control_groups import limited
 from tiny import python
 
+from search.container import Container
 from search.slots import machine
-from search.slots.container import Container
 
 GB = 2**30
 
@@ -91,7 +91,7 @@ def test_where_there_are_no_control_groups_nothing_is_limited(tmp_path: Path) ->
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
 def test_a_real_quota_is_seen() -> None:
-    code = "input(); from search.slots.container import Container; print(*Container().cores())"
+    code = "input(); from search.container import Container; print(*Container().cores())"
     with limited("cpu", cfs_quota_us=100_000) as admit, python(code, stdin=-1, stdout=-1) as process:
         admit(process.pid)
         said, _ = process.communicate("\n")
