@@ -2,14 +2,15 @@
 
 import inspect
 from collections.abc import Callable
-from dataclasses import MISSING, Field, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 
 import typer
 
 from search.errors import UsageError
-from search.options import types_of
+from search.options import same_option, types_of
+from search.searching.request import Search
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -17,8 +18,18 @@ if TYPE_CHECKING:
 NAMES = {"folder": "runs", "claims": "claim"}  # options that are not called as their fields
 SHOWN = (bool, int, float, str, Path)  # defaults that the help shows; the help of the others says it in words
 
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Command = Callable[..., None]
 Parser = Callable[[str], Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyChoice:
+    """Which study a command looks at."""
+
+    study: str | None = same_option(Search, "study")
+    folder: Path = same_option(Search, "folder")
+    storage: str | None = same_option(Search, "storage")
 
 
 def request_options(**parsers: Parser) -> Callable[[Command], Command]:

@@ -10,8 +10,8 @@ from statistics import median
 import torch
 from torch import Tensor
 
+from search.augmentation.batch import Targets
 from search.candidate import Candidate
-from search.data.augmentation import Targets
 from search.data.store import Store, normalise
 from search.networks.build import build
 from search.training.evaluate import evaluate

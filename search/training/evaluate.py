@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from search.augmentation.pixels import reflect
 from search.data.images import Images
-from search.data.pixels import reflect
 from search.data.store import Store, normalise
 from search.training.precision import Precision, autocast
 

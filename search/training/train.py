@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import clip_grad_norm_
 
+from search.augmentation.batch import Augmentation, Targets
 from search.candidate import Recipe
-from search.data.augmentation import Augmentation, Targets
 from search.data.store import Store, normalise
 from search.training.averaging import EVERY, Averaging
 from search.training.evaluate import evaluate

@@ -12,9 +12,9 @@ from small_networks import CIFAR10
 from torch import nn
 from torch.nn import functional as F
 
+from search.augmentation.batch import Targets
 from search.candidate import OPTIMIZERS, Architecture, Cnn, Fast, Recipe
 from search.data import synthetic
-from search.data.augmentation import Targets
 from search.data.images import Images
 from search.data.split import stratified
 from search.data.store import Store, normalise, store

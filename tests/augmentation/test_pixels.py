@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 import torchvision.transforms.functional as V
 
+from search.augmentation.pixels import matrices, recolour, turn_hue, warp
 from search.data import synthetic
-from search.data.pixels import matrices, recolour, turn_hue, warp
 
 BILINEAR = V.InterpolationMode.BILINEAR
 

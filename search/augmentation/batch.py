@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from search.augmentation.draw import BatchDraw
+from search.augmentation.pixels import matrices, recolour, reflect, turn_hue, warp
+from search.augmentation.policy import Policy
 from search.candidate import Recipe
-from search.data.draw import BatchDraw
 from search.data.images import Images
-from search.data.pixels import matrices, recolour, reflect, turn_hue, warp
-from search.data.policy import Policy
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from search.augmentation.draw import BatchDraw
+from search.augmentation.pixels import matrices
 from search.candidate import Recipe
-from search.data.draw import BatchDraw
-from search.data.pixels import matrices
 
 MAGNITUDES = 31  # from 0 to 30
 _LUMA = (0.2989, 0.587, 0.114)  # torchvision's weights of red, green and blue in grey: truncated, 0.299 is not the same

@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy.stats import beta
 
-from search.data.draw import BatchDraw
+from search.augmentation.draw import BatchDraw
 
 
 def draw(count: int) -> BatchDraw:

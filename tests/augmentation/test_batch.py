@@ -10,9 +10,9 @@ import torch
 import torchvision.transforms.functional as V
 from torch import Tensor
 
+from search.augmentation.batch import Augmentation, Targets
 from search.candidate import Recipe
 from search.data import synthetic
-from search.data.augmentation import Augmentation, Targets
 from search.data.cifar10 import CLASSES
 from search.data.images import Images
 

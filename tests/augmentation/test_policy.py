@@ -13,10 +13,10 @@ import torchvision.transforms.functional as V
 from torch import Tensor
 from torchvision.transforms import RandAugment, TrivialAugmentWide
 
+from search.augmentation.draw import BatchDraw
+from search.augmentation.policy import MAGNITUDES, OPERATIONS, Policy
 from search.candidate import Recipe
 from search.data import synthetic
-from search.data.draw import BatchDraw
-from search.data.policy import MAGNITUDES, OPERATIONS, Policy
 
 FILL = torch.tensor([120, 131, 110], dtype=torch.uint8)
 COLOR = FILL.tolist()
