@@ -7,13 +7,14 @@ from rich.table import Table
 from rich.text import Text
 
 from search.console.terminal import columns, line_printer
-from search.deciding.baseline import BaselinePlanned, BaselineReproduction, BaselineStep
+from search.deciding.baseline import BaselinePlanned, BaselineReproduction, BaselineStep, BaselineUnfinished
 from search.deciding.decide import DecisionStep, Planned, Report
 from search.deciding.testing import ABOUT_VIEWS, OpenedTest
 from search.deciding.trainings import Chosen, TrainedEpoch
 from search.inspecting.reproduce import ComparedEpoch, Reproduction, ReproductionStart, ReproductionStep
 from search.reporting.report import Reported
 from search.searching.progress import Resumed
+from search.searching.provenance import command_line
 from search.text import duration, percent, plural
 from search.training.result import EpochResult
 
@@ -32,8 +33,7 @@ def follow_decision(steps: Iterable[DecisionStep | Reported], *, console: Consol
                     times = plural(step.earlier_openings, "time")
                     say(f"warning: the test set of this study was opened {times} before", style="yellow")
             case Resumed():
-                reasons = "".join(f" ({reason})" for reason in step.rejected)
-                say(f"trial {step.number} goes on from its checkpoint after epoch {step.epoch}{reasons}")
+                say(_going_on(f"trial {step.number}", step))
             case TrainedEpoch(result=result):
                 score = percent(result.validation_accuracy or result.train_accuracy)
                 kind = "validation" if result.validation_accuracy is not None else "training"
@@ -51,7 +51,7 @@ def follow_decision(steps: Iterable[DecisionStep | Reported], *, console: Consol
     return step.report
 
 
-def follow_baseline(steps: Iterable[BaselineStep], *, console: Console) -> BaselineReproduction:
+def follow_baseline(steps: Iterable[BaselineStep], *, console: Console) -> BaselineReproduction | BaselineUnfinished:
     """A line for every epoch, a table at the end; returns the result."""
     say = line_printer(console)
     for step in steps:
@@ -59,13 +59,19 @@ def follow_baseline(steps: Iterable[BaselineStep], *, console: Console) -> Basel
             case BaselinePlanned(length=length):
                 minutes = length.budget_minutes
                 budget = f"a budget of {minutes:g} minutes" if minutes is not None else "no budget"
-                say(f"{step.machine}; {step.data}; about {duration(length.seconds)}")
+                left = length.seconds * (1 - step.done / length.epochs)
+                say(f"{step.machine}; {step.data}; about {duration(left)}")
                 say(f"{step.published.name}: {step.published.title}; {_length(step)}, {budget}")
+            case Resumed():
+                say(_going_on("it", step))
             case EpochResult():
                 say(f"epoch {step.epoch}/{step.epochs}: {percent(step.validation_accuracy)} validation")
+            case BaselineUnfinished():
+                say(f"the time is over: {step.done} of {step.epochs} epochs are done, the test set stays closed")
+                say(f"go on with: {command_line()}")
             case BaselineReproduction():
                 console.print(Text(), _baseline_table(step))
-    assert isinstance(step, BaselineReproduction), "a baseline ends with its result"
+    assert isinstance(step, BaselineReproduction | BaselineUnfinished), "a baseline ends with its result"
     return step
 
 
@@ -121,6 +127,11 @@ def _baseline_table(result: BaselineReproduction) -> Group:
     if not result.official:
         grid.add_row("", Text("generated images: a rehearsal, the numbers mean nothing", "yellow"))
     return Group(grid, Text(), Text(ABOUT_VIEWS))
+
+
+def _going_on(name: str, step: Resumed) -> str:
+    reasons = "".join(f" ({reason})" for reason in step.rejected)
+    return f"{name} goes on from its checkpoint after epoch {step.epoch}{reasons}"
 
 
 def _confirmation(choice: Chosen) -> Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,13 @@ from search.candidate import from_values
 from search.console.follow import follow_baseline
 from search.console.spaces import baselines_table
 from search.deciding import baseline
-from search.deciding.baseline import BaselineReproduction, baseline_length, reproduce_baseline
+from search.deciding.baseline import BaselineReproduction, BaselineStep, baseline_length, reproduce_baseline
 from search.deciding.request import BaselineRequest
 from search.networks.build import build
 from search.searching.request import Search
 from search.searching.setup import Setup
+from search.slots.signals import InterruptedSearch
+from search.training.result import EpochResult
 from spaces import SpaceError
 from spaces.baselines import PLAIN, PublishedRecipe, find_baseline, load_baselines
 from studies import StudyError
@@ -85,16 +88,26 @@ def test_the_budget_shortens_the_training_and_nothing_else(
     assert length.budget_minutes == (None if question.as_published or question.epochs else question.minutes)
 
 
+def stop_at_an_epoch(step: BaselineStep) -> None:
+    if isinstance(step, EpochResult):
+        signal.raise_signal(signal.SIGTERM)
+
+
 @pytest.fixture(scope="module")
 def reproduced(tmp_path_factory: pytest.TempPathFactory) -> tuple[BaselineReproduction, Path, str]:
-    """One baseline, really trained and tested on generated images; its folder, and what was drawn."""
+    """One baseline, really trained with a stop and tested on generated images; its folder, and what was drawn."""
     folder = tmp_path_factory.mktemp("runs")
     console = Console(width=120, record=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(baseline, "find_baseline", lambda _: SMALL)
         patch.setattr(baseline.Pool, "measure", lambda *_, **__: 1e6)
         question = BaselineRequest(name="small", folder=folder, data="synthetic", device="cpu", minutes=1)
+        with pytest.raises(InterruptedSearch, match="SIGTERM"):
+            list(map(stop_at_an_epoch, reproduce_baseline(question)))
+        assert not (folder / "baselines/small.json").exists()
+        patch.setattr(baseline.Pool, "measure", lambda *_, **__: 1.0)  # so slow that only one epoch would fit now
         found = follow_baseline(reproduce_baseline(question), console=console)
+    assert isinstance(found, BaselineReproduction)
     return found, folder / "baselines", console.export_text()
 
 
@@ -109,6 +122,7 @@ def test_it_is_tested_once_and_the_opening_is_in_the_ledger(reproduced: tuple[Ba
     assert kept["test_accuracy_with_views"] == found.test.accuracy_with_views
     assert (kept["epochs"], kept["published_epochs"], kept["budget_minutes"]) == (3, 3, 1)
     assert kept["provenance"]["data"].startswith("generated")
+    assert not list(folder.glob("small-*"))  # its checkpoints
 
 
 def test_reported_stands_against_reproduced_with_the_budget(reproduced: tuple[BaselineReproduction, Path, str]) -> None:
@@ -118,6 +132,7 @@ def test_reported_stands_against_reproduced_with_the_budget(reproduced: tuple[Ba
     assert f"{100 * found.test.accuracy:.2f} %" in drawn
     assert re.search(f"with test-time views +{100 * found.test.accuracy_with_views:.2f} %, nothing rests on it", drawn)
     assert "The verdict rests on the plain accuracy" in drawn
+    assert "it goes on from its checkpoint after epoch 1\nepoch 2/3" in drawn
     assert "epoch 3/3" in drawn
     assert "a rehearsal" in drawn
 
