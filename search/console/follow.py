@@ -1,6 +1,6 @@
 """Draws a decision, a published recipe or a single trial while it is trained again."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from rich.console import Console, Group
 from rich.table import Table
@@ -17,6 +17,7 @@ from search.searching.progress import Resumed
 from search.searching.provenance import command_line
 from search.text import duration, percent, plural
 from search.training.result import EpochResult
+from studies.ledger import Opening
 
 
 def follow_decision(steps: Iterable[DecisionStep | Reported], *, console: Console) -> Report:
@@ -29,9 +30,7 @@ def follow_decision(steps: Iterable[DecisionStep | Reported], *, console: Consol
                 say(f"study {step.study}: {step.plan.title}")
                 for note in step.notes:
                     say(f"note: {note}")
-                if step.earlier_openings:
-                    times = plural(step.earlier_openings, "time")
-                    say(f"warning: the test set of this study was opened {times} before", style="yellow")
+                _warn(step.openings, say)
             case Resumed():
                 say(_going_on(f"trial {step.number}", step))
             case TrainedEpoch(result=result):
@@ -62,6 +61,7 @@ def follow_baseline(steps: Iterable[BaselineStep], *, console: Console) -> Basel
                 left = length.seconds * (1 - step.done / length.epochs)
                 say(f"{step.machine}; {step.data}; about {duration(left)}")
                 say(f"{step.published.name}: {step.published.title}; {_length(step)}, {budget}")
+                _warn(step.openings, say)
             case Resumed():
                 say(_going_on("it", step))
             case EpochResult():
@@ -120,13 +120,20 @@ def _baseline_table(result: BaselineReproduction) -> Group:
     grid = Table.grid(padding=(0, 2))
     grid.add_row("reported", f"{percent(published.reported / 100)}, chosen by {published.chosen_by}")
     grid.add_row("reproduced", Text(f"{_accuracy(test)}, {result.verdict}", "bold"))
-    grid.add_row("test images", f"{test.n:,}, opened once, the last epoch's weights of one seed, no test-time views")
+    grid.add_row("test images", f"{test.n:,}, the last epoch's weights of one seed, no test-time views")
     grid.add_row("with test-time views", f"{percent(test.accuracy_with_views)}, nothing rests on it")
+    grid.add_row("test set opened", plural(len(result.openings), "time"))
     grid.add_row("validation", f"{percent(result.validation_accuracy)} of {result.validation_images:,} images")
     grid.add_row("trained", f"{_length(result)} in {duration(result.seconds)}")
     if not result.official:
         grid.add_row("", Text("generated images: a rehearsal, the numbers mean nothing", "yellow"))
     return Group(grid, Text(), Text(ABOUT_VIEWS))
+
+
+def _warn(before: Sequence[Opening], say: Callable[..., None]) -> None:
+    if before:
+        times, who = plural(len(before), "time"), "; ".join(opening.title for opening in before)
+        say(f"warning: this test set was opened {times} before in this storage: by {who}", style="yellow")
 
 
 def _going_on(name: str, step: Resumed) -> str:

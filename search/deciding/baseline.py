@@ -8,7 +8,7 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from search.candidate import Candidate, from_values
@@ -16,7 +16,7 @@ from search.data import split as splits
 from search.data.sources import find_source
 from search.deciding.request import BaselineRequest
 from search.deciding.statistics import LEVEL
-from search.deciding.testing import OpenedTest, open_test
+from search.deciding.testing import OpenedTest, keep_test, kept_test, open_test, sha256_of_test
 from search.deciding.trainings import epochs_file, kept_epochs, saved_weights, seed_from, train
 from search.files import write_whole
 from search.networks.build import fetch_weights
@@ -31,7 +31,9 @@ from search.slots.signals import InterruptedSearch, StopFlag, stop_flag
 from search.slots.slot_state import SlotError
 from search.training.result import EpochResult
 from spaces.baselines import PublishedRecipe, find_baseline
+from studies.ledger import Opening, openings, record
 from studies.lock import file_lock
+from studies.storage import opened, storage_url
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +55,7 @@ class BaselinePlanned:
     data: str
     length: BaselineLength
     done: int  # epochs, by earlier starts
+    openings: tuple[Opening, ...]  # of this test set, before
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +83,7 @@ class BaselineReproduction:
     validation_accuracy: float | None  # of the last epoch
     validation_images: int
     test: OpenedTest
+    openings: tuple[Opening, ...]  # of this test set, by whatever this storage knows
     seconds: float  # of training
     official: bool  # the images are CIFAR-10's own
     provenance: dict[str, str]
@@ -106,6 +110,7 @@ class BaselineReproduction:
             "level": LEVEL,
             "test_images": test.n,
             "verdict": self.verdict,
+            "openings": [asdict(opening) for opening in self.openings],
             "published_epochs": published.epochs,
             **asdict(self.length),
             "seed": self.seed,
@@ -126,7 +131,8 @@ BaselineStep = BaselinePlanned | Resumed | EpochResult | BaselineUnfinished | Ba
 def reproduce_baseline(request: BaselineRequest) -> Iterator[BaselineStep]:
     """Train it, test it once, and keep the result; whatever cuts it off, an equal request goes on where it was.
 
-    Raises SpaceError, WeightsError, DataError, SlotError, and InterruptedSearch at a signal before the test.
+    Raises SpaceError, WeightsError, DataError, StorageError, SlotError, and InterruptedSearch at a signal before the
+    test.
     """
     deadline = time.monotonic() + 60 * ((request.minutes if request.budget is None else None) or math.inf)
     published = find_baseline(request.name)
@@ -135,19 +141,22 @@ def reproduce_baseline(request: BaselineRequest) -> Iterator[BaselineStep]:
     machine, source = survey(request.device, slots=1), find_source(request.data)
     folder = request.folder / "baselines"
     folder.mkdir(parents=True, exist_ok=True)
-    with file_lock(folder / "lock", owned="the baselines"), stop_flag() as flag:
+    url = storage_url(request.folder, request.storage)
+    with file_lock(folder / "lock", owned="the baselines"), stop_flag() as flag, opened(url) as storage:
         # The split of a study with that seed: the same validation images as with `run --seed`.
         images = source.training()
         split = splits.standard_split(images, seed=request.seed)
         split.save(path := folder / f"split-{request.seed}.npz")
+        sha256 = sha256_of_test(source)
+        known = partial(openings, url, test=sha256, training=images.fingerprint)
         job = _job(published, request, data=f"{images.fingerprint} {split.fingerprint}")
         with Pool(machine.settings(source, split=path), log=folder / "slots.log") as slots:
             speed = slots.measure(job, interrupted=lambda: flag.signal is not None)
             if flag.signal is not None:
                 raise InterruptedSearch(flag.signal)
             length = _kept_length(job, published, request, images=len(split.training), speed=speed)
-            title, done = source.title, len(kept_epochs(job))
-            yield BaselinePlanned(published=published, machine=machine.title, data=title, length=length, done=done)
+            done, where = len(kept_epochs(job)), {"machine": machine.title, "data": source.title}
+            yield BaselinePlanned(published=published, length=length, done=done, openings=known(), **where)
             limit = patience(length.seconds / length.epochs)
             job = replace(job, epochs=length.epochs, images=length.images, patience=limit)
             finished = yield from _train(slots, job, flag=flag, deadline=deadline)
@@ -156,9 +165,11 @@ def reproduce_baseline(request: BaselineRequest) -> Iterator[BaselineStep]:
             yield BaselineUnfinished(baseline=published.name, done=len(trained), epochs=length.epochs)
             return
         weights = saved_weights(job)
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        with (folder / "openings.jsonl").open("a", encoding="utf-8") as ledger:  # before the test images are read
-            ledger.write(json.dumps({"time": now, "name": job.name, "weights_sha256": weights.sha256}) + "\n")
+        if (test := kept_test(kept := epochs_file(job).with_name("tested.json"), weights=[weights])) is None:
+            line = Opening(by=job.name, weights_sha256=(weights.sha256,), data_sha256=sha256)
+            record(line, storage=storage)
+            test = open_test(source, weights=[weights], architecture=candidate.architecture, machine=machine)
+            keep_test(test, kept, weights=[weights])
         reproduction = BaselineReproduction(
             published=published,
             candidate=candidate,
@@ -167,7 +178,8 @@ def reproduce_baseline(request: BaselineRequest) -> Iterator[BaselineStep]:
             seed=request.seed,
             validation_accuracy=trained[-1].validation_accuracy,
             validation_images=min(len(split.validation), length.images or len(split.validation)),
-            test=open_test(source, weights=[weights], architecture=candidate.architecture, machine=machine),
+            test=test,
+            openings=known(),
             seconds=sum(result.seconds for result in trained),
             official=source.official,
             provenance={**circumstances(machine, source=source), "split SHA-256": split.fingerprint},

@@ -74,6 +74,7 @@ class BaselineRequest:
     epochs: int | None = option(None, "Train so many epochs, however long it takes.", least=1)
     seed: int = option(0, "Of the split and of the training.", least=0, most=MOST_SEED)
     folder: Path = same_option(Search, "folder")
+    storage: str | None = same_option(Search, "storage")
     data: str | None = same_option(Search, "data")
     device: str | None = same_option(Search, "device")
 
