@@ -1,10 +1,9 @@
-"""A study as plain data, read while it runs or after: its trials, and every opening of the test set."""
+"""A study as plain data, read while it runs or after."""
 
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal, get_args
 
 import optuna
@@ -20,7 +19,7 @@ Outcome = Literal["diverged", "out-of-memory", "crashed", "hung", "timed-out", "
 
 PLANNED = "planned"  # study attribute: trials in total, as the last start asked for
 START = "start_"  # study attribute: start_0001, ... where each start came from
-OPENING = "test_opening_"  # study attribute: test_opening_0001, ... a line that is added and never changed
+LEDGER = "openings of test sets"  # Optuna's study of that ledger, without trials; none of ours can be called so
 CARRIED = "carried"  # trial attribute: the study and the trial that it was carried over from
 
 COUNTED = get_args(State)[:-1]
@@ -143,17 +142,6 @@ class History:
         return tuple(front)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Opening:
-    """One opening of the test set."""
-
-    number: int  # from 1
-    time: str  # UTC, ISO 8601
-    candidate_trial: int
-    weights_sha256: tuple[str, ...]  # of the weights that were tested, one per seed
-    seeds: tuple[int, ...]
-
-
 def read_history(name: str, *, storage: str) -> History:
     """The study of that name at a storage URL; writes nothing. Raises StudyError, StorageError."""
     with opened(storage, read_only=True) as database:
@@ -163,7 +151,7 @@ def read_history(name: str, *, storage: str) -> History:
 def find_history(name: str, *, storage: str) -> History | None:
     """The same, or None where there is no such study yet; an empty one that a killed start left is none either."""
     with suppress(EmptyStorageError), opened(storage, read_only=True) as database:
-        if name in [study.study_name for study in database.get_all_studies()]:
+        if name in study_names(database):
             study = load_study(name, storage=database)
             if ATTRIBUTE in study.user_attrs or study.get_trials(deepcopy=False):
                 return history_of(study)
@@ -173,8 +161,8 @@ def find_history(name: str, *, storage: str) -> History | None:
 def last_start(name: str, *, storage: str) -> dict[str, str]:
     """Where the last start of a study came from; empty where there is no such study yet. Raises StorageError."""
     with suppress(EmptyStorageError), opened(storage, read_only=True) as database:
-        if name in [study.study_name for study in database.get_all_studies()]:
-            starts: list[dict[str, str]] = _numbered(load_study(name, storage=database).user_attrs, START)
+        if name in study_names(database):
+            starts: list[dict[str, str]] = numbered(load_study(name, storage=database).user_attrs, START)
             return starts[-1] if starts else {}
     return {}
 
@@ -183,7 +171,7 @@ def latest_study(storage: str) -> str | None:
     """The study that was started last; None where there is none of ours. Raises StorageError."""
     with opened(storage, read_only=True) as database:
         studies = [study for study in database.get_all_studies() if isinstance(study.user_attrs.get(ATTRIBUTE), dict)]
-    starts = {study.study_name: _numbered(study.user_attrs, START) for study in studies}
+    starts = {study.study_name: numbered(study.user_attrs, START) for study in studies}
     return max(starts, key=lambda name: [start.get("time", "") for start in starts[name][-1:]], default=None)
 
 
@@ -192,7 +180,12 @@ def load_study(name: str, *, storage: RDBStorage) -> optuna.Study:
     try:
         return optuna.load_study(study_name=name, storage=storage)
     except KeyError:
-        raise unknown("study", name, [study.study_name for study in storage.get_all_studies()]) from None
+        raise unknown("study", name, study_names(storage)) from None
+
+
+def study_names(storage: RDBStorage) -> list[str]:
+    """The names of all studies, also of other programs."""
+    return [study.study_name for study in storage.get_all_studies() if study.study_name != LEDGER]
 
 
 def history_of(study: optuna.Study) -> History:
@@ -205,7 +198,7 @@ def history_of(study: optuna.Study) -> History:
         manifest=manifest,
         planned=attributes.get(PLANNED, len(trials)),
         trials=trials,
-        starts=tuple(_numbered(attributes, START)),
+        starts=tuple(numbered(attributes, START)),
     )
 
 
@@ -255,34 +248,6 @@ def _rows(value: Any, keys: set[str]) -> list[dict[str, Any]]:
     return [row for row in rows if isinstance(row, dict) and row.keys() >= keys]
 
 
-def record_opening(
-    name: str, *, storage: RDBStorage, candidate_trial: int, weights_sha256: Sequence[str], seeds: Sequence[int]
-) -> Opening:
-    """Adds a line to the ledger of a study, before the test images are read. Raises StudyError.
-
-    `storage` comes from `storage.owned`, so that no other process adds a line at the same time.
-    """
-    study = load_study(name, storage=storage)
-    opening = Opening(
-        number=len(_numbered(study.user_attrs, OPENING)) + 1,
-        time=datetime.now(UTC).isoformat(timespec="seconds"),
-        candidate_trial=candidate_trial,
-        weights_sha256=tuple(weights_sha256),
-        seeds=tuple(seeds),
-    )
-    study.set_user_attr(f"{OPENING}{opening.number:04d}", asdict(opening))
-    sys.audit("cifar_search.study.test_opened", name)
-    return opening
-
-
-def openings(name: str, *, storage: str) -> tuple[Opening, ...]:
-    """The openings of the test set, oldest first. Raises StudyError, StorageError."""
-    with opened(storage, read_only=True) as database:
-        lines = _numbered(load_study(name, storage=database).user_attrs, OPENING)
-    lists = ("weights_sha256", "seeds")  # JSON knows no tuples
-    return tuple(Opening(**{**line, **{name: tuple(line[name]) for name in lists}}) for line in lines)
-
-
-def _numbered(attributes: Mapping[str, Any], prefix: str) -> list[Any]:
+def numbered(attributes: Mapping[str, Any], prefix: str) -> list[Any]:
     """The study attributes of that prefix, in the order of their numbers."""
     return [value for key, value in sorted(attributes.items()) if key.startswith(prefix) and isinstance(value, dict)]

@@ -15,6 +15,7 @@ from search.deciding.trainings import Chosen, Confirmed, TrainedEpoch
 from search.description import CIFAR10
 from search.networks.count import Cost
 from search.training.result import EpochResult
+from studies.ledger import Opening
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -39,6 +40,11 @@ def answered(correct: Sequence[int], n: int) -> OpenedTest:
     answers = np.array([[[right, n - right], [0, 0]] for right in correct])
     seeds = tuple(range(len(correct)))
     return OpenedTest(seeds=seeds, classes=("cat", "dog"), answers=answers, correct_with_views=tuple(correct))
+
+
+OPENING = Opening(
+    by="study fast", trial=7, weights_sha256=("ab",), data_sha256="cd", time="2026-03-01T10:00:00.123456+00:00"
+)
 
 
 def opened(**changes: Any) -> OpenedTest:
@@ -70,7 +76,7 @@ def example(**changes: Any) -> Report:
         "choice": Chosen(confirmation=(winner, other), winner=winner),
         "test": opened(),
         "claims": (Claim("Detectocorp", 0.7),),
-        "openings": ("2026-03-01T10:00:00+00:00",),
+        "openings": (OPENING,),
         "seconds": 1040.5,
         "trials": {"complete": 31, "pruned": 18, "failed": 1},
         "provenance": {"torch": "2.10.0", "split": "sha256:ab12", "command": "cifar-search best --retrain | tee <log>"},

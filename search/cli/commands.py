@@ -155,9 +155,9 @@ def baseline(request: BaselineRequest, *, as_json: AsJson = False) -> None:
     from search.console.follow import follow_baseline
     from search.deciding.baseline import reproduce_baseline
 
-    reproduction = follow_baseline(reproduce_baseline(request), console=console(stderr=as_json))
+    found = follow_baseline(reproduce_baseline(request), console=console(stderr=as_json))
     if as_json:
-        print_json(reproduction.as_json())
+        print_json(found.as_json())
 
 
 @app.command()

@@ -1,21 +1,23 @@
 """Draws a decision, a published recipe or a single trial while it is trained again."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
 from search.console.terminal import columns, line_printer
-from search.deciding.baseline import BaselinePlanned, BaselineReproduction, BaselineStep
+from search.deciding.baseline import BaselinePlanned, BaselineReproduction, BaselineStep, BaselineUnfinished
 from search.deciding.decide import DecisionStep, Planned, Report
 from search.deciding.testing import ABOUT_VIEWS, OpenedTest
 from search.deciding.trainings import Chosen, TrainedEpoch
 from search.inspecting.reproduce import ComparedEpoch, Reproduction, ReproductionStart, ReproductionStep
 from search.reporting.report import Reported
 from search.searching.progress import Resumed
+from search.searching.provenance import command_line
 from search.text import duration, percent, plural
 from search.training.result import EpochResult
+from studies.ledger import Opening
 
 
 def follow_decision(steps: Iterable[DecisionStep | Reported], *, console: Console) -> Report:
@@ -28,12 +30,9 @@ def follow_decision(steps: Iterable[DecisionStep | Reported], *, console: Consol
                 say(f"study {step.study}: {step.plan.title}")
                 for note in step.notes:
                     say(f"note: {note}")
-                if step.earlier_openings:
-                    times = plural(step.earlier_openings, "time")
-                    say(f"warning: the test set of this study was opened {times} before", style="yellow")
+                _warn(step.openings, say)
             case Resumed():
-                reasons = "".join(f" ({reason})" for reason in step.rejected)
-                say(f"trial {step.number} goes on from its checkpoint after epoch {step.epoch}{reasons}")
+                say(_going_on(f"trial {step.number}", step))
             case TrainedEpoch(result=result):
                 score = percent(result.validation_accuracy or result.train_accuracy)
                 kind = "validation" if result.validation_accuracy is not None else "training"
@@ -51,7 +50,7 @@ def follow_decision(steps: Iterable[DecisionStep | Reported], *, console: Consol
     return step.report
 
 
-def follow_baseline(steps: Iterable[BaselineStep], *, console: Console) -> BaselineReproduction:
+def follow_baseline(steps: Iterable[BaselineStep], *, console: Console) -> BaselineReproduction | BaselineUnfinished:
     """A line for every epoch, a table at the end; returns the result."""
     say = line_printer(console)
     for step in steps:
@@ -59,13 +58,20 @@ def follow_baseline(steps: Iterable[BaselineStep], *, console: Console) -> Basel
             case BaselinePlanned(length=length):
                 minutes = length.budget_minutes
                 budget = f"a budget of {minutes:g} minutes" if minutes is not None else "no budget"
-                say(f"{step.machine}; {step.data}; about {duration(length.seconds)}")
+                left = length.seconds * (1 - step.done / length.epochs)
+                say(f"{step.machine}; {step.data}; about {duration(left)}")
                 say(f"{step.published.name}: {step.published.title}; {_length(step)}, {budget}")
+                _warn(step.openings, say)
+            case Resumed():
+                say(_going_on("it", step))
             case EpochResult():
                 say(f"epoch {step.epoch}/{step.epochs}: {percent(step.validation_accuracy)} validation")
+            case BaselineUnfinished():
+                say(f"the time is over: {step.done} of {step.epochs} epochs are done, the test set stays closed")
+                say(f"go on with: {command_line()}")
             case BaselineReproduction():
                 console.print(Text(), _baseline_table(step))
-    assert isinstance(step, BaselineReproduction), "a baseline ends with its result"
+    assert isinstance(step, BaselineReproduction | BaselineUnfinished), "a baseline ends with its result"
     return step
 
 
@@ -114,13 +120,25 @@ def _baseline_table(result: BaselineReproduction) -> Group:
     grid = Table.grid(padding=(0, 2))
     grid.add_row("reported", f"{percent(published.reported / 100)}, chosen by {published.chosen_by}")
     grid.add_row("reproduced", Text(f"{_accuracy(test)}, {result.verdict}", "bold"))
-    grid.add_row("test images", f"{test.n:,}, opened once, the last epoch's weights of one seed, no test-time views")
+    grid.add_row("test images", f"{test.n:,}, the last epoch's weights of one seed, no test-time views")
     grid.add_row("with test-time views", f"{percent(test.accuracy_with_views)}, nothing rests on it")
+    grid.add_row("test set opened", plural(len(result.openings), "time"))
     grid.add_row("validation", f"{percent(result.validation_accuracy)} of {result.validation_images:,} images")
     grid.add_row("trained", f"{_length(result)} in {duration(result.seconds)}")
     if not result.official:
         grid.add_row("", Text("generated images: a rehearsal, the numbers mean nothing", "yellow"))
     return Group(grid, Text(), Text(ABOUT_VIEWS))
+
+
+def _warn(before: Sequence[Opening], say: Callable[..., None]) -> None:
+    if before:
+        times, who = plural(len(before), "time"), "; ".join(opening.title for opening in before)
+        say(f"warning: this test set was opened {times} before in this storage: by {who}", style="yellow")
+
+
+def _going_on(name: str, step: Resumed) -> str:
+    reasons = "".join(f" ({reason})" for reason in step.rejected)
+    return f"{name} goes on from its checkpoint after epoch {step.epoch}{reasons}"
 
 
 def _confirmation(choice: Chosen) -> Table:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 from search.candidate import Candidate, from_values
 from search.data.sources import Source
@@ -11,7 +11,7 @@ from search.data.split import load
 from search.deciding import statistics
 from search.deciding.recommendation import Recommendation, recommend
 from search.deciding.request import Claim, Decision
-from search.deciding.testing import OpenedTest, RetrainedWeights, keep_test, kept_test, open_test
+from search.deciding.testing import OpenedTest, RetrainedWeights, keep_test, kept_test, open_test, sha256_of_test
 from search.deciding.trainings import Chosen, TrainedEpoch, Trainings
 from search.description import ImageShape
 from search.inspecting.status import read_status
@@ -24,7 +24,8 @@ from search.searching.study_data import check_data, source_of
 from search.searching.study_folder import StudyFolder
 from search.slots.machine import Machine, survey
 from search.slots.signals import stop_flag
-from studies.history import History, openings, record_opening
+from studies.history import History
+from studies.ledger import Opening, openings, record
 from studies.storage import owned, storage_url
 
 
@@ -37,7 +38,7 @@ class Planned:
     data: str
     plan: Plan
     seconds: float  # forecast of what no earlier start has done
-    earlier_openings: int
+    openings: tuple[Opening, ...]  # of this test set, before
     notes: tuple[str, ...] = ()
 
 
@@ -56,7 +57,7 @@ class Report:
     choice: Chosen
     test: OpenedTest
     claims: tuple[Claim, ...]
-    openings: tuple[str, ...]  # ISO times at which this study's test set was opened, this one last
+    openings: tuple[Opening, ...]  # of this test set, by whatever this storage knows
     seconds: float  # of confirmation, retraining and test, also where they were cut off
     trials: Mapping[str, int]  # counts by state: complete, pruned, failed
     provenance: Mapping[str, str]  # versions, seeds, hashes, precision, threads, command line
@@ -98,13 +99,13 @@ def decide(request: Decision) -> Iterator[DecisionStep | Report]:
     history = read_status(request.folder, storage=request.storage, study=request.study).history
     study, url = history.study, storage_url(request.folder, request.storage)
     check_complete(history)
-    folder = StudyFolder(request.folder, study)
-    machine = survey(request.device, slots=request.slots)
+    folder, machine = StudyFolder(request.folder, study), survey(request.device, slots=request.slots)
     source = source_of(history.starts, data=request.data, side=history.manifest.shape.side)
     notes = source.notes + check_data(history.manifest, source=source, folder=folder, storage=url)
+    sha256 = sha256_of_test(source)
+    known = partial(openings, url, test=sha256, training=history.manifest.data_fingerprint)
     plan = _plan(request, history, images=len(load(folder.split).training), slots=machine.slots)
     with owned(url, study=study) as storage, stop_flag() as flag:
-        earlier = len(openings(study, storage=url))
         trainings = Trainings(
             history=history,
             plan=plan,
@@ -115,7 +116,7 @@ def decide(request: Decision) -> Iterator[DecisionStep | Report]:
             flag=flag,
         )
         first = {"study": study, "machine": machine.title, "data": source.title}
-        yield Planned(**first, plan=plan, seconds=trainings.seconds_left, earlier_openings=earlier, notes=notes)
+        yield Planned(**first, plan=plan, seconds=trainings.seconds_left, openings=known(), notes=notes)
         choice = yield from trainings.confirm()
         yield choice
         winner = history.trials[choice.winner.trial]
@@ -123,8 +124,9 @@ def decide(request: Decision) -> Iterator[DecisionStep | Report]:
         candidate, kept = from_values(winner.values), folder.retraining / "tested.json"
         if (test := kept_test(kept, weights=weights)) is None:
             # The choice is frozen and the weights are on disk: only now may the test set be opened, the ledger first.
-            hashes, seeds = [row.sha256 for row in weights], [row.seed for row in weights]
-            record_opening(study, storage=storage, candidate_trial=winner.number, weights_sha256=hashes, seeds=seeds)
+            hashes = tuple(row.sha256 for row in weights)
+            line = Opening(by=f"study {study}", trial=winner.number, weights_sha256=hashes, data_sha256=sha256)
+            record(line, storage=storage)
             test = open_test(source, weights=weights, architecture=candidate.architecture, machine=machine)
             keep_test(test, kept, weights=weights)
         yield Report(
@@ -139,7 +141,7 @@ def decide(request: Decision) -> Iterator[DecisionStep | Report]:
             choice=choice,
             test=test,
             claims=request.claims,
-            openings=tuple(opening.time for opening in openings(study, storage=url)),
+            openings=known(),
             seconds=max(time.monotonic() - start, sum(row.result.seconds for row in trainings.trained) / plan.slots),
             trials={state: count for state, count in history.counts.items() if count},
             provenance=_provenance(request, history, plan=plan, machine=machine, source=source),

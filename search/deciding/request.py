@@ -14,6 +14,7 @@ from search.searching.request import MOST_SEED, MOST_SLOTS, Search
 if TYPE_CHECKING:
     from search.training.compiling import Mode
 
+BASELINE_MINUTES = 10.0
 EXAMPLE = "--claim Detectocorp=70"
 
 
@@ -67,12 +68,20 @@ class BaselineRequest:
 
     name: str = argument("", "A published recipe; without one they are listed.")
     as_published: bool = option(False, "Train every published epoch.")  # however long it takes
-    minutes: float = option(10.0, "Time that the training may take.", least=0.001)
+    minutes: float | None = option(
+        None, "Time of the training; of this start, beside the others.  [default: 10]", least=0.001
+    )
     epochs: int | None = option(None, "Train so many epochs, however long it takes.", least=1)
     seed: int = option(0, "Of the split and of the training.", least=0, most=MOST_SEED)
     folder: Path = same_option(Search, "folder")
+    storage: str | None = same_option(Search, "storage")
     data: str | None = same_option(Search, "data")
     device: str | None = same_option(Search, "device")
 
     def __post_init__(self) -> None:
         check_fields(self)
+
+    @property
+    def budget(self) -> float | None:
+        """Minutes into which the whole training should fit; None where its epochs are asked for."""
+        return None if self.as_published or self.epochs else self.minutes or BASELINE_MINUTES

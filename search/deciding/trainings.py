@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -18,7 +19,6 @@ from search.deciding.testing import RetrainedWeights
 from search.files import write_whole
 from search.measuring.seed_spread import seed_spread
 from search.planning.decision_plan import RETRAINED_SHARE, Plan
-from search.searching.dispatcher import LEAVE
 from search.searching.progress import Resumed
 from search.searching.study_folder import StudyFolder
 from search.slots.job import Began, Failed, Finished, Job, Unsaved
@@ -29,6 +29,8 @@ from search.slots.slot_state import BasePool, SlotError, check_blame
 from search.training.compiling import Mode
 from search.training.result import EpochResult
 from studies.history import History, TrialRecord
+
+LEAVE = 60.0  # seconds for the slots to keep what they have done: a step of a large network takes long on a slow CPU
 
 Phase = Literal["search", "confirmation", "retraining"]
 
@@ -75,14 +77,30 @@ def curves(history: Sequence[TrainedEpoch], phase: Phase) -> dict[tuple[int, int
 
 
 def train(
-    slots: BasePool, jobs: Sequence[Job], *, flag: StopFlag | None = None
-) -> Iterator[tuple[Job, Began | EpochResult | Finished | Failed]]:
-    """Run all jobs: the begin, the epochs and the end of each. Raises SlotError, InterruptedSearch."""
-    flag = flag or StopFlag()
-    for job, event in chain(slots.run_all(jobs, interrupted=lambda: flag.signal is not None), slots.leave(LEAVE)):
+    slots: BasePool, jobs: Sequence[Job], *, flag: StopFlag, deadline: float = math.inf
+) -> Iterator[tuple[Job, Resumed | EpochResult | Finished | Failed]]:
+    """Run all jobs, each from where an earlier start left it, until the deadline (monotonic): their epochs and ends.
+
+    Each epoch is kept beside the checkpoints first, once however often it was trained. Raises SlotError,
+    InterruptedSearch.
+    """
+    kept = {job.name: kept_epochs(job) for job in jobs}
+    jobs = [replace(job, reported=len(kept[job.name])) for job in jobs]
+    running = slots.run_all(jobs, interrupted=lambda: flag.signal is not None or time.monotonic() > deadline)
+    for job, event in chain(running, slots.leave(LEAVE)):
+        results = kept[job.name]
         if isinstance(event, Unsaved):
             raise SlotError(event.message)
-        if isinstance(event, Began | EpochResult | Finished | Failed):
+        if isinstance(event, Began):
+            del results[event.epoch :]  # of a lost attempt: they come again
+            if event.step or event.rejected:
+                yield job, Resumed(number=job.number, epoch=event.epoch, rejected=event.rejected)
+        elif isinstance(event, EpochResult):
+            results.append(event)
+            epochs_file(job).parent.mkdir(parents=True, exist_ok=True)
+            write_whole(epochs_file(job), json.dumps([asdict(result) for result in results]).encode())
+            yield job, event
+        elif isinstance(event, Finished | Failed):
             yield job, event
     if flag.signal is not None:
         raise InterruptedSearch(flag.signal)
@@ -196,22 +214,13 @@ class Trainings:
         """Run the jobs to their ends; returns the failures, by trial. Raises SlotError, DataError."""
         failures: dict[int, str] = {}
         before: Failed | None = None
-        kept = {job.name: kept_epochs(job) for job in jobs}
-        jobs = [replace(job, reported=len(kept[job.name])) for job in jobs]
         machine = self.machine.with_slots(min(self.machine.slots, len(jobs)))
         settings = machine.settings(self.source, split=self.folder.split, compile=self.compile)
         with Pool(settings, log=self.folder.log, work=self.work) as slots:
             for job, event in train(slots, jobs, flag=self.flag):
-                results = kept[job.name]
-                if isinstance(event, Began):
-                    del results[event.epoch :]  # of a lost attempt: they come again
-                    if event.step or event.rejected:
-                        yield Resumed(number=job.number, epoch=event.epoch, rejected=event.rejected)
+                if isinstance(event, Resumed):
+                    yield event
                 elif isinstance(event, EpochResult):
-                    results.append(event)
-                    rows = json.dumps([asdict(result) for result in results])
-                    epochs_file(job).parent.mkdir(parents=True, exist_ok=True)
-                    write_whole(epochs_file(job), rows.encode())
                     yield _trained(phase, job, event)
                 elif isinstance(event, Finished):
                     before = None
@@ -220,7 +229,7 @@ class Trainings:
                         check_blame(before, event)
                     before = event
                     failures[job.number] = f"{job.name}: {event.outcome}, {event.message}"
-        self.trained.extend(_trained(phase, job, result) for job in jobs for result in kept[job.name])
+        self.trained.extend(_trained(phase, job, result) for job in jobs for result in kept_epochs(job))
         return failures
 
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from search.searching.study_folder import StudyFolder
-from search.text import counts, plural
+from search.text import counts
 from studies import StudyError
-from studies.history import History, State, openings, read_history
+from studies.history import History, State, read_history
 from studies.listing import delete, histories
 from studies.storage import masked, storage_url
 
@@ -45,9 +45,8 @@ def delete_study(folder: Path, *, study: str, confirm: str | None, storage: str 
     Raises StudyError, LockedError while a search is at work on it, StorageError, OSError.
     """
     url, place = storage_url(folder, storage), StudyFolder(folder, study).path
-    history, opened = read_history(study, storage=url), len(openings(study, storage=url))
-    ledger = f", and that its test set was opened {plural(opened, 'time')}" if opened else ""
-    what = f"its trials ({counts(history.counts)}), {_megabytes(place):.1f} MB in {place}{ledger}"
+    history = read_history(study, storage=url)
+    what = f"its trials ({counts(history.counts)}), {_megabytes(place):.1f} MB in {place}"
     if confirm != study:
         step = f"the same command with --confirm {study} does it"
         raise StudyError(f"this would delete study {study!r} of {masked(url)} for good: {what}; {step}")

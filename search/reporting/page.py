@@ -71,10 +71,11 @@ def _head(report: Report) -> Iterator[str]:
             "its verdict must not be signed."
         )
     if len(report.openings) > 1:
+        times, who = plural(len(report.openings), "time"), "; ".join(opening.title for opening in report.openings)
         yield (
-            f"> **Warning: the test set was opened {plural(len(report.openings), 'time')}** "
-            f"({_text(', '.join(report.openings))}). Whatever was chosen after the first opening may have been chosen "
-            "because of it: the accuracy here is no longer a first look, and its interval is too narrow."
+            f"> **Warning: the test set was opened {times}** ({_text(who)}). Whatever was chosen after the first one "
+            "may have been chosen because of it: the accuracy here is no longer a first look, and its interval is too "
+            "narrow."
         )
 
 
@@ -153,11 +154,11 @@ def _classes(report: Report) -> Iterator[str]:
 
 
 def _protocol(report: Report) -> Iterator[str]:
-    times = "once" if len(report.openings) == 1 else plural(len(report.openings), "time")
     yield (
         "Search, pruning and choosing saw a fixed validation part of the training images. The choice was frozen before "
-        f"the test set was opened. It has been opened {times}: {_text(', '.join(report.openings))}."
+        f"the test set was opened. Openings of these test images in this storage: {len(report.openings)}, oldest first:"
     )
+    yield "\n".join(f"{number}. {_text(opening.title)}" for number, opening in enumerate(report.openings, 1))
     rows = []
     for row in report.choice.confirmation:
         mean, seeds = percent(row.mean), ", ".join(map(percent, row.accuracies))

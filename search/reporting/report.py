@@ -134,7 +134,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "claims": [asdict(claim) for claim in recommendation.claims],
         "verdict": recommendation.verdict,
         "test_openings": len(report.openings),
-        "test_opened_at": report.openings,
+        "openings": [asdict(opening) for opening in report.openings],
         "seconds": report.seconds,
         "per_class": [{"name": row.name, "accuracy": row.accuracy, "n": row.n} for row in test.per_class],
         "classes": test.classes,

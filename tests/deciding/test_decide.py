@@ -28,7 +28,8 @@ from search.reporting import report as writing
 from search.reporting.report import Reported, report_decision
 from search.searching.request import Search
 from search.searching.supervisor import run
-from studies.history import openings, read_history
+from studies.history import read_history
+from studies.ledger import Opening, openings
 from studies.storage import storage_url
 
 Steps = list[DecisionStep | Reported]
@@ -55,6 +56,11 @@ def reported(steps: Steps) -> Report:
     return steps[-1].report
 
 
+def ledger(runs: Path) -> tuple[Opening, ...]:
+    """The openings of the generated test images."""
+    return openings(storage_url(runs, None), test=synthetic.test().fingerprint, training="")
+
+
 def ask(runs: Path, **changes: Any) -> Decision:
     claims = (Claim("Detectocorp", 0.11), Claim("Wonderware", 0.999))
     return Decision(**{"claims": claims, "folder": runs, "data": "synthetic", "device": "cpu", "seeds": 1, **changes})
@@ -71,7 +77,7 @@ def test_the_report_rests_on_the_test_images_and_the_claims(runs: Path) -> None:
         "Wonderware": "buy",
     }
     assert report["verdict"] == "buy"  # one vendor is better
-    assert report["test_openings"] == len(openings("smoke", storage=storage_url(runs, None)))
+    assert report["test_openings"] == len(ledger(runs))
 
 
 def test_the_choice_comes_before_the_opening_and_by_fresh_seeds(steps: Steps, runs: Path) -> None:
@@ -131,7 +137,7 @@ def test_a_second_opening_is_counted_and_shown(runs: Path, steps: Steps) -> None
 
     first, second = (next(step for step in each if isinstance(step, Planned)) for each in (steps, again))
     report = json.loads((runs / "smoke" / "report" / "report.json").read_text())
-    assert second.earlier_openings == 1
+    assert [opening.by for opening in second.openings] == ["study smoke"]
     assert ["was missing, and is made again" in str(each.notes) for each in (first, second)] == [True, False]
     assert report["test_openings"] == 2
     assert "opened 2 times" in (runs / "smoke" / "report" / "report.md").read_text()
@@ -144,7 +150,7 @@ def test_a_second_opening_is_counted_and_shown(runs: Path, steps: Steps) -> None
 def test_an_opening_without_a_report_counts(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     copy = shutil.copytree(runs, tmp_path / "runs")
     asked = ask(copy, candidates=1, confirm_seeds=1, epochs=2)
-    before = openings("smoke", storage=storage_url(copy, None))
+    before = ledger(copy)
     with monkeypatch.context() as patch:
         patch.setattr(decide, "open_test", MagicMock(side_effect=RuntimeError("killed")))
         with pytest.raises(RuntimeError, match="killed"):
@@ -153,7 +159,7 @@ def test_an_opening_without_a_report_counts(runs: Path, tmp_path: Path, monkeypa
     again = list(report_decision(asked))
 
     planned, report = next(step for step in again if isinstance(step, Planned)), reported(again)
-    assert (planned.earlier_openings, len(report.openings)) == (len(before) + 1, len(before) + 2)
+    assert (len(planned.openings), len(report.openings)) == (len(before) + 1, len(before) + 2)
     assert planned.seconds == pytest.approx(0, abs=1e-6)  # of training, that is left
     assert not any(isinstance(step, TrainedEpoch) for step in again)
     assert Counter(row.phase for row in report.history) == {"search": 4 * 2, "confirmation": 1, "retraining": 2}
@@ -171,7 +177,7 @@ def test_what_the_test_found_is_kept_before_it_is_reported(
 ) -> None:
     copy = shutil.copytree(runs, tmp_path / "runs")
     asked = ask(copy, candidates=1, confirm_seeds=1, epochs=2)
-    before = openings("smoke", storage=storage_url(copy, None))
+    before = ledger(copy)
     with monkeypatch.context() as patch:
         patch.setattr(writing, dies_in, MagicMock(side_effect=RuntimeError("killed")))
         with pytest.raises(RuntimeError, match="killed"):
@@ -210,9 +216,9 @@ def test_data_that_are_not_named_are_those_of_the_last_start(
 def test_other_images_than_those_of_the_search_are_refused(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = synthetic.training(seed=5)
     monkeypatch.setattr(synthetic, "training", lambda: other)
-    before = openings("smoke", storage=storage_url(runs, None))
+    before = ledger(runs)
 
     with pytest.raises(DataError, match="other images"):
         list(report_decision(ask(runs)))
 
-    assert openings("smoke", storage=storage_url(runs, None)) == before
+    assert ledger(runs) == before

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from types import TracebackType
-from typing import Any
 
 import pytest
 import tiny
+from scripted_pool import Script, ScriptedPool, epoch, whole
 
 from search.data.sources import Source
 from search.data.split import stratified
@@ -23,51 +22,7 @@ from search.searching.study_folder import StudyFolder
 from search.slots.job import Began, Event, Failed, Finished, Job
 from search.slots.machine import survey
 from search.slots.signals import InterruptedSearch, StopFlag
-from search.training.result import EpochResult
 from studies.history import History, TrialRecord
-
-Script = Callable[[Job], Iterator[Event]]
-
-
-class ScriptedPool:
-    """Slots that tell what is written down for each job."""
-
-    def __init__(self, script: Script) -> None:
-        self.script, self.jobs, self.left = script, list[Job](), 0
-
-    def __call__(self, *_: Any, **__: Any) -> ScriptedPool:
-        return self
-
-    def __enter__(self) -> ScriptedPool:
-        return self
-
-    def __exit__(self, _1: type | None, _2: BaseException | None, _3: TracebackType | None) -> None:
-        pass
-
-    def run_all(self, jobs: Sequence[Job], *, interrupted: Callable[[], bool]) -> Iterator[tuple[Job, Event]]:
-        for job in jobs:
-            self.jobs.append(job)
-            for event in self.script(job):
-                if not interrupted():
-                    yield job, event
-
-    def leave(self, _seconds: float) -> Iterator[tuple[Job, Event]]:
-        self.left += 1
-        yield from ()
-
-
-def epoch(job: Job, number: int, accuracy: float = 0.5) -> EpochResult:
-    assert job.epochs is not None
-    return EpochResult(
-        epoch=number, epochs=job.epochs, train_loss=1.0, train_accuracy=0.5, validation_loss=1.0,
-        validation_accuracy=accuracy, learning_rate=0.1, seconds=60.0,
-    )  # fmt: skip
-
-
-def whole(job: Job) -> Iterator[Event]:
-    yield Began()
-    yield from (epoch(job, number + 1) for number in range(job.epochs or 0))
-    yield Finished()
 
 
 def record(number: int) -> TrialRecord:

@@ -13,7 +13,6 @@ from tiny import Start, check, run
 from search.inspecting.studies import delete_study, list_studies
 from studies import StudyError
 from studies.dashboard import publish
-from studies.history import record_opening
 from studies.lock import LockedError
 from studies.storage import opened, owned
 
@@ -57,13 +56,10 @@ def test_a_folder_without_a_database_is_named(call: Call, tmp_path: Path) -> Non
 
 
 def test_asked_once_it_shows_what_would_go(runs: Path, url: str, call: Call) -> None:
-    with owned(url, study="tiny") as storage:
-        record_opening("tiny", storage=storage, candidate_trial=0, weights_sha256=["ab"], seeds=[1])
     for confirm in ([], ["--confirm", "other"]):
         code, _, errors = call("studies", "--runs", runs, "--delete", "tiny", *confirm)
         assert code == 4
         assert "its trials (2 complete), 2.5 MB in" in errors
-        assert "its test set was opened 1 time" in errors
         assert "with --confirm tiny does it" in errors
     assert check(url).finished == 2
     assert (runs / "tiny").exists()

@@ -6,6 +6,7 @@ import csv
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from subprocess import PIPE
 from unittest.mock import MagicMock
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 from matplotlib.font_manager import fontManager, get_font
 from matplotlib.image import imread
-from reports import epochs, example, opened
+from reports import OPENING, epochs, example, opened
 from rich.console import Console
 from tiny import python
 
@@ -97,7 +98,7 @@ def test_every_file_of_the_report_tells_the_same_numbers(written: Path) -> None:
         "cat is taken for dog in 10.50 % of its images (105)",
         "| GPipe, AmoebaNet-B (Huang et al.) | 2018 | 99 % | 557.0 M | ImageNet |",
         "31 complete, 18 pruned, 1 failed",
-        "It has been opened once: 2026-03-01T10:00:00+00:00.",
+        "in this storage: 1, oldest first:\n\n1. study fast, trial 7, 2026-03-01 10:00 UTC\n",
         "| 7 | 90.00 %, 90.24 % | 90.12 % ± 1.52 | 34,000,000 | yes |",
         "| 17 min |",
     ):
@@ -129,12 +130,14 @@ def test_an_accuracy_without_an_opening_is_refused() -> None:
 
 
 def test_a_second_opening_is_shown_as_such() -> None:
-    twice = ("2026-03-01T10:00:00+00:00", "2026-03-02T09:30:00+00:00")
-    report = example(openings=twice)
+    second = replace(OPENING, by="baseline mlp", trial=None, time="2026-03-02T09:30:00+00:00")
+    report = example(openings=(OPENING, second))
     text, data = page(report), as_json(report)
-    assert f"Warning: the test set was opened 2 times** ({', '.join(twice)})" in text
+    who = ["study fast, trial 7, 2026-03-01 10:00 UTC", "baseline mlp, 2026-03-02 09:30 UTC"]
+    assert f"Warning: the test set was opened 2 times** ({'; '.join(who)})" in text
+    assert f"1. {who[0]}\n2. {who[1]}\n" in text
     assert "| test set opened | 2 x |" in text
-    assert (data["test_openings"], data["test_opened_at"]) == (2, twice)
+    assert (data["test_openings"], [row["by"] for row in data["openings"]]) == (2, ["study fast", "baseline mlp"])
 
 
 @pytest.mark.parametrize(("percent", "title"), [(94.4, "Cannot tell"), (99.0, "Buy"), (70.0, "Build in-house")])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -13,15 +15,20 @@ from small_networks import CIFAR10
 from search.candidate import from_values
 from search.console.follow import follow_baseline
 from search.console.spaces import baselines_table
+from search.data import synthetic
 from search.deciding import baseline
-from search.deciding.baseline import BaselineReproduction, baseline_length, reproduce_baseline
+from search.deciding.baseline import BaselineReproduction, BaselineStep, baseline_length, reproduce_baseline
 from search.deciding.request import BaselineRequest
 from search.networks.build import build
 from search.searching.request import Search
 from search.searching.setup import Setup
+from search.slots.signals import InterruptedSearch
+from search.training.result import EpochResult
 from spaces import SpaceError
 from spaces.baselines import PLAIN, PublishedRecipe, find_baseline, load_baselines
 from studies import StudyError
+from studies.ledger import Opening, openings, record
+from studies.storage import opened, storage_url
 
 KNOWN = load_baselines()
 ASKED = {"mlp", "seed000", "seed002", "seed003", "seed004", "vgg", "resnet-small", "resnet", "vgg16"}
@@ -38,6 +45,8 @@ SMALL = PublishedRecipe(
     | {f"architecture.{name}": value for name, value in TINY.items()}
     | {f"recipe.{name}": value for name, value in RECIPE.items()},
 )
+
+TEST = synthetic.test().fingerprint
 
 
 def test_every_recipe_that_the_field_knows_is_there_and_shown() -> None:
@@ -85,23 +94,37 @@ def test_the_budget_shortens_the_training_and_nothing_else(
     assert length.budget_minutes == (None if question.as_published or question.epochs else question.minutes)
 
 
+def stop_at_an_epoch(step: BaselineStep) -> None:
+    if isinstance(step, EpochResult):
+        signal.raise_signal(signal.SIGTERM)
+
+
 @pytest.fixture(scope="module")
 def reproduced(tmp_path_factory: pytest.TempPathFactory) -> tuple[BaselineReproduction, Path, str]:
-    """One baseline, really trained and tested on generated images; its folder, and what was drawn."""
+    """One baseline, really trained with a stop and tested on generated images; its folder, and what was drawn."""
     folder = tmp_path_factory.mktemp("runs")
     console = Console(width=120, record=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(baseline, "find_baseline", lambda _: SMALL)
         patch.setattr(baseline.Pool, "measure", lambda *_, **__: 1e6)
+        with opened(storage_url(folder, None)) as storage:
+            record(Opening(by="study fast", trial=7, weights_sha256=("ab",), data_sha256=TEST), storage=storage)
         question = BaselineRequest(name="small", folder=folder, data="synthetic", device="cpu", minutes=1)
+        with pytest.raises(InterruptedSearch, match="SIGTERM"):
+            list(map(stop_at_an_epoch, reproduce_baseline(question)))
+        assert not (folder / "baselines/small.json").exists()
+        patch.setattr(baseline.Pool, "measure", lambda *_, **__: 1.0)  # so slow that only one epoch would fit now
         found = follow_baseline(reproduce_baseline(question), console=console)
+    assert isinstance(found, BaselineReproduction)
     return found, folder / "baselines", console.export_text()
 
 
 def test_it_is_tested_once_and_the_opening_is_in_the_ledger(reproduced: tuple[BaselineReproduction, Path, str]) -> None:
     found, folder, _ = reproduced
-    (line,) = (folder / "openings.jsonl").read_text().splitlines()
-    assert json.loads(line)["name"] == "baseline small"
+    ledger = openings(storage_url(folder.parent, None), test=TEST, training="")
+    assert [opening.by for opening in ledger] == ["study fast", "baseline small"]
+    assert ledger == found.openings
+    assert ledger[1].weights_sha256 == (hashlib.sha256((folder / "small.safetensors").read_bytes()).hexdigest(),)
     assert len(found.test.correct) == 1
     kept = json.loads((folder / "small.json").read_text())
     assert kept["reproduced"] == found.test.accuracy
@@ -109,15 +132,19 @@ def test_it_is_tested_once_and_the_opening_is_in_the_ledger(reproduced: tuple[Ba
     assert kept["test_accuracy_with_views"] == found.test.accuracy_with_views
     assert (kept["epochs"], kept["published_epochs"], kept["budget_minutes"]) == (3, 3, 1)
     assert kept["provenance"]["data"].startswith("generated")
+    assert not list(folder.glob("small-*"))  # its checkpoints
 
 
 def test_reported_stands_against_reproduced_with_the_budget(reproduced: tuple[BaselineReproduction, Path, str]) -> None:
     found, _, drawn = reproduced
     assert "3 of 3 published epochs, a budget of 1 minutes" in drawn
+    assert "warning: this test set was opened 1 time before in this storage: by study fast, trial 7, 20" in drawn
+    assert re.search("test set opened +2 times", drawn)
     assert "10.50 %, chosen by nobody" in drawn
     assert f"{100 * found.test.accuracy:.2f} %" in drawn
     assert re.search(f"with test-time views +{100 * found.test.accuracy_with_views:.2f} %, nothing rests on it", drawn)
     assert "The verdict rests on the plain accuracy" in drawn
+    assert "it goes on from its checkpoint after epoch 1\nepoch 2/3" in drawn
     assert "epoch 3/3" in drawn
     assert "a rehearsal" in drawn
 
