@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -22,9 +23,10 @@ from search.pictures.decode import Header, PictureError, Pixels, decode, header
 from search.pictures.listing import MOST_NAMED, PictureList
 from search.pictures.parts import Index, check_enough, groups_of, held_out
 
-FORMAT = 1  # of the files here
+FORMAT = 2  # of the files here
 CHUNK = 256  # pictures that a thread works on at a time
 MOST_SKIPPED = 0.01  # of the files
+MOST_SIZES = 5  # that are told apart in what is known of the files
 SIDES = (32, 128)  # pixels; the smallest and the largest that is chosen where nobody names one
 TEST_SHARE, TEST_SEED = 0.2, 0  # of a source without a test part: the same images whatever the study's seed is
 
@@ -43,6 +45,7 @@ class Ingested:
     skipped: dict[str, str]  # relative path to the reason
     test_made: bool  # the source names no test part: one was split off
     validation_given: bool  # the source names a validation part
+    originals: dict[str, dict[str, int]]  # how many files of each kind there are, by type, mode and size
 
     def pixels(self, part: str) -> Pixels:
         """Of `training` or `test`, uint8 [N, side, side, channels], mapped into memory when they are looked at."""
@@ -52,6 +55,10 @@ class Ingested:
         """`labels`, `groups` or `files` (their index in the listing) of a part, or `validation`; int64 [N]."""
         with np.load(self.folder / f"{part}.npz") as file:
             return np.asarray(file[name])
+
+    def names(self, part: str) -> list[str]:
+        """The file of each image of a part, relative to the source."""
+        return [os.fsdecode(name) for name in self.column(part, "names").tolist()]
 
 
 def ingest(
@@ -75,7 +82,8 @@ def ingest(
         heads = files.headers()
         side = side or int(min(max(median(head.short_side for head in heads), SIDES[0]), most_side))
         channels = 1 if all(head.grey for head in heads) else 3
-        _write(fresh, *files.decoded(fresh, side=side, channels=channels), listing=listing, skipped=files.skipped)
+        about = {"skipped": files.skipped, "originals": _survey(heads)}
+        _write(fresh, *files.decoded(fresh, side=side, channels=channels), listing=listing, about=about)
         if folder.exists():  # its bytes are not what it says
             shutil.rmtree(folder)
         fresh.rename(folder)
@@ -144,8 +152,23 @@ class _Files:
             )
 
 
+def _survey(heads: Sequence[Header]) -> dict[str, dict[str, int]]:
+    """How many files there are of each kind."""
+    sizes = Counter("{} x {}".format(*head.size) for head in heads)
+    common = dict(sizes.most_common(MOST_SIZES))
+    if others := sizes.total() - sum(common.values()):
+        common["others"] = others
+    sides = sorted(Counter(head.short_side.bit_length() for head in heads).items())
+    return {
+        "file type": dict(Counter(head.file_type for head in heads).most_common()),
+        "mode": dict(Counter(head.mode for head in heads).most_common()),
+        "width x height": common,
+        "short side": {f"{2 ** (bits - 1)} to {2**bits - 1} pixels": count for bits, count in sides},
+    }
+
+
 def _write(
-    folder: Path, pixels: Pixels, groups: Index, files: Index, *, listing: PictureList, skipped: dict[str, str]
+    folder: Path, pixels: Pixels, groups: Index, files: Index, *, listing: PictureList, about: dict[str, Any]
 ) -> None:
     """Divide the images into the parts and write each. Raises DataError."""
     labels = np.array(listing.labels, dtype=np.int64)[files]
@@ -161,14 +184,14 @@ def _write(
             digest.update(block.data)
         validation = np.flatnonzero(named[rows] == "validation")
         columns = {"labels": labels[rows], "groups": groups[rows], "files": files[rows], "validation": validation}
-        np.savez(folder / f"{part}.npz", allow_pickle=False, **columns)
+        names = np.array([os.fsencode(listing.files[index]) for index in files[rows]])
+        np.savez(folder / f"{part}.npz", allow_pickle=False, names=names, **columns)
         digest.update(columns["labels"].data)
-    about = {
+    about |= {
         "format": FORMAT,
         "classes": listing.classes,
         "side": pixels.shape[1],
         "channels": pixels.shape[3],
-        "skipped": skipped,
         "test_made": not (named == "test").any(),
         "validation_given": bool((named == "validation").any()),
         "sha256": digest.hexdigest(),

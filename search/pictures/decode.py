@@ -30,14 +30,23 @@ class PictureError(ValueError):
 class Header(NamedTuple):
     """What a picture says of itself before it is decoded."""
 
-    short_side: int  # pixels
-    grey: bool
+    size: tuple[int, int]  # width and height in pixels
+    mode: str  # Pillow's word for its channels and bits
+    file_type: str
+
+    @property
+    def short_side(self) -> int:
+        return min(self.size)
+
+    @property
+    def grey(self) -> bool:
+        return self.mode in GREY
 
 
 def header(path: Path) -> Header:
     """Raises PictureError."""
     with _opened(path) as image:
-        return Header(min(image.size), image.mode in GREY)
+        return Header(image.size, image.mode, image.format or "")
 
 
 def decode(path: Path, *, side: int, channels: int) -> Pixels:

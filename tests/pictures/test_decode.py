@@ -86,7 +86,9 @@ def test_the_short_side_is_resized_and_the_middle_kept(tmp_path: Path) -> None:
     for suffix in ("png", "jpg"):
         pixels = decode(saved(tmp_path / f"a.{suffix}", image), side=32, channels=3)
         assert (pixels[..., 2] > 200).mean() > 0.95, suffix
-        assert header(tmp_path / f"a.{suffix}") == (100, False)
+        head = header(tmp_path / f"a.{suffix}")
+        assert head == ((300, 100), "RGB", {"png": "PNG", "jpg": "JPEG"}[suffix])
+        assert (head.short_side, head.grey) == (100, False)
 
 
 HOSTILE = {
