@@ -1,124 +1,94 @@
 """What a person should know of images before a search: how many, of which kinds, which twice, which mislabelled."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
 
 import torch
 
-from search.augmentation.batch import Augmentation
-from search.candidate import Recipe
 from search.data.images import Images
 from search.data.sources import find_source
 from search.data.split import load
-from search.data.store import Store, store
-from search.inspecting.duplicates import Duplicates, Pair, find_duplicates
-from search.inspecting.label_errors import LabelErrors, find_label_errors
+from search.data.store import store
+from search.inspecting.duplicates import Pair, find_duplicates
+from search.inspecting.label_errors import LabelError, find_label_errors
 from search.inspecting.request import ExploreRequest
 from search.inspecting.status import read_status
-from search.pictures.decode import Pixels
 from search.searching.study_data import check_data, source_of
 from search.searching.study_folder import StudyFolder
+from search.text import percent, plural, some
 from studies.storage import storage_url
-
-COPIES = 32  # of an image, of which the one is kept that an augmentation changes most
-
-# Each augmentation of a recipe by itself, strong enough to be seen.
-AUGMENTATIONS: tuple[dict[str, Any], ...] = (
-    {"flip": "random"}, {"translate": 4}, {"rotation": 20.0}, {"scale": 0.3}, {"shear": 20.0}, {"brightness": 0.5},
-    {"contrast": 0.5}, {"saturation": 0.8}, {"hue": 0.2}, {"policy": "randaugment"}, {"policy": "trivialaugment"},
-    {"cutout": 12}, {"mixup": 1.0}, {"cutmix": 1.0},
-)  # fmt: skip
-
 
 Part = Literal["training", "test"]
 
-
-@dataclass(frozen=True, kw_only=True)
-class ClassCount:
-    """The images of one class."""
-
-    name: str
-    training: int
-    test: int
+PARTS: tuple[Part, ...] = get_args(Part)
+MOST_KINDS = 10  # of files in a sentence
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Exploration:
-    """What was found in the images of a source."""
+    """What was found, with the images that show it."""
 
     title: str
     notes: tuple[str, ...]
-    training: Images
-    test: Images
-    mean: tuple[float, ...]  # of the training images, by channel, in 0..255
-    std: tuple[float, ...]
-    originals: dict[str, dict[str, int]]  # how many files of each kind; empty where the images came as arrays
+    images: dict[Part, Images]
+    names: dict[Part, list[str]]  # the file of each image; empty where they came as arrays
+    mean: list[float]  # of each channel of the training images, in 0..255
+    std: list[float]  # likewise
+    kinds: dict[str, int]  # how many files of each there are; none where the images came as arrays
     skipped: dict[str, str]  # file to the reason
-    names: dict[str, list[str]]  # the file of each image, by part; likewise empty
-    duplicates: dict[Part, Duplicates]  # training images among those before them, test images among the training ones
-    augmented: tuple[tuple[str, Pixels], ...]  # the first training image after each augmentation
-    label_errors: LabelErrors | None
+    duplicates: dict[Part, list[Pair]]  # the other image is a training image; for one of these an earlier one
+    label_errors: list[LabelError] | None  # of training images; None: no network was asked
 
     @property
-    def classes(self) -> tuple[ClassCount, ...]:
-        """Every class, in the order of the labels."""
-        names = self.training.classes
-        parts = (torch.bincount(part.labels, minlength=len(names)).tolist() for part in (self.training, self.test))
-        return tuple(ClassCount(name=name, training=a, test=b) for name, a, b in zip(names, *parts, strict=True))
+    def classes(self) -> dict[str, dict[Part, int]]:
+        """The number of images of each class, in the order of the labels."""
+        names = self.images["training"].classes
+        counted = (torch.bincount(self.images[part].labels, minlength=len(names)).tolist() for part in PARTS)
+        rows = zip(*counted, strict=True)
+        return {name: dict(zip(PARTS, row, strict=True)) for name, row in zip(names, rows, strict=True)}
 
-    @property
-    def ends(self) -> tuple[ClassCount, ClassCount]:
-        """The smallest and the largest class."""
-        ranked = sorted(self.classes, key=lambda each: each.training)
-        return ranked[0], ranked[-1]
+    def label(self, part: Part, image: int) -> str:
+        """The class of an image."""
+        images = self.images[part]
+        return images.classes[images.labels[image]]
 
-    @property
-    def balance(self) -> str:
-        """How unequal the classes are, in words."""
-        (few, small), (many, large) = ((each.training, each.name) for each in self.ends)
-        if few == many:
-            return f"Each class has {few:,} training images."
-        return f"The largest class, {large}, has {many / few:.2f} times as many images as the smallest, {small}."
+    def name(self, part: Part, image: int) -> str:
+        """Its file or its number."""
+        return self.names[part][image] if self.names else f"{part} image {image:,}"
 
-    def about(self, part: Part, index: int) -> tuple[str, str]:
-        """The class of an image, and its file or else its number."""
-        images: Images = getattr(self, part)
-        names = self.names.get(part)
-        return images.classes[images.labels[index]], names[index] if names else f"{part} image {index}"
-
-    def conflicts(self, part: Part) -> int:
-        """How many pairs of duplicates have two classes."""
-        pairs = self.duplicates[part].exact + self.duplicates[part].near
-        return sum(self.about(part, pair.image)[0] != self.about("training", pair.other)[0] for pair in pairs)
+    def sentences(self) -> dict[str, str]:
+        """What there is to say, by topic."""
+        counted = sorted((count["training"], name) for name, count in self.classes.items())
+        (few, small), (many, large) = counted[0], counted[-1]
+        unequal = f"{large} has {many / few:.2f} times as many training images as {small}, the smallest class"
+        numbers = [" / ".join(f"{number:.2f}" for number in each) for each in (self.mean, self.std)]
+        side, totals = self.images["test"].shape.side, {part: len(images) for part, images in self.images.items()}
+        said = {
+            "images": f"{totals['training']:,} for training, {totals['test']:,} for the test, {side} x {side} pixels",
+            "classes": f"{len(counted)}; {unequal if many > few else f'each has {few:,} training images'}",
+            "channels": "of the training images: mean {}, standard deviation {}".format(*numbers),
+        }
+        if self.kinds:
+            kinds = some([f"{count:,} {kind}" for kind, count in self.kinds.items()], MOST_KINDS)
+            said["files"] = f"{kinds}; {plural(len(self.skipped), 'file')} cannot be used"
+        for part, pairs in self.duplicates.items():
+            equal = sum(pair.similarity == 1 for pair in pairs)
+            odd = sum(self.label(part, pair.image) != self.label("training", pair.other) for pair in pairs)
+            said[f"{part} images that are in training {'twice' if part == 'training' else 'too'}"] = (
+                f"{len(pairs):,} ({percent(len(pairs) / totals[part])}); {equal:,} are equal to the other one, {odd:,} "
+                "have another class"
+            )
+        if self.label_errors is not None:
+            errors = plural(len(self.label_errors), "validation image")
+            said["likely label errors"] = f"{errors}, by the confirmed networks, which did not train on them"
+        return said
 
     def as_json(self) -> dict[str, Any]:
-        """What `explore --json` prints: everything but the pictures."""
-        smallest, largest = self.ends
-        return {
-            "title": self.title,
-            "notes": self.notes,
-            "images": {"training": len(self.training), "test": len(self.test), **self.training.shape._asdict()},
-            "classes": [asdict(each) for each in self.classes],
-            "smallest": smallest.name,
-            "largest": largest.name,
-            "imbalance": largest.training / smallest.training,
-            "mean": self.mean,
-            "std": self.std,
-            "originals": self.originals,
-            "skipped": self.skipped,
-            "duplicates": {
-                part: {kind: self._rows(part, pairs) for kind, pairs in vars(found).items()}
-                for part, found in self.duplicates.items()
-            },
-            "label_errors": asdict(self.label_errors) if self.label_errors else None,
-        }
-
-    def _rows(self, part: Part, pairs: Sequence[Pair]) -> list[dict[str, Any]]:
-        return [
-            {**pair._asdict(), "of": self.about(part, pair.image), "as": self.about("training", pair.other)}
-            for pair in pairs
-        ]
+        """What `explore --json` prints: everything but the images."""
+        pairs = {part: [pair._asdict() for pair in found] for part, found in self.duplicates.items()}
+        errors = None if self.label_errors is None else [each._asdict() for each in self.label_errors]
+        found = {name: each for name, each in vars(self).items() if name != "images"}
+        return {**found, "classes": self.classes, "duplicates": pairs, "label_errors": errors}
 
 
 def explore(request: ExploreRequest) -> Exploration:
@@ -126,50 +96,31 @@ def explore(request: ExploreRequest) -> Exploration:
 
     Raises DataError, StudyError, StorageError.
     """
-    errors = None
     if request.study is None:
-        source = find_source(request.data, side=request.image_size)
-        notes, training = source.notes, source.training()
+        source, errors = find_source(request.data, side=request.image_size), None
+        training = source.training()
     else:
         history = read_status(request.folder, storage=request.storage, study=request.study).history
-        side = request.image_size or history.manifest.shape.side
-        source, folder = (
-            source_of(history.starts, data=request.data, side=side),
-            StudyFolder(request.folder, history.study),
-        )
+        folder, side = StudyFolder(request.folder, history.study), request.image_size or history.manifest.shape.side
+        source = source_of(history.starts, data=request.data, side=side)
         url = storage_url(request.folder, request.storage)
-        notes = source.notes + check_data(history.manifest, source=source, folder=folder, storage=url)
+        check_data(history.manifest, source=source, folder=folder, storage=url)
         training = source.training()
         errors = find_label_errors(history, images=training, split=load(folder.split), folder=folder)
-    test, files = source.test(), source.files()
-    data = store(training, split=None, device=torch.device("cpu"))
+    images: dict[Part, Images] = {"training": training, "test": source.test()}
+    files, data = source.files(), store(training, split=None, device=torch.device("cpu"))
     return Exploration(
         title=source.title,
-        notes=notes,
-        training=training,
-        test=test,
-        mean=tuple(data.mean.tolist()),
-        std=tuple(data.std.tolist()),
-        originals=files.originals if files else {},
+        notes=source.notes,
+        images=images,
+        names={part: files.names(part) for part in PARTS} if files else {},
+        mean=data.mean.tolist(),
+        std=data.std.tolist(),
+        kinds=files.kinds if files else {},
         skipped=files.skipped if files else {},
-        names={part: files.names(part) for part in ("training", "test")} if files else {},
         duplicates={
             "training": find_duplicates(training.pixels),
-            "test": find_duplicates(test.pixels, training.pixels),
+            "test": find_duplicates(images["test"].pixels, training.pixels),
         },
-        augmented=tuple(_augmented(data)),
         label_errors=errors,
     )
-
-
-def _augmented(data: Store) -> Iterator[tuple[str, Pixels]]:
-    """The first training image after each augmentation, with its name and strength."""
-    two = data.training.take(torch.tensor([0, len(data.training) // 2]))
-    index = torch.tensor([0, 1] * COPIES)  # each copy has the other image as its neighbour, with which it may be mixed
-    for change in AUGMENTATIONS:
-        augmentation = Augmentation(Recipe(**{"flip": "none", "translate": 0, **change}), two, fill=data.mean, seed=0)
-        pixels, _ = augmentation.batch(index, epoch=0, generator=torch.Generator().manual_seed(0))
-        copies = pixels[::2].round().to(torch.uint8)
-        most = (copies.float() - two.pixels[0].float()).abs().mean((1, 2, 3)).argmax()
-        ((name, value),) = change.items()
-        yield f"{name} {value}", copies[most].numpy()

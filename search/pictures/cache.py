@@ -26,7 +26,6 @@ from search.pictures.parts import Index, check_enough, groups_of, held_out
 FORMAT = 2  # of the files here
 CHUNK = 256  # pictures that a thread works on at a time
 MOST_SKIPPED = 0.01  # of the files
-MOST_SIZES = 5  # that are told apart in what is known of the files
 SIDES = (32, 128)  # pixels; the smallest and the largest that is chosen where nobody names one
 TEST_SHARE, TEST_SEED = 0.2, 0  # of a source without a test part: the same images whatever the study's seed is
 
@@ -45,7 +44,7 @@ class Ingested:
     skipped: dict[str, str]  # relative path to the reason
     test_made: bool  # the source names no test part: one was split off
     validation_given: bool  # the source names a validation part
-    originals: dict[str, dict[str, int]]  # how many files of each kind there are, by type, mode and size
+    kinds: dict[str, int]  # how many files there are of each type, mode and short side
 
     def pixels(self, part: str) -> Pixels:
         """Of `training` or `test`, uint8 [N, side, side, channels], mapped into memory when they are looked at."""
@@ -82,7 +81,7 @@ def ingest(
         heads = files.headers()
         side = side or int(min(max(median(head.short_side for head in heads), SIDES[0]), most_side))
         channels = 1 if all(head.grey for head in heads) else 3
-        about = {"skipped": files.skipped, "originals": _survey(heads)}
+        about = {"skipped": files.skipped, "kinds": dict(Counter(head.kind for head in heads).most_common())}
         _write(fresh, *files.decoded(fresh, side=side, channels=channels), listing=listing, about=about)
         if folder.exists():  # its bytes are not what it says
             shutil.rmtree(folder)
@@ -150,21 +149,6 @@ class _Files:
                 f"{len(self.skipped)} of {total:,} files in {self.listing.root} cannot be used, and "
                 f"{100 * MOST_SKIPPED:g} % may be; mend or remove them:\n  " + "\n  ".join(lines)
             )
-
-
-def _survey(heads: Sequence[Header]) -> dict[str, dict[str, int]]:
-    """How many files there are of each kind."""
-    sizes = Counter("{} x {}".format(*head.size) for head in heads)
-    common = dict(sizes.most_common(MOST_SIZES))
-    if others := sizes.total() - sum(common.values()):
-        common["others"] = others
-    sides = sorted(Counter(head.short_side.bit_length() for head in heads).items())
-    return {
-        "file type": dict(Counter(head.file_type for head in heads).most_common()),
-        "mode": dict(Counter(head.mode for head in heads).most_common()),
-        "width x height": common,
-        "short side": {f"{2 ** (bits - 1)} to {2**bits - 1} pixels": count for bits, count in sides},
-    }
 
 
 def _write(

@@ -30,23 +30,17 @@ class PictureError(ValueError):
 class Header(NamedTuple):
     """What a picture says of itself before it is decoded."""
 
-    size: tuple[int, int]  # width and height in pixels
-    mode: str  # Pillow's word for its channels and bits
-    file_type: str
-
-    @property
-    def short_side(self) -> int:
-        return min(self.size)
-
-    @property
-    def grey(self) -> bool:
-        return self.mode in GREY
+    short_side: int  # pixels
+    grey: bool
+    kind: str  # of file; sizes are told apart by the powers of two
 
 
 def header(path: Path) -> Header:
     """Raises PictureError."""
     with _opened(path) as image:
-        return Header(image.size, image.mode, image.format or "")
+        side, least = min(image.size), 2 ** (min(image.size).bit_length() - 1)
+        kind = f"{image.format} {image.mode} of {least:,} to {2 * least - 1:,} pixels"
+        return Header(side, image.mode in GREY, kind)
 
 
 def decode(path: Path, *, side: int, channels: int) -> Pixels:

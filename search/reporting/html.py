@@ -10,26 +10,6 @@ from PIL import Image
 
 from search.pictures.decode import Pixels
 
-
-def render(template: str, **content: Any) -> str:
-    """A template that lies beside this module, such as `explore.html`, filled; whatever is put in is escaped."""
-    # A surrogate, of a file's name that is no UTF-8, cannot be written.
-    return _ENVIRONMENT.get_template(template).render(content).encode(errors="replace").decode()
-
-
-def data_uri(png: bytes) -> str:
-    """A picture as an address that holds it."""
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
-
-
-def thumbnail(pixels: Pixels, *, side: int) -> str:
-    """The address of uint8 [S, S, C], made smaller where it has more than `side` pixels."""
-    image = Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels)
-    image.thumbnail((side, side))
-    image.save(buffer := io.BytesIO(), format="PNG", optimize=True)
-    return data_uri(buffer.getvalue())
-
-
 _ENVIRONMENT = Environment(
     autoescape=True,
     loader=FunctionLoader(lambda name: (files("search.reporting") / name).read_text(encoding="utf-8")),
@@ -37,3 +17,22 @@ _ENVIRONMENT = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+
+
+def render(template: str, **content: Any) -> str:
+    """A template that lies beside this module, such as `explore.html`, filled in."""
+    # A surrogate, of a file's name that is no UTF-8, could not be written.
+    return _ENVIRONMENT.get_template(template).render(content).encode(errors="replace").decode()
+
+
+def data_uri(png: bytes) -> str:
+    """An address that holds a picture."""
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+
+
+def thumbnail(pixels: Pixels, *, side: int) -> str:
+    """The address of uint8 [S, S, C], made smaller where it has more than `side` pixels."""
+    image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+    image.thumbnail((side, side))
+    image.save(buffer := io.BytesIO(), format="PNG", optimize=True)
+    return data_uri(buffer.getvalue())

@@ -20,16 +20,13 @@ def pack(state: State, *, identity: str) -> bytes:
     return buffer.getvalue()
 
 
-def unpack(payload: bytes, *, identity: str | None) -> State:
-    """What `pack` was given, on the CPU; None takes any training's.
-
-    Raises CheckpointError, or what torch raises where the bytes are no state.
-    """
+def unpack(payload: bytes, *, identity: str) -> State:
+    """What `pack` was given, on the CPU. Raises CheckpointError, or what torch raises where the bytes are no state."""
     # weights_only must be said: the environment can turn its default into the running of code from the file.
     found = torch.load(io.BytesIO(payload), weights_only=True, map_location="cpu")
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         raise CheckpointError(f"it is not of format {FORMAT}, the only one that this version reads")
-    if identity is not None and found.get("identity") != identity:
+    if found.get("identity") != identity:
         raise CheckpointError("it is of another training: candidate, seed, epochs or images differ")
     state: State = found["state"]
     return state
