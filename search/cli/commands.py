@@ -141,6 +141,8 @@ def explore_images(request: ExploreRequest, *, as_json: AsJson = False) -> None:
     from search.reporting.explored import write_page
 
     page = request.output or request.folder / "explore.html"
+    if page.is_dir():
+        raise UsageError(f"--output {page} is a folder; name a file in it")
     with console(stderr=True).status("looking at the images, and for duplicates among them"):
         found = explore(request)
         write_page(found, page)

@@ -41,9 +41,9 @@ def find_duplicates(images: Tensor, others: Tensor | None = None) -> list[Pair]:
 def _equal(images: Tensor, among: Tensor) -> Iterator[Pair]:
     first: dict[bytes, int] = {}
     for place, each in enumerate(among.numpy()):
-        first.setdefault(hashlib.sha256(each.data).digest(), place)
+        first.setdefault(hashlib.sha256(each.tobytes()).digest(), place)
     for image, each in enumerate(images.numpy()):
-        other = first.get(hashlib.sha256(each.data).digest())
+        other = first.get(hashlib.sha256(each.tobytes()).digest())
         if other is not None and (images is not among or other < image):
             yield Pair(image, other, 1.0)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.lib.format import open_memmap
@@ -206,7 +207,7 @@ def read(folder: Path) -> Ingested | None:
         for part in ("training", "test"):
             digest.update(found.pixels(part).data)
             digest.update(found.column(part, "labels").data)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, BadZipFile):
         return None
     return found if digest.hexdigest() == sha256 else None
 

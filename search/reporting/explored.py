@@ -18,7 +18,7 @@ from search.reporting.html import render, thumbnail
 from search.text import percent
 
 THUMBNAIL = 48  # pixels; with the next numbers a page stays under 1.5 MB
-MOST_CLASSES, MOST_SAMPLES, MOST_OF_CLASS = 20, 100, 8  # of which samples are shown
+MOST_CLASSES, MOST_SAMPLES, MOST_OF_CLASS = 20, 80, 8  # of which samples are shown
 MOST_PAIRS, MOST_FILES = 12, 100
 TINTS = {1: {"grey": (1, 1, 1)}, 3: {"red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1)}}  # of the channels
 CROP = 8  # pixels, of which the values are written out
