@@ -143,6 +143,7 @@ def explore_images(request: ExploreRequest, *, as_json: AsJson = False) -> None:
     page = request.output or request.folder / "explore.html"
     if page.is_dir():
         raise UsageError(f"--output {page} is a folder; name a file in it")
+    page.parent.mkdir(parents=True, exist_ok=True)  # before a minute of work
     with console(stderr=True).status("looking at the images, and for duplicates among them"):
         found = explore(request)
         write_page(found, page)

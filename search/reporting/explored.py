@@ -33,7 +33,6 @@ AUGMENTATIONS: tuple[dict[str, Any], ...] = (
 
 def write_page(found: Exploration, path: Path) -> None:
     """Write the page. Raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, page(found).encode())
 
 

@@ -23,7 +23,7 @@ REACH = 2  # pixels of a shift
 def scenes(count: int, *, side: int, channels: int, seed: int) -> Tensor:
     """Coarse shapes with texture before one sky, a little larger than `side`: all of them look like one class."""
     random, wide = torch.Generator().manual_seed(seed), side + 2 * REACH
-    shapes = F.interpolate(torch.rand(count, channels, 5, 5, generator=random), wide, mode="bicubic")
+    shapes = F.interpolate(torch.rand(count, channels, 4, 4, generator=random), wide, mode="bicubic")
     texture = F.interpolate(torch.rand(count, channels, wide // 2, wide // 2, generator=random), wide, mode="bilinear")
     sky = torch.linspace(1, 0, wide)[:, None]
     return ((shapes + 0.4 * texture + sky) * 80).clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
