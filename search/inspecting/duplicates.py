@@ -16,7 +16,7 @@ THUMBNAIL, ALIKE, NEAREST = 8, 0.88, 3  # pixels of a side; their least correlat
 SIDE, REACH = 32, 3  # pixels at which images are compared, and by how many of them they may be shifted each way
 TEXTURE, COLOUR = 0.45, 0.9  # least correlations: of what a blur takes away, in grey, and of what it leaves
 BLOCK, PAIRS = 500, 256  # images and pairs that are worked on at a time, in 100 to 200 MB
-BELOW_ONE = 0.9999
+BELOW_ONE = 0.999
 
 
 class Pair(NamedTuple):
