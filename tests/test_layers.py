@@ -26,11 +26,13 @@ def test_import_contracts_hold() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_only_one_module_opens_the_test_set() -> None:
+def test_only_one_module_opens_the_test_set_and_one_looks_at_its_pixels() -> None:
     openers = [name for name, text in SOURCE.items() if re.search(r"\bload_test\(|\.test\(\)", text)]
 
     of_data = ["search/data/cifar10.py", "search/data/pictures.py", "search/data/sources.py"]
-    assert sorted(openers) == [*of_data, "search/deciding/testing.py"]
+    assert sorted(openers) == [*of_data, "search/deciding/testing.py", "search/inspecting/explore.py"]
+    looking = {name for name, text in SOURCE.items() if "inspecting.explore import" in text}
+    assert looking == {"search/cli/commands.py", "search/console/explored.py", "search/reporting/explored.py"}
 
 
 def test_every_module_says_what_it_is_for() -> None:

@@ -11,7 +11,7 @@ from search.cli.parsing import parse_claim, parse_compile_mode, parse_seconds, p
 from search.cli.spaces import spaces_app
 from search.deciding.request import BaselineRequest, Decision
 from search.errors import UsageError
-from search.inspecting.request import ExplainRequest, ReproduceRequest
+from search.inspecting.request import ExplainRequest, ExploreRequest, ReproduceRequest
 from search.searching.request import Search
 
 STUDY_EXIT = 4  # of a command that finds something wrong with a study
@@ -130,6 +130,24 @@ def studies(
 
 
 app.add_typer(spaces_app, name="spaces")
+
+
+@app.command("explore")
+@request_options()
+def explore_images(request: ExploreRequest, *, as_json: AsJson = False) -> None:
+    """Look at images before a search: classes, files, channels, duplicates, wrong labels; writes a page."""
+    from search.console.explored import explored_text
+    from search.inspecting.explore import explore
+    from search.reporting.explored import write_page
+
+    page = request.output or request.folder / "explore.html"
+    if page.is_dir():
+        raise UsageError(f"--output {page} is a folder; name a file in it")
+    page.parent.mkdir(parents=True, exist_ok=True)  # before a minute of work
+    with console(stderr=True).status("looking at the images, and for duplicates among them"):
+        found = explore(request)
+        write_page(found, page)
+    show(found, lambda found: explored_text(found, page=page), as_json=as_json, soft_wrap=True)
 
 
 @app.command()

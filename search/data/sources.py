@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:  # it imports torch, which takes seconds: a source is handed about more often than it is read
     from search.data.images import Images
+    from search.pictures.cache import Ingested
 
 GENERATED = "generated images (not CIFAR-10)"
 
@@ -45,7 +46,7 @@ class Source:
         return pictures.load_training(self.folder)
 
     def test(self) -> Images:
-        """The test images: for the retrained winner only, see deciding.testing."""
+        """The test images: for the retrained winner only, see deciding.testing; and to look at pixels, see explore."""
         from search.data import cifar10, synthetic
 
         if self.folder is None:
@@ -55,6 +56,12 @@ class Source:
         from search.data import pictures  # and with it Pillow, for which the others need not wait
 
         return pictures.load_test(self.folder)
+
+    def files(self) -> Ingested | None:
+        """What is known of the files that were decoded; None where the images came as arrays."""
+        from search.pictures.cache import read
+
+        return read(self.folder) if self.folder and self.kind == "pictures" else None
 
 
 def find_source(

@@ -1,1 +1,1 @@
-"""What a person asks of a space, a study or a trial."""
+"""What a person asks of images, a space, a study or a trial."""

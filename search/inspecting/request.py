@@ -1,9 +1,9 @@
-"""What a person may ask about a candidate or a trial."""
+"""What a person may ask about images, a candidate or a trial."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from search.options import argument, option, same_option
+from search.options import argument, check_fields, option, same_option
 from search.searching.request import Search
 
 
@@ -30,3 +30,18 @@ class ReproduceRequest:
     data: str | None = same_option(Search, "data")
     device: str | None = option(None, "cuda or cpu.  [default: the record's]")
     keep: bool = option(False, "Keep the weights if they are the lost ones.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExploreRequest:
+    """Which images to look at, and where to write the page."""
+
+    data: str | None = argument(None, "As --data of `run`.  [default: the study's, or CIFAR_SEARCH_DATA]")
+    output: Path | None = option(None, "Page to write.  [default: explore.html in the folder of runs]")
+    image_size: int | None = same_option(Search, "image_size")
+    study: str | None = option(None, "A study, whose networks look for wrong labels.")
+    folder: Path = same_option(Search, "folder")
+    storage: str | None = same_option(Search, "storage")
+
+    def __post_init__(self) -> None:
+        check_fields(self)

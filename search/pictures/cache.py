@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -12,6 +13,7 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.lib.format import open_memmap
@@ -22,7 +24,7 @@ from search.pictures.decode import Header, PictureError, Pixels, decode, header
 from search.pictures.listing import MOST_NAMED, PictureList
 from search.pictures.parts import Index, check_enough, groups_of, held_out
 
-FORMAT = 1  # of the files here
+FORMAT = 2  # of the files here
 CHUNK = 256  # pictures that a thread works on at a time
 MOST_SKIPPED = 0.01  # of the files
 SIDES = (32, 128)  # pixels; the smallest and the largest that is chosen where nobody names one
@@ -43,6 +45,7 @@ class Ingested:
     skipped: dict[str, str]  # relative path to the reason
     test_made: bool  # the source names no test part: one was split off
     validation_given: bool  # the source names a validation part
+    kinds: dict[str, int]  # how many files there are of each type, mode and short side
 
     def pixels(self, part: str) -> Pixels:
         """Of `training` or `test`, uint8 [N, side, side, channels], mapped into memory when they are looked at."""
@@ -52,6 +55,10 @@ class Ingested:
         """`labels`, `groups` or `files` (their index in the listing) of a part, or `validation`; int64 [N]."""
         with np.load(self.folder / f"{part}.npz") as file:
             return np.asarray(file[name])
+
+    def names(self, part: str) -> list[str]:
+        """The file of each image of a part, relative to the source."""
+        return [os.fsdecode(name) for name in self.column(part, "names").tolist()]
 
 
 def ingest(
@@ -75,7 +82,8 @@ def ingest(
         heads = files.headers()
         side = side or int(min(max(median(head.short_side for head in heads), SIDES[0]), most_side))
         channels = 1 if all(head.grey for head in heads) else 3
-        _write(fresh, *files.decoded(fresh, side=side, channels=channels), listing=listing, skipped=files.skipped)
+        about = {"skipped": files.skipped, "kinds": dict(Counter(head.kind for head in heads).most_common())}
+        _write(fresh, *files.decoded(fresh, side=side, channels=channels), listing=listing, about=about)
         if folder.exists():  # its bytes are not what it says
             shutil.rmtree(folder)
         fresh.rename(folder)
@@ -145,7 +153,7 @@ class _Files:
 
 
 def _write(
-    folder: Path, pixels: Pixels, groups: Index, files: Index, *, listing: PictureList, skipped: dict[str, str]
+    folder: Path, pixels: Pixels, groups: Index, files: Index, *, listing: PictureList, about: dict[str, Any]
 ) -> None:
     """Divide the images into the parts and write each. Raises DataError."""
     labels = np.array(listing.labels, dtype=np.int64)[files]
@@ -161,14 +169,14 @@ def _write(
             digest.update(block.data)
         validation = np.flatnonzero(named[rows] == "validation")
         columns = {"labels": labels[rows], "groups": groups[rows], "files": files[rows], "validation": validation}
-        np.savez(folder / f"{part}.npz", allow_pickle=False, **columns)
+        names = np.array([os.fsencode(listing.files[index]) for index in files[rows]])
+        np.savez(folder / f"{part}.npz", allow_pickle=False, names=names, **columns)
         digest.update(columns["labels"].data)
-    about = {
+    about |= {
         "format": FORMAT,
         "classes": listing.classes,
         "side": pixels.shape[1],
         "channels": pixels.shape[3],
-        "skipped": skipped,
         "test_made": not (named == "test").any(),
         "validation_given": bool((named == "validation").any()),
         "sha256": digest.hexdigest(),
@@ -199,7 +207,7 @@ def read(folder: Path) -> Ingested | None:
         for part in ("training", "test"):
             digest.update(found.pixels(part).data)
             digest.update(found.column(part, "labels").data)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, BadZipFile):
         return None
     return found if digest.hexdigest() == sha256 else None
 

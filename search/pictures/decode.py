@@ -32,12 +32,15 @@ class Header(NamedTuple):
 
     short_side: int  # pixels
     grey: bool
+    kind: str  # of file; sizes are told apart by the powers of two
 
 
 def header(path: Path) -> Header:
     """Raises PictureError."""
     with _opened(path) as image:
-        return Header(min(image.size), image.mode in GREY)
+        side, least = min(image.size), 2 ** (min(image.size).bit_length() - 1)
+        kind = f"{image.format} {image.mode} of {least:,} to {2 * least - 1:,} pixels"
+        return Header(side, image.mode in GREY, kind)
 
 
 def decode(path: Path, *, side: int, channels: int) -> Pixels:

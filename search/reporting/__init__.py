@@ -1,1 +1,1 @@
-"""What a decision found, for people: page, pictures, Markdown, JSON."""
+"""What was found, for people: pages, pictures, Markdown, JSON."""

@@ -48,6 +48,8 @@ def test_the_pixels_and_the_parts(folder: Make, read: Ingest) -> None:
     for part in ("training", "test"):
         for pixels, file in zip(found.pixels(part), found.column(part, "files"), strict=True):
             assert np.array_equal(pixels, np.asarray(Image.open(root / files[file])))
+        assert found.names(part) == [files[file] for file in found.column(part, "files")]
+    assert found.kinds == {"PNG RGB of 32 to 63 pixels": 30}
 
 
 def test_named_parts_are_kept(folder: Make, read: Ingest) -> None:

@@ -86,7 +86,8 @@ def test_the_short_side_is_resized_and_the_middle_kept(tmp_path: Path) -> None:
     for suffix in ("png", "jpg"):
         pixels = decode(saved(tmp_path / f"a.{suffix}", image), side=32, channels=3)
         assert (pixels[..., 2] > 200).mean() > 0.95, suffix
-        assert header(tmp_path / f"a.{suffix}") == (100, False)
+        kind = f"{'PNG' if suffix == 'png' else 'JPEG'} RGB of 64 to 127 pixels"
+        assert header(tmp_path / f"a.{suffix}") == (100, False, kind)
 
 
 HOSTILE = {
