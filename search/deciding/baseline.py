@@ -16,6 +16,7 @@ from search.deciding.trainings import saved_weights, seed_from, train
 from search.files import write_whole
 from search.networks.build import fetch_weights
 from search.networks.count import Cost, cost
+from search.pictures import Progress
 from search.planning.forecast import SMALLEST_SHARE, work
 from search.searching.provenance import circumstances
 from search.slots.job import Failed, Finished, Job, patience
@@ -102,12 +103,12 @@ class BaselineReproduction:
 BaselineStep = BaselinePlanned | EpochResult | BaselineReproduction
 
 
-def reproduce_baseline(request: BaselineRequest) -> Iterator[BaselineStep]:
+def reproduce_baseline(request: BaselineRequest, *, progress: Progress | None = None) -> Iterator[BaselineStep]:
     """Train it, test it once, and keep the result. Raises SpaceError, WeightsError, DataError, SlotError."""
     published = find_baseline(request.name)
     candidate = from_values(published.values)
     fetch_weights(candidate.architecture)
-    machine, source = survey(request.device, slots=1), find_source(request.data)
+    machine, source = survey(request.device, slots=1), find_source(request.data, progress=progress)
     folder = request.folder / "baselines"
     folder.mkdir(parents=True, exist_ok=True)
     with file_lock(folder / "lock", owned="the baselines"):
