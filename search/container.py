@@ -28,6 +28,10 @@ class Container:
         free = min((limit - used for limit, used in pairs), default=math.inf)
         return min((limit for limit, _ in pairs), default=math.inf), free
 
+    def most_memory(self) -> float:
+        """The memory of this machine, or what a container leaves of it, in bytes."""
+        return min(self.memory()[0], os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+
     def memory_kills(self) -> int:
         """How many processes of this group were killed because memory ran out."""
         for group in self._groups("memory"):

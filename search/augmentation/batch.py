@@ -25,23 +25,16 @@ class Augmentation:
     """A recipe's augmentation: flip and translate, policy, geometry, colour, cutout, and last mixup or cutmix.
 
     Rows are padded by reflection and, to flip, stored a second time mirrored, so that one indexing operation cuts,
-    shifts and mirrors a batch: 276 MB for 40,000 images.
+    shifts and mirrors a batch: 276 MB for 40,000 images. Of images that stay on the disk each batch is laid out so.
     """
 
     def __init__(self, recipe: Recipe, images: Images, *, fill: Tensor, seed: int) -> None:
         """Lay the training images out; `fill` [C] is their mean colour, `seed` picks the half of alternating flip."""
-        padded = images.pixels.contiguous()
-        self._side, self._channels = side, channels = padded.shape[2:]
-        if recipe.translate:
-            reach = torch.arange(-recipe.translate, side + recipe.translate, device=padded.device)
-            padded = padded.index_select(2, reflect(reach, side=side))
-        if recipe.flip != "none":
-            padded = torch.cat([padded, padded.flip(2)])
-        places = padded.numel() // channels - (side - 1)
+        self._recipe, self._images = recipe, images
+        self._side, self._channels = side, _ = images.pixels.shape[2:]
+        self._windows = self._laid_out(images.pixels) if images.rows is None else None
         order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
-        self._recipe, self._labels = recipe, images.labels
-        self._windows = padded.as_strided((places, side * channels), (channels, 1))  # a row's width from each place
-        self._mirrored = (order < len(images) // 2).to(padded.device)  # the half that is mirrored in even epochs
+        self._mirrored = (order < len(images) // 2).to(fill.device)  # the half that is mirrored in even epochs
         self._fill = fill.round().to(torch.uint8)  # the colour of an erased pixel
         self._policy = None if recipe.policy == "none" else Policy(recipe, fill=self._fill, side=side)
 
@@ -51,7 +44,7 @@ class Augmentation:
         Geometry, colour, mixup and cutmix make uint8 pixels float32. Equal generator states give equal batches.
         """
         recipe, draw = self._recipe, BatchDraw(generator, index.device, len(index))
-        pixels, labels = self._cut(index, epoch, draw), self._labels[index]
+        pixels, labels = self._cut(index, epoch, draw), self._images.labels[index]
         if self._policy:
             pixels = self._policy.change(pixels, draw)
         if recipe.rotation or recipe.scale or recipe.shear:
@@ -73,20 +66,34 @@ class Augmentation:
         mixed = torch.lerp(_rows(partner).float(), _rows(pixels).float(), self._to_channels(own)).view_as(pixels)
         return mixed, Targets(labels, labels.roll(1), own.mean((1, 2)))
 
+    def _laid_out(self, pixels: Tensor) -> Tensor:
+        """A row's width from each place of these images."""
+        padded, side, channels, translate = pixels.contiguous(), self._side, self._channels, self._recipe.translate
+        if translate:
+            reach = torch.arange(-translate, side + translate, device=padded.device)
+            padded = padded.index_select(2, reflect(reach, side=side))
+        if self._recipe.flip != "none":
+            padded = torch.cat([padded, padded.flip(2)])
+        places = padded.numel() // channels - (side - 1)
+        return padded.as_strided((places, side * channels), (channels, 1))
+
     def _cut(self, index: Tensor, epoch: int, draw: BatchDraw) -> Tensor:
         """Shift and mirror by choosing, for each row of each image, the place where its window begins."""
-        reach, side, image = self._recipe.translate, self._side, index
+        reach, side, windows, image, count = self._recipe.translate, self._side, self._windows, index, len(self._images)
+        if windows is None:
+            windows, count = self._laid_out(self._images.at(index)), len(index)
+            image = torch.arange(count, device=index.device)
         if self._recipe.flip == "alternating":
-            image = index + len(self._labels) * (self._mirrored[index] ^ (epoch % 2 == 1))
+            image = image + count * (self._mirrored[index] ^ (epoch % 2 == 1))
         elif self._recipe.flip == "random":
-            image = index + len(self._labels) * draw.coins()
+            image = image + count * draw.coins()
         row = torch.arange(side, device=index.device).expand(len(index), side)
         place = torch.zeros_like(index)
         if reach:
             down, place = draw.integers(2 * reach + 1, 2)
             row = reflect(row + down[:, None] - reach, side=side)
         begin = (image[:, None] * side + row) * (side + 2 * reach) + place[:, None]
-        return self._windows.index_select(0, begin.flatten()).view(-1, side, side, self._channels)
+        return windows.index_select(0, begin.flatten()).view(-1, side, side, self._channels)
 
     def _own(self, draw: BatchDraw) -> Tensor:
         """The share of its own image in each pixel, [B, S, S]; with both mixup and cutmix, one is drawn per image."""

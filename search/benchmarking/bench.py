@@ -17,6 +17,7 @@ from search.measuring.dataloader_baseline import LoaderComparison
 from search.measuring.throughput import Throughput, compare
 from search.networks.build import build, fetch_weights
 from search.networks.weights import WeightsError
+from search.pictures import Progress
 from search.planning.catalogue import load
 from search.slots.machine import DeviceError, Machine, survey
 from search.training.compiling import Mode, obstacle
@@ -88,6 +89,7 @@ def bench(
     compile: Mode | None = None,
     data: str | None = None,
     device: str | None = None,
+    progress: Progress | None = None,
 ) -> BenchResult:
     """Measure what is asked for, the cold starts to `targets` (percent) first; every family if nothing is.
 
@@ -102,7 +104,7 @@ def bench(
         raise DeviceError(reason)
     torch.set_num_threads(machine.threads)
     torch.backends.cudnn.benchmark = True  # as in a slot
-    images = find_source(data).training()
+    images = find_source(data, progress=progress).training()
     ready = store(images, split=standard_split(images, seed=0), device=machine.device)
     fast = from_values(load("fast").baselines[0].values)
     reached = tuple(reach(target, store=ready, machine=machine) for target in targets)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from search.cli.options import AsJson, StudyChoice, option_of, request_options
-from search.cli.output import console, print_json, print_line, print_next_command, show
+from search.cli.output import console, print_json, print_line, print_next_command, progress_line, show
 from search.cli.parsing import parse_claim, parse_compile_mode, parse_seconds, parse_slots
 from search.cli.spaces import spaces_app
 from search.deciding.request import BaselineRequest, Decision
@@ -50,11 +50,12 @@ def run(
     from search.searching.dry_run import dry_run as forecast
 
     if dry_run:
-        show(forecast(search, retraining=60 * Decision.minutes), forecast_text, as_json=as_json, soft_wrap=True)
+        found = forecast(search, retraining=60 * Decision.minutes, progress=progress_line())
+        show(found, forecast_text, as_json=as_json, soft_wrap=True)
         return
     if as_json:
         raise UsageError("--json is for --dry-run; `cifar-search status --json` shows a search")
-    closed = watch(supervisor.run(search), console=console())
+    closed = watch(supervisor.run(search, progress=progress_line()), console=console())
     if closed.signal is not None or closed.out_of_time:
         print_next_command()
     if closed.signal is not None:
@@ -84,7 +85,8 @@ def best(
         from search.console.follow import follow_decision
         from search.reporting import report
 
-        decided = follow_decision(report.report_decision(request), console=console(stderr=as_json))
+        steps = report.report_decision(request, progress=progress_line())
+        decided = follow_decision(steps, console=console(stderr=as_json))
         if as_json:
             print_json(report.as_json(decided))
         return
@@ -144,9 +146,7 @@ def explore_images(request: ExploreRequest, *, as_json: AsJson = False) -> None:
     if page.is_dir():
         raise UsageError(f"--output {page} is a folder; name a file in it")
     page.parent.mkdir(parents=True, exist_ok=True)  # before a minute of work
-    with console(stderr=True).status("looking at the images, and for duplicates among them"):
-        found = explore(request)
-        write_page(found, page)
+    write_page(found := explore(request, progress=progress_line()), page)
     show(found, lambda found: explored_text(found, page=page), as_json=as_json, soft_wrap=True)
 
 
@@ -173,7 +173,8 @@ def baseline(request: BaselineRequest, *, as_json: AsJson = False) -> None:
     from search.console.follow import follow_baseline
     from search.deciding.baseline import reproduce_baseline
 
-    found = follow_baseline(reproduce_baseline(request), console=console(stderr=as_json))
+    steps = reproduce_baseline(request, progress=progress_line())
+    found = follow_baseline(steps, console=console(stderr=as_json))
     if as_json:
         print_json(found.as_json())
 
@@ -192,7 +193,8 @@ def bench(
     from search.benchmarking.bench import bench as measure
     from search.console.speed import bench_tables
 
-    result = measure(space or (), targets=reach or (), usual=usual, compile=compile, data=data, device=device)
+    options = {"compile": compile, "data": data, "device": device, "progress": progress_line()}
+    result = measure(space or (), targets=reach or (), usual=usual, **options)
     show(result, bench_tables, as_json=as_json)
 
 

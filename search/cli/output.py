@@ -23,6 +23,13 @@ def print_json(data: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(data, indent=2, allow_nan=False) + "\n")
 
 
+def progress_line() -> Any:
+    """Says among the errors, which are no output, how far something is."""
+    from search.console.terminal import ProgressLine
+
+    return ProgressLine(console(stderr=True))
+
+
 def show(found: Any, draw: Callable[[Any], Any], *, as_json: bool, soft_wrap: bool = False) -> None:
     """Print what a command found: as JSON, or drawn."""
     if as_json:

@@ -1,15 +1,19 @@
 """The terminal that everything is drawn in."""
 
+import time
 from collections.abc import Callable
 from copy import copy
 from functools import partial
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
+from rich.control import Control
+from rich.segment import ControlType
 from rich.table import Column, Table
 
 from search.console.streams import reader_left
 
+QUIET = 1.0  # seconds without a word about what may soon be done
 NARROW = 12  # letters, to which a column of text may be folded
 
 
@@ -24,6 +28,24 @@ def console(*, stderr: bool = False) -> Console:
 def line_printer(console: Console) -> Callable[..., None]:
     """Prints a line as it is: no colours for numbers, no styles in square brackets, which a name may hold."""
     return partial(console.print, highlight=False, markup=False, soft_wrap=True)
+
+
+class ProgressLine:
+    """How far something is, if it takes a while: a line that a terminal draws again, or now and then another one."""
+
+    def __init__(self, console: Console) -> None:
+        self._console, (self._end, self._pause) = console, ("\r", 0.1) if console.is_terminal else ("\n", 10.0)
+        self._next: float | None = None  # when something is said again
+
+    def __call__(self, title: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if self._next is None:
+            self._next = now + QUIET
+        elif self._console.is_terminal and not total:
+            self._console.control(Control((ControlType.ERASE_IN_LINE, 2)))
+        elif total and now >= self._next:
+            self._next = now + self._pause
+            line_printer(self._console)(f"{title}: {done:,} of {total:,}", end=self._end)
 
 
 class Columns(Table):

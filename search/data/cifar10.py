@@ -15,7 +15,7 @@ from search.data.download import ARCHIVE, ELSEWHERE, FOLDER, complete
 from search.data.foreign import describe
 from search.data.images import Images
 from search.errors import DataError
-from search.files import LFS_POINTER, home, in_the_way
+from search.files import LFS_POINTER, cache_folder, home, in_the_way
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 # The MD5 of each file, as torchvision.datasets.CIFAR10 has it (a test compares them).
@@ -36,7 +36,7 @@ def find(folder: Path | None, *, download: bool = True) -> Path:
     folder, or one that holds a part of them; a file that exists is never replaced. Raises DataError.
     """
     given = folder or os.environ.get("CIFAR_SEARCH_DATA")
-    root = home(given) if given else cache()
+    root = home(given) if given else cache_folder()
     source = "CIFAR_SEARCH_DATA: " if given and not folder else ""
     if given and not os.path.exists(root):  # noqa: PTH110 - Path.exists may raise
         raise DataError(f"{source}{in_the_way(root) or f'{root} is not a folder'}; make it, or {ELSEWHERE}")
@@ -49,15 +49,6 @@ def find(folder: Path | None, *, download: bool = True) -> Path:
         problem = f"{root} holds no CIFAR-10" if nothing else f"{place} lacks {', '.join(missing)}"
         complete(root, place, missing, problem=problem, download=download)
     return place
-
-
-def cache() -> Path:
-    """The user's folder for what can be fetched again; as XDG has it, a path that is not absolute says nothing."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    try:
-        return (cache if cache.is_absolute() else Path.home() / ".cache") / "cifar-search"
-    except RuntimeError:  # a user without a name, as in a container
-        raise DataError("this user has no home to keep CIFAR-10 in: set HOME, or name its folder by --data") from None
 
 
 def load_training(folder: Path) -> Images:

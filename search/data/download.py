@@ -1,25 +1,19 @@
 """Completes a folder of CIFAR-10 from its archive, which it downloads where it must; nothing is left half done."""
 
-import fcntl
 import http.client
-import os
 import shutil
-import signal
 import socket
-import sys
 import tarfile
-import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from search.errors import DataError
+from search.files import fresh_folder
 
 FOLDER = "cifar-10-batches-py"
 ARCHIVE = "cifar-10-python.tar.gz"
 PATIENCE = 15.0  # seconds without a byte until a server is given up; torchvision may try it three times
-UNPACKING = ".unpacking-"  # begins the name of the folder of what is not whole yet
 ELSEWHERE = "name a folder that holds CIFAR-10 by --data DIR or CIFAR_SEARCH_DATA"
 
 
@@ -37,9 +31,7 @@ def complete(root: Path, place: Path, missing: Sequence[str], *, problem: str, d
             problem += f" and {archive} is truncated or altered ({archive.stat().st_size:,} bytes)"
         if not (sound or download):
             raise DataError(f"{problem}; {by_hand}")
-        root.mkdir(parents=True, exist_ok=True)
-        with _tidy(root), TemporaryDirectory(dir=root, prefix=UNPACKING) as name:
-            fresh = Path(name)
+        with downloading(root) as fresh:
             if not sound:
                 download_url(CIFAR10.url, fresh, ARCHIVE, CIFAR10.tgz_md5)
             place.mkdir(exist_ok=True)
@@ -55,28 +47,12 @@ def complete(root: Path, place: Path, missing: Sequence[str], *, problem: str, d
 
 
 @contextmanager
-def _tidy(root: Path) -> Iterator[None]:
-    """Removes what a killed start left in a folder, and lets neither a signal nor a silent server leave anything."""
-
-    def leave(number: int, _frame: object) -> None:
-        sys.exit(128 + number)
-
-    main = threading.current_thread() is threading.main_thread()
-    deadly = [each for each in (signal.SIGTERM, signal.SIGHUP) if main and signal.getsignal(each) == signal.SIG_DFL]
-    descriptor, timeout = os.open(root, os.O_RDONLY), socket.getdefaulttimeout()
+def downloading(root: Path) -> Iterator[Path]:
+    """A folder for what is downloaded, of which nothing is left; a silent server is given up."""
+    timeout = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(PATIENCE)  # torchvision has none
     try:
-        socket.setdefaulttimeout(PATIENCE)  # torchvision has none
-        for each in deadly:
-            signal.signal(each, leave)
-        with suppress(OSError):  # another start is at work here, or the file system has no locks
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            for left in root.glob(f"{UNPACKING}*"):
-                shutil.rmtree(left)
-        with suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_SH)
-        yield
+        with fresh_folder(root) as fresh:
+            yield fresh
     finally:
-        os.close(descriptor)
         socket.setdefaulttimeout(timeout)
-        for each in deadly:
-            signal.signal(each, signal.SIG_DFL)

@@ -6,20 +6,20 @@ from collections.abc import Collection
 from itertools import islice
 from pathlib import Path
 
+from search.data.named import SETS
 from search.pictures.listing import SUFFIXES
-from search.text import plural, some
+from search.text import some
 
 MOST = 1000  # folders that are looked into: somebody may have named a whole disk
 SHOWN = 3  # names in a sentence
-# What is taken for CIFAR-10, by the names of its archive, of the folder in that, and of files that lie there together.
+# Other versions of CIFAR-10, by the names of their archive, of the folder in that, and of a file.
 OTHERS = {
-    "CIFAR-100": ("cifar-100-python.tar.gz", "cifar-100-python", {"train", "test", "meta"}),
-    "the binary version of CIFAR-10": ("cifar-10-binary.tar.gz", "cifar-10-batches-bin", {"data_batch_1.bin"}),
-    "the MATLAB version of CIFAR-10": ("cifar-10-matlab.tar.gz", "cifar-10-batches-mat", {"data_batch_1.mat"}),
+    "binary": {"cifar-10-binary.tar.gz", "cifar-10-batches-bin", "data_batch_1.bin"},
+    "MATLAB": {"cifar-10-matlab.tar.gz", "cifar-10-batches-mat", "data_batch_1.mat"},
 }
-ONLY = (
-    "and only the Python version of CIFAR-10 can be read; name an empty folder to download it into, or one that holds "
-    "it, by --data DIR or CIFAR_SEARCH_DATA"
+STEP = (
+    "name CIFAR-10's Python version, an empty folder to download it into, or pictures (a folder for each class, a CSV, "
+    "an .npz) by --data or CIFAR_SEARCH_DATA"
 )
 
 
@@ -32,13 +32,15 @@ def describe(place: Path, *, wanted: Collection[str]) -> str | None:
             further = f"{place} is not the folder of CIFAR-10, which lies in another: --data {shlex.quote(str(folder))}"
             return None if folder == place else further
     for folder, names in folders.items():
-        for title, (archive, inner, files) in OTHERS.items():
-            if {archive, inner} & {folder.name, *names} or files <= names:
-                return f"{folder} holds {title}, {ONLY}"
+        known = [name for name, each in SETS.items() if any({*form} <= names for form in each.forms)]
+        if known:
+            return f"{folder} holds {' or '.join(known)}; read it with --data {shlex.quote(f'{known[0]}:{folder}')}"
+        for title, signs in OTHERS.items():
+            if signs & {folder.name, *names}:
+                return f"{folder} holds the {title} version of CIFAR-10, which cannot be read; {STEP}"
     if not walked:
-        return f"{place} is no folder that can be read, {ONLY}"
-    pictured = [folder for folder, names in folders.items() if any(name.lower().endswith(SUFFIXES) for name in names)]
-    if classes := sorted({folder.name for folder in pictured if folder != place}):
-        return f"{place} holds {plural(len(classes), 'folder')} of images ({some(classes, SHOWN)}), {ONLY}"
+        return f"{place} is no folder that can be read; {STEP}"
     found = sorted(name for _, _, files in walked for name in files if not name.startswith("."))
-    return f"{place} holds {'images' if pictured else some(found, SHOWN)}, {ONLY}" if found else None
+    pictured = any(name.lower().endswith(SUFFIXES) for name in found)
+    holds = "pictures, but no folder of them for each class" if pictured else f"{some(found, SHOWN)}, but no data"
+    return f"{place} holds {holds}; {STEP}" if found else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +22,7 @@ class Images:
     classes: tuple[str, ...]
     groups: Tensor | None = None  # int64 [N]: equal where two images are copies; None: they are taken as they come
     validation: Tensor | None = None  # int64: the images that the source keeps for validation; None: it names none
+    rows: Tensor | None = None  # int64 [N]: of the pixels, which stay on the disk; None: they are those of the images
 
     def __post_init__(self) -> None:
         pixels, labels, shape = self.pixels, self.labels, list(self.pixels.shape)
@@ -28,9 +30,10 @@ class Images:
         if pixels.dtype != torch.uint8 or not square or len(pixels) == 0:
             rule = "images must be torch.uint8 [N, S, S, C] with N > 0 and 1 or 3 channels"
             raise DataError(f"{rule}, not {pixels.dtype} {shape}")
-        if labels.dtype != torch.int64 or labels.shape != (len(pixels),):
+        count = len(pixels if self.rows is None else self.rows)
+        if labels.dtype != torch.int64 or labels.shape != (count,):
             shape = list(labels.shape)
-            raise DataError(f"labels must be torch.int64 [{len(pixels)}], one per image, not {labels.dtype} {shape}")
+            raise DataError(f"labels must be torch.int64 [{count}], one per image, not {labels.dtype} {shape}")
         low, high = int(labels.min()), int(labels.max())
         if low < 0 or high >= len(self.classes):
             raise DataError(f"labels must lie in 0..{len(self.classes) - 1}, not in {low}..{high}")
@@ -52,10 +55,23 @@ class Images:
             digest.update(part.cpu().contiguous().numpy().data)
         return digest.hexdigest()
 
+    def at(self, index: Tensor) -> Tensor:
+        """The pixels [B, S, S, C] of the images that `index` (int64 [B]) names, on the device of the labels."""
+        if self.rows is None:
+            return self.pixels.index_select(0, index)
+        return self.pixels.index_select(0, self.rows[index.to(self.rows.device)]).to(self.labels.device)
+
+    def batches(self, size: int) -> Iterator[Tensor]:
+        """The pixels of so many images at a time, in their order."""
+        return map(self.at, torch.split(torch.arange(len(self), device=self.labels.device), size))
+
     def take(self, index: Tensor) -> Images:
         """The images that `index` (int64) names, in its order."""
-        return Images(self.pixels.index_select(0, index), self.labels.index_select(0, index), self.classes)
+        rows = None if self.rows is None else self.rows[index.to(self.rows.device)]
+        pixels = self.pixels.index_select(0, index) if rows is None else self.pixels
+        return Images(pixels, self.labels.index_select(0, index), self.classes, rows=rows)
 
     def to(self, device: torch.device) -> Images:
-        """The same images on a device."""
-        return Images(self.pixels.to(device), self.labels.to(device), self.classes)
+        """The same images on a device; of those whose pixels stay where they are the labels."""
+        pixels = self.pixels.to(device) if self.rows is None else self.pixels
+        return Images(pixels, self.labels.to(device), self.classes, rows=self.rows)

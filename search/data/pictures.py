@@ -1,30 +1,41 @@
 """A person's own pictures as a data set: what lies there, decoded once into the user's cache."""
 
+from functools import partial
 from pathlib import Path
 
 import torch
 
-from search.data.cifar10 import cache
+from search.data import named
 from search.data.images import Images
 from search.errors import DataError
-from search.files import home
+from search.files import cache_folder, home
+from search.pictures import Progress
+from search.pictures.arrays import list_npz
 from search.pictures.cache import Ingested, ingest, read
-from search.pictures.listing import MOST_NAMED, holds_pictures, list_folder, list_table
+from search.pictures.listing import MOST_NAMED, PictureList, Unlisted, holds_pictures, list_folder, list_table
 from search.text import plural, some
 
 Found = tuple[Path, str, tuple[str, ...]]  # the folder of the arrays, a title, and what the person should know
 
 
-def find(place: str, *, side: int | None, most_side: int) -> Found | None:
-    """The pictures in a folder or of a CSV, decoded; None where there are none. Raises DataError."""
-    path = home(place)
-    if path.suffix.lower() == ".csv" and path.is_file():
-        listing = list_table(path)
+def find(place: str, *, side: int | None, most_side: int, progress: Progress | None = None) -> Found | None:
+    """The pictures of a named set, a folder, a CSV or an .npz, decoded; None where there are none. Raises DataError."""
+    path, (name, _, folder) = home(place), place.partition(":")
+    suffix = path.suffix.lower() if path.is_file() else None
+    source: PictureList | Unlisted
+    if len(found_names := named.in_folder(path)) == 1:
+        name, folder = found_names[0], place
+    if name in named.SETS:
+        source = named.find(name, home(folder) if folder else None)
+    elif suffix == ".npz":
+        source = Unlisted(root=path, files=(path,), read=partial(list_npz, path))
+    elif suffix == ".csv":
+        source = list_table(path)
     elif holds_pictures(path):
-        listing = list_folder(path)
+        source = list_folder(path)
     else:
         return None
-    found = ingest(listing, cache=cache() / "pictures", side=side, most_side=most_side)
+    found = ingest(source, cache=cache_folder() / "pictures", side=side, most_side=most_side, progress=progress)
     training, test = len(found.column("training", "labels")), len(found.column("test", "labels"))
     classes = f"{len(found.classes)} classes at {found.side} pixels"
     title = f"{plural(training + test, 'picture')} in {place}, {classes}" + ", grey" * (found.channels == 1)

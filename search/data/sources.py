@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from search.pictures import Progress
+
 if TYPE_CHECKING:  # it imports torch, which takes seconds: a source is handed about more often than it is read
     from search.data.images import Images
     from search.pictures.cache import Ingested
@@ -70,18 +72,19 @@ def find_source(
     side: int | None = None,
     most_side: int = 64,
     download: bool = True,
+    progress: Progress | None = None,
 ) -> Source:
-    """`synthetic`, a folder of CIFAR-10, or pictures by class in folders or in a CSV; None: CIFAR_SEARCH_DATA.
+    """`synthetic`, a folder of CIFAR-10, a set by its name, or pictures in folders, a CSV or an .npz.
 
-    Without either, CIFAR-10 is downloaded into the user's cache. Pictures are seen at `side` pixels, or at their own
-    median up to `most_side`. Raises DataError.
+    None is what CIFAR_SEARCH_DATA says; without it CIFAR-10 is downloaded into the user's cache. Pictures are seen at
+    `side` pixels, or at their own median up to `most_side`; `progress` is told of their decoding. Raises DataError.
     """
     given = place or os.environ.get("CIFAR_SEARCH_DATA")
     if given == "synthetic":
         return Source(kind="synthetic", title=GENERATED)
     from search.data import cifar10, pictures
 
-    if given and (found := pictures.find(given, side=side, most_side=most_side)):
+    if given and (found := pictures.find(given, side=side, most_side=most_side, progress=progress)):
         folder, title, notes = found
         return Source(kind="pictures", title=title, folder=folder, notes=notes)
     folder = cifar10.find(Path(place) if place else None, download=download)

@@ -1,13 +1,18 @@
 """All the data that a training needs, on its device."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from search.container import Container
 from search.data.images import Images
 from search.data.split import Split, balanced
 from search.errors import DataError
+
+# Of a device's memory, for pixels: augmentation lays them out in 2.5 times as much, and a CPU has up to four slots.
+SHARES = {"cpu": 0.05, "cuda": 0.15}
+COUNTED = 200  # images whose pixels are counted at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,13 +39,22 @@ def store(images: Images, *, split: Split | None, device: torch.device, most: in
     if split is not None and len(split) != len(images):
         raise DataError(f"the split is of {len(split)} images, the data has {len(images)}; use the data of the split")
     indices = [torch.from_numpy(index) for index in (split.training, split.validation)] if split else []
+    images = streamed_if_large(images, device=device)
     parts = [images.take(index) for index in indices] or [images]
     if most is not None:
         seed = split.seed if split else 0
         parts = [part.take(torch.from_numpy(balanced(part.labels, seed=seed)[:most])) for part in parts]
-    mean, std = (numbers.to(device) for numbers in _statistics(parts[0].pixels))
+    mean, std = (numbers.to(device) for numbers in _statistics(parts[0]))
     training, validation = parts[0].to(device), parts[1].to(device) if split else None
     return Store(training=training, validation=validation, mean=mean, std=std, device=device)
+
+
+def streamed_if_large(images: Images, *, device: torch.device) -> Images:
+    """The same images (on the CPU); too many for this device, each batch of them is fetched when it is needed."""
+    cuda = device.type == "cuda"
+    memory = torch.cuda.mem_get_info(device)[0] if cuda else Container().most_memory()
+    large = images.pixels.nbytes > SHARES[device.type] * memory
+    return replace(images, rows=torch.arange(len(images))) if large else images
 
 
 def normalise(pixels: Tensor, mean: Tensor, std: Tensor) -> Tensor:
@@ -52,9 +66,11 @@ def normalise(pixels: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     return flat.view(count, height, width, channels).permute(0, 3, 1, 2)
 
 
-def _statistics(pixels: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation [C] of uint8 pixels [N, H, W, C], exact: from how often each value occurs."""
-    counts = torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in pixels.unbind(-1)])
+def _statistics(images: Images) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation [C] of the pixels, exact: from how often each value occurs."""
+    counts = torch.zeros(images.shape.channels, 256, dtype=torch.int64)
+    for pixels in images.batches(COUNTED):
+        counts += torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in pixels.unbind(-1)])
     share = counts.double() / counts.sum(1, keepdim=True)
     value = torch.arange(256, dtype=torch.float64)
     mean = share @ value

@@ -21,6 +21,7 @@ from search.deciding.trainings import epochs_file, kept_epochs, saved_weights, s
 from search.files import write_whole
 from search.networks.build import fetch_weights
 from search.networks.count import Cost, cost
+from search.pictures import Progress
 from search.planning.forecast import SMALLEST_SHARE, work
 from search.searching.progress import Resumed
 from search.searching.provenance import circumstances
@@ -128,7 +129,7 @@ class BaselineReproduction:
 BaselineStep = BaselinePlanned | Resumed | EpochResult | BaselineUnfinished | BaselineReproduction
 
 
-def reproduce_baseline(request: BaselineRequest) -> Iterator[BaselineStep]:
+def reproduce_baseline(request: BaselineRequest, *, progress: Progress | None = None) -> Iterator[BaselineStep]:
     """Train it, test it once, and keep the result; whatever cuts it off, an equal request goes on where it was.
 
     Raises SpaceError, WeightsError, DataError, StorageError, SlotError, and InterruptedSearch at a signal before the
@@ -138,7 +139,7 @@ def reproduce_baseline(request: BaselineRequest) -> Iterator[BaselineStep]:
     published = find_baseline(request.name)
     candidate = from_values(published.values)
     fetch_weights(candidate.architecture)
-    machine, source = survey(request.device, slots=1), find_source(request.data)
+    machine, source = survey(request.device, slots=1), find_source(request.data, progress=progress)
     folder = request.folder / "baselines"
     folder.mkdir(parents=True, exist_ok=True)
     url = storage_url(request.folder, request.storage)

@@ -16,6 +16,7 @@ from search.deciding.trainings import Chosen, TrainedEpoch, Trainings
 from search.description import ImageShape
 from search.inspecting.status import read_status
 from search.networks.count import Cost, cost
+from search.pictures import Progress
 from search.planning.confirmation import check_complete
 from search.planning.decision_plan import Plan, make_plan
 from search.searching.progress import Resumed
@@ -89,7 +90,7 @@ class Report:
 DecisionStep = Planned | Resumed | TrainedEpoch | Chosen
 
 
-def decide(request: Decision) -> Iterator[DecisionStep | Report]:
+def decide(request: Decision, *, progress: Progress | None = None) -> Iterator[DecisionStep | Report]:
     """Decide step by step; the last step is the report, and the lock is held until the caller is done with it.
 
     Whatever cuts it off, an equal request goes on where it was, until the report is written. Raises StudyError,
@@ -100,7 +101,8 @@ def decide(request: Decision) -> Iterator[DecisionStep | Report]:
     study, url = history.study, storage_url(request.folder, request.storage)
     check_complete(history)
     folder, machine = StudyFolder(request.folder, study), survey(request.device, slots=request.slots)
-    source = source_of(history.starts, data=request.data, side=history.manifest.shape.side)
+    side = history.manifest.shape.side
+    source = source_of(history.starts, data=request.data, side=side, progress=progress)
     notes = source.notes + check_data(history.manifest, source=source, folder=folder, storage=url)
     sha256 = sha256_of_test(source)
     known = partial(openings, url, test=sha256, training=history.manifest.data_fingerprint)

@@ -15,6 +15,7 @@ from safetensors.torch import load
 
 from search.candidate import Architecture
 from search.data.sources import Source
+from search.data.store import streamed_if_large
 from search.deciding.statistics import Interval, interval_at, recipe_interval
 from search.files import write_whole
 from search.networks.build import build
@@ -135,7 +136,7 @@ def open_test(
 ) -> OpenedTest:
     """Test the weights of every seed once, plain and with views. The opening must be in the ledger already."""
     device = machine.device
-    images = source.test().to(device)
+    images = streamed_if_large(source.test(), device=device).to(device)
     side = len(images.classes)
     answers = np.zeros((len(weights), side, side), dtype=np.int64)
     correct_with_views = []

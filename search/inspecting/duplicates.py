@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from search.pictures import Progress
+
 # CIFAR-10's test set is known to hold about 3.3 % images with a near duplicate in training (arXiv 1902.00423). These
 # numbers, chosen on contact sheets of its pairs, find 3.5 %; of twenty pairs at random eighteen were true. With lower
 # ones more and more pairs show two ships or airplanes before similar skies.
@@ -27,13 +29,15 @@ class Pair(NamedTuple):
     similarity: float  # correlation of their colours; 1 where they are equal, and only there
 
 
-def find_duplicates(images: Tensor, others: Tensor | None = None) -> list[Pair]:
+def find_duplicates(
+    images: Tensor, others: Tensor | None = None, *, progress: Progress = lambda *_: None
+) -> list[Pair]:
     """For each image (uint8 [N, S, S, C]) the most similar of the others that shows the same, if one does.
 
     Without others it is an earlier image. The most similar pairs come first.
     """
     among, best = images if others is None else others, dict[int, Pair]()
-    for pair in chain(_equal(images, among), _near(images, among)):
+    for pair in chain(_equal(images, among), _near(images, among, progress)):
         best[pair.image] = max(best.get(pair.image, pair), pair, key=lambda each: each.similarity)
     return sorted(best.values(), key=lambda pair: -pair.similarity)
 
@@ -48,8 +52,9 @@ def _equal(images: Tensor, among: Tensor) -> Iterator[Pair]:
             yield Pair(image, other, 1.0)
 
 
-def _near(images: Tensor, among: Tensor) -> Iterator[Pair]:
-    for pairs in torch.split(torch.cat([*_alike(images, among)]), PAIRS):
+def _near(images: Tensor, among: Tensor, progress: Progress) -> Iterator[Pair]:
+    candidates = torch.cat([*_alike(images, among, progress)])
+    for pairs in torch.split(candidates, PAIRS):
         first, second = _planes(images[pairs[:, 0]]), _planes(among[pairs[:, 1]])
         grey = [planes.mean(1, keepdim=True) for planes in (first, second)]
         same = _correlation(*(planes - _blurred(planes) for planes in grey)) > TEXTURE
@@ -58,10 +63,11 @@ def _near(images: Tensor, among: Tensor) -> Iterator[Pair]:
         yield from (pair for pair in found if pair.similarity > COLOUR)
 
 
-def _alike(images: Tensor, among: Tensor) -> Iterator[Tensor]:
+def _alike(images: Tensor, among: Tensor, progress: Progress) -> Iterator[Tensor]:
     """The images whose thumbnails are alike, int64 [P, 2]: a thousand times faster than comparing all."""
     queries, keys = _thumbnails(images), _thumbnails(among).flatten(1)
     for start in range(0, len(images), BLOCK):
+        progress("looking for duplicates", start, len(images))
         block = queries[start : start + BLOCK]
         known = keys[: start + len(block)] if images is among else keys
         alike = torch.maximum(block.flatten(1) @ known.T, block.flip(2).flatten(1) @ known.T)
@@ -70,6 +76,7 @@ def _alike(images: Tensor, among: Tensor) -> Iterator[Tensor]:
         values, nearest = alike.topk(min(NEAREST, len(known)))
         rows, columns = torch.nonzero(values > ALIKE, as_tuple=True)
         yield torch.stack([start + rows, nearest[rows, columns]], dim=1)
+    progress("", 0, 0)
 
 
 def _thumbnails(images: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from search.inspecting.duplicates import Pair, find_duplicates
 from search.inspecting.label_errors import LabelError, find_label_errors
 from search.inspecting.request import ExploreRequest
 from search.inspecting.status import read_status
+from search.pictures import Progress
 from search.searching.study_data import check_data, source_of
 from search.searching.study_folder import StudyFolder
 from search.text import percent, plural, some
@@ -91,18 +92,18 @@ class Exploration:
         return {**found, "classes": self.classes, "duplicates": pairs, "label_errors": errors}
 
 
-def explore(request: ExploreRequest) -> Exploration:
+def explore(request: ExploreRequest, *, progress: Progress = lambda *_: None) -> Exploration:
     """Looks at all images of a source; no network answers on test images.
 
     Raises DataError, StudyError, StorageError.
     """
     if request.study is None:
-        source, errors = find_source(request.data, side=request.image_size), None
+        source, errors = find_source(request.data, side=request.image_size, progress=progress), None
         training = source.training()
     else:
         history = read_status(request.folder, storage=request.storage, study=request.study).history
         folder, side = StudyFolder(request.folder, history.study), request.image_size or history.manifest.shape.side
-        source = source_of(history.starts, data=request.data, side=side)
+        source = source_of(history.starts, data=request.data, side=side, progress=progress)
         url = storage_url(request.folder, request.storage)
         check_data(history.manifest, source=source, folder=folder, storage=url)
         training = source.training()
@@ -119,8 +120,8 @@ def explore(request: ExploreRequest) -> Exploration:
         kinds=files.kinds if files else {},
         skipped=files.skipped if files else {},
         duplicates={
-            "training": find_duplicates(training.pixels),
-            "test": find_duplicates(images["test"].pixels, training.pixels),
+            "training": find_duplicates(training.pixels, progress=progress),
+            "test": find_duplicates(images["test"].pixels, training.pixels, progress=progress),
         },
         label_errors=errors,
     )

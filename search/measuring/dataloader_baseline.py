@@ -48,9 +48,9 @@ def _loader_pass(training: Training) -> TimedStep:
     crop = transforms.RandomCrop(store.training.shape.side, padding=recipe.translate, padding_mode="reflect")
     around = [transforms.RandomHorizontalFlip(), transforms.ToTensor(), transforms.Normalize(mean, std)]
     change = transforms.Compose([transforms.ToPILImage(), crop, *around])
-    images = store.training.take(torch.cat(batches(training, most=BATCHES)))
+    some, images = torch.cat(batches(training, most=BATCHES)), store.training
     loader: DataLoader[Any] = DataLoader(
-        list(zip(images.pixels.cpu().numpy(), images.labels.tolist(), strict=True)),  # type: ignore[arg-type]
+        list(zip(images.at(some).cpu().numpy(), images.labels[some].tolist(), strict=True)),  # type: ignore[arg-type]
         batch_size=training.batch_size,
         shuffle=True,
         num_workers=LOADERS,
@@ -67,7 +67,7 @@ def _loader_pass(training: Training) -> TimedStep:
             training.optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             training.optimizer.step()
-        return len(images)
+        return len(some)
 
     return loader_pass
 

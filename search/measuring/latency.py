@@ -19,7 +19,7 @@ SECONDS = 5.0  # that the measuring may take with a slow network
 def latency_ms(architecture: Architecture, *, store: Store, precision: Precision) -> float:
     """Milliseconds from a normalised image on the slot's device to its logits there, batch of 1, its threads."""
     network = build(architecture, images=store.training.shape, seed=0, device=store.device).eval()
-    image = normalise(store.training.pixels[:1], store.mean, store.std)
+    image = normalise(next(store.training.batches(1)), store.mean, store.std)
     start, took = time.perf_counter(), list[float]()
     with autocast(store.device, precision):
         while len(took) < WARMUP + ANSWERS and (len(took) < 2 or time.perf_counter() - start < SECONDS):

@@ -111,8 +111,8 @@ def batches(training: Training, *, most: int | None = None) -> list[Tensor]:
 
 def _bare_step(training: Training) -> TimedStep:
     store = training.store
-    parts = [store.training.take(index) for index in batches(training, most=READY)]
-    ready = cycle([(normalise(part.pixels, store.mean, store.std), Targets(part.labels)) for part in parts])
+    images, parts = store.training, batches(training, most=READY)
+    ready = cycle([(normalise(images.at(part), store.mean, store.std), Targets(images.labels[part])) for part in parts])
     return lambda: len(descend(training, *next(ready))[0])
 
 

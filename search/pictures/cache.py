@@ -5,13 +5,12 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
 from typing import Any
 from zipfile import BadZipFile
 
@@ -20,18 +19,17 @@ from numpy.lib.format import open_memmap
 
 from search.container import Container
 from search.errors import DataError
-from search.pictures.decode import Header, PictureError, Pixels, decode, header
-from search.pictures.listing import MOST_NAMED, PictureList
+from search.files import fresh_folder
+from search.pictures import Progress
+from search.pictures.decode import Header, Picture, PictureError, Pixels, decode, header
+from search.pictures.listing import MOST_NAMED, PictureList, Unlisted
 from search.pictures.parts import Index, check_enough, groups_of, held_out
 
 FORMAT = 2  # of the files here
-CHUNK = 256  # pictures that a thread works on at a time
+CHUNK = 32  # pictures that a thread works on at a time; a stop waits for them
 MOST_SKIPPED = 0.01  # of the files
 SIDES = (32, 128)  # pixels; the smallest and the largest that is chosen where nobody names one
 TEST_SHARE, TEST_SEED = 0.2, 0  # of a source without a test part: the same images whatever the study's seed is
-
-Progress = Callable[[str, int, int], object]
-"""Is told what is done, how many pictures of it, and of how many."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,23 +60,22 @@ class Ingested:
 
 
 def ingest(
-    listing: PictureList,
+    source: PictureList | Unlisted,
     *,
     cache: Path,
     side: int | None = None,
     most_side: int = SIDES[1],
     progress: Progress | None = None,
 ) -> Ingested:
-    """The pictures of a listing, decoded now or earlier. Raises DataError.
+    """The pictures of a source, decoded now or earlier. Raises DataError.
 
     Without a `side` the median short side of the pictures decides, from 32 pixels to `most_side`.
     """
-    folder = cache / _key(listing, side, most_side)
+    folder = cache / _key(source, side, most_side)
     if (found := read(folder)) is not None:
         return found
-    cache.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=cache, prefix=".ingesting-") as name, closing(_Files(listing, progress)) as files:
-        fresh = Path(name)
+    listing = source.read() if isinstance(source, Unlisted) else source
+    with fresh_folder(cache) as fresh, closing(_Files(listing, progress)) as files:
         heads = files.headers()
         side = side or int(min(max(median(head.short_side for head in heads), SIDES[0]), most_side))
         channels = 1 if all(head.grey for head in heads) else 3
@@ -87,14 +84,13 @@ def ingest(
         if folder.exists():  # its bytes are not what it says
             shutil.rmtree(folder)
         fresh.rename(folder)
-        fresh.mkdir()  # for its own removal
     found = read(folder)
     assert found is not None
     return found
 
 
 class _Files:
-    """The files of a listing while they are read; what cannot be read is counted."""
+    """The pictures of a listing while they are read; what cannot be read is counted."""
 
     def __init__(self, listing: PictureList, progress: Progress | None) -> None:
         self.listing, self.progress = listing, progress or (lambda *_: None)
@@ -104,9 +100,10 @@ class _Files:
 
     def close(self) -> None:
         self.pool.shutdown(cancel_futures=True)
+        self.progress("", 0, 0)
 
     def headers(self) -> list[Header]:
-        found = self._each("looking at pictures", lambda _, path: header(path))
+        found = self._each("looking at pictures", lambda _, picture: header(picture))
         return [head for head in found if head is not None]
 
     def decoded(self, folder: Path, *, side: int, channels: int) -> tuple[Pixels, Index, Index]:
@@ -114,15 +111,15 @@ class _Files:
         count = len(self.listing.files)
         pixels = open_memmap(folder / "all.npy", mode="w+", dtype=np.uint8, shape=(count, side, side, channels))
 
-        def work(index: int, path: Path) -> bytes:
-            pixels[index] = picture = decode(path, side=side, channels=channels)
-            return hashlib.blake2b(picture.tobytes(), digest_size=16).digest()
+        def work(index: int, picture: Picture) -> bytes:
+            pixels[index] = decoded = decode(picture, side=side, channels=channels)
+            return hashlib.blake2b(decoded.tobytes(), digest_size=16).digest()
 
         digests = [digest for digest in self._each("decoding pictures", work) if digest is not None]
         return pixels, groups_of(digests), np.flatnonzero(self.left)
 
-    def _each(self, title: str, work: Callable[[int, Path], Any]) -> list[Any]:
-        """What `work` makes of each file that is left; None where it cannot be read. Raises DataError."""
+    def _each(self, title: str, work: Callable[[int, Picture], Any]) -> list[Any]:
+        """What `work` makes of each picture that is left; None where it cannot be read. Raises DataError."""
         indices = np.flatnonzero(self.left).tolist()
         chunks = [indices[start : start + CHUNK] for start in range(0, len(indices), CHUNK)]
         answers: list[Any] = []
@@ -136,9 +133,9 @@ class _Files:
             self.progress(title, len(answers), len(indices))
         return [None if isinstance(answer, PictureError) else answer for answer in answers]
 
-    def _one(self, index: int, work: Callable[[int, Path], Any]) -> Any:
+    def _one(self, index: int, work: Callable[[int, Picture], Any]) -> Any:
         try:
-            return work(index, self.listing.root / self.listing.files[index])
+            return work(index, self.listing.picture(index))
         except PictureError as error:
             return error
 
@@ -212,15 +209,17 @@ def read(folder: Path) -> Ingested | None:
     return found if digest.hexdigest() == sha256 else None
 
 
-def _key(listing: PictureList, side: int | None, most_side: int) -> str:
+def _key(source: PictureList | Unlisted, side: int | None, most_side: int) -> str:
     """Of the files as they are now: another one where any was changed."""
-    digest = hashlib.sha256(repr((FORMAT, os.fsencode(listing.root.absolute()), side, most_side)).encode())
-    rows: Sequence[tuple[str, int, str | None]] = list(zip(listing.files, listing.labels, listing.parts, strict=True))
+    digest = hashlib.sha256(repr((FORMAT, os.fsencode(source.root.absolute()), side, most_side)).encode())
+    rows: Iterable[tuple[str | Path, int, str | None]] = ((file, 0, None) for file in source.files)
+    if isinstance(source, PictureList):
+        rows = zip(source.files, source.labels, source.parts, strict=True)
+        digest.update(repr((source.classes, sorted(source.skipped))).encode(errors="surrogateescape"))
     for file, label, part in rows:
         try:
-            status = os.stat(listing.root / file)  # noqa: PTH116 - there may be millions
+            status = os.stat(source.root / file)  # noqa: PTH116 - there may be millions
         except OSError:
             continue  # it is named when it is read
         digest.update(repr((os.fsencode(file), label, part, status.st_size, status.st_mtime_ns)).encode())
-    digest.update(repr((listing.classes, sorted(listing.skipped))).encode(errors="surrogateescape"))
     return digest.hexdigest()[:32]

@@ -19,6 +19,7 @@ GREY = {"1", "L", "LA", "La", "I;16", "I;16B", "I;16L"}  # modes without colour
 MODES = {1: "L", 3: "RGB"}  # by channels
 
 Pixels = npt.NDArray[np.uint8]
+Picture = Path | Pixels  # a file, or an array [H, W] or [H, W, C]
 
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # the limit here is the lower one
 
@@ -35,20 +36,20 @@ class Header(NamedTuple):
     kind: str  # of file; sizes are told apart by the powers of two
 
 
-def header(path: Path) -> Header:
+def header(picture: Picture) -> Header:
     """Raises PictureError."""
-    with _opened(path) as image:
+    with _opened(picture) as image:
         side, least = min(image.size), 2 ** (min(image.size).bit_length() - 1)
-        kind = f"{image.format} {image.mode} of {least:,} to {2 * least - 1:,} pixels"
+        kind = f"{image.format or 'array'} {image.mode} of {least:,} to {2 * least - 1:,} pixels"
         return Header(side, image.mode in GREY, kind)
 
 
-def decode(path: Path, *, side: int, channels: int) -> Pixels:
+def decode(source: Picture, *, side: int, channels: int) -> Pixels:
     """The pixels [side, side, channels] of a picture, upright: its short side is resized and its middle kept.
 
     What is transparent becomes white; 16 bits become 8. Raises PictureError.
     """
-    with _opened(path) as image:
+    with _opened(source) as image:
         if image.format == "JPEG":
             image.draft(MODES[channels], (2 * side, 2 * side))  # decodes a large photograph in a fraction of the time
         upright = ImageOps.exif_transpose(image)
@@ -71,10 +72,13 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def _opened(picture: Picture) -> Iterator[Image.Image]:
+    if isinstance(picture, np.ndarray):
+        yield Image.fromarray(picture)
+        return
     try:
         # O_NONBLOCK: a pipe must not block for ever.
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        with os.fdopen(os.open(picture, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise PictureError("it is no file")

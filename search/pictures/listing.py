@@ -2,10 +2,10 @@
 
 import csv
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from search.errors import DataError
 from search.sentences import nearest
@@ -31,21 +31,22 @@ MOST_NAMED = 10  # files or classes in a message
 
 @dataclass(frozen=True, kw_only=True)
 class PictureList:
-    """Picture files in a fixed order; nothing of them was read."""
+    """Pictures in a fixed order; of files nothing was read."""
 
     root: Path
     classes: tuple[str, ...]
-    files: tuple[str, ...]  # relative to the root
+    files: tuple[str, ...]  # relative to the root, or what is said for each of the `pictures`
     labels: tuple[int, ...]  # one per file
     parts: tuple[Part | None, ...]  # likewise; None where the source names no part for any
     skipped: dict[str, str]  # relative path to the reason
+    pictures: Sequence[Any] = ()  # arrays [H, W] or [H, W, C] in memory; none where they are files
 
     def __post_init__(self) -> None:
         count = len(self.classes)
         if not FEWEST_CLASSES <= count <= MOST_CLASSES:
             raise DataError(
                 f"{self.root} has {count} classes, and a classifier needs {FEWEST_CLASSES} to {MOST_CLASSES:,}; "
-                "each class is a folder of pictures"
+                "each class is a folder of pictures, or a label"
             )
         present = set(zip(self.labels, self.parts, strict=True))
         first: Part | None = None if None in self.parts else "training"
@@ -53,6 +54,19 @@ class PictureList:
             raise DataError(
                 f"{self.root} has no picture to train on of {some(empty, MOST_NAMED)}; add some, or remove the class"
             )
+
+    def picture(self, index: int) -> Any:
+        """Its array, or the path of its file."""
+        return self.pictures[index] if self.pictures else self.root / self.files[index]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unlisted:
+    """Pictures in a few large files, which are read only where they were not decoded before."""
+
+    root: Path  # as messages call the source
+    files: tuple[Path, ...]
+    read: Callable[[], PictureList]
 
 
 def holds_pictures(root: Path) -> bool:
@@ -103,7 +117,7 @@ def list_table(table: Path) -> PictureList:
         cells = {column: row[index].strip() for column, index in columns.items()}
         if not cells["path"] or not cells["label"]:
             raise DataError(f"{table}:{number} lacks its path or its label")
-        found.append((cells["path"], cells["label"], _part(cells.get("part"), f"{table}:{number}")))
+        found.append((cells["path"], cells["label"], part_of(cells.get("part"), f"{table}:{number}")))
     parts = {part for *_, part in found}
     if None in parts and parts != {None}:
         raise DataError(f"{table} names a part in some rows only; name one in each, or in none")
@@ -188,7 +202,8 @@ def _columns(header: Sequence[str], table: Path) -> dict[str, int]:
     return columns
 
 
-def _part(text: str | None, place: str) -> Part | None:
+def part_of(text: str | None, place: str) -> Part | None:
+    """The part that a person calls so; None where nothing is said. Raises DataError."""
     if not text:
         return None
     if text.lower() not in PART_NAMES:

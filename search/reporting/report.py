@@ -17,6 +17,7 @@ from search.deciding.decide import DecisionStep, Report, decide
 from search.deciding.request import Decision
 from search.deciding.statistics import LEVEL
 from search.errors import first_line
+from search.pictures import Progress
 from search.reporting.answers import PUBLISHED, answers
 from search.reporting.page import PICTURES, dashboard_note, page
 from search.searching.study_folder import StudyFolder
@@ -33,12 +34,12 @@ class Reported:
     undrawn: Mapping[str, str]  # pictures that could not be drawn, and why
 
 
-def report_decision(request: Decision) -> Iterator[DecisionStep | Reported]:
+def report_decision(request: Decision, *, progress: Progress | None = None) -> Iterator[DecisionStep | Reported]:
     """Decide and write the report; a notebook may loop over this.
 
     Raises StudyError, StorageError, DataError, DeviceError, SlotError, OSError.
     """
-    for step in decide(request):
+    for step in decide(request, progress=progress):
         if not isinstance(step, Report):
             yield step
             continue

@@ -5,6 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from search.pictures import Progress
 from search.planning.forecast import GROWTH
 from search.searching.request import Search
 from search.searching.setup import Setup
@@ -47,13 +48,13 @@ class DryRun:
         return {**asdict(self), "disk_mb": self.checkpoints_mb + self.database_mb}
 
 
-def dry_run(search: Search, *, retraining: float, work: str = TRAINING) -> DryRun:
+def dry_run(search: Search, *, retraining: float, progress: Progress | None = None, work: str = TRAINING) -> DryRun:
     """Measures as a search would, and forecasts it; `retraining` is the time of `best --retrain`, in seconds.
 
     Neither a study nor a file is made or changed, but for data and weights that must be fetched to be measured.
     Raises what `supervisor.run` does.
     """
-    setup = Setup.of(search)
+    setup = Setup.of(search, progress=progress)
     stored, manifest, split, settled, _ = setup.resumed()
     note = ""
     with stop_flag() as flag, TemporaryDirectory(prefix="cifar-search-") as place:

@@ -10,6 +10,7 @@ from search.candidate import Candidate, CandidateError, Value, from_values, valu
 from search.data.sources import Source, find_source
 from search.data.split import Split, standard_split
 from search.errors import DataError, UsageError
+from search.pictures import Progress
 from search.planning.catalogue import MEASURES, load
 from search.planning.feasibility import fetch_weights
 from search.planning.forecast import EPOCHS, RETRAIN, Forecast, fitted
@@ -49,7 +50,7 @@ class Setup:
     epochs: int  # of a trial, before it is shortened to fit the time
 
     @classmethod
-    def of(cls, search: Search) -> Self:
+    def of(cls, search: Search, *, progress: Progress | None = None) -> Self:
         """Raises SpaceError, DeviceError, DataError, WeightsError, and StudyError for a name that cannot be used."""
         machine = survey(None if search.ray else search.device, slots=None if search.slots == "auto" else search.slots)
         space = load(search.space or SPACES[machine.kind])
@@ -61,7 +62,7 @@ class Setup:
             name=name,
             space=space,
             machine=machine,
-            source=_source(search, machine, again=again),
+            source=_source(search, machine, again=again, progress=progress),
             folder=folder,
             url=url,
             again=again,
@@ -232,12 +233,12 @@ def _last_command(start: Mapping[str, str], *, trials: int) -> str:
     return f"; its last start had the space {start.get('space')}, and {start.get('data')}" if start else ""
 
 
-def _source(search: Search, machine: Machine, *, again: str) -> Source:
+def _source(search: Search, machine: Machine, *, again: str, progress: Progress | None) -> Source:
     """The images; nothing is fetched for a study that was started with other ones. Raises DataError."""
     half = search.data is None and " --data" in again
     try:
-        most = MOST_SIDE[machine.kind]
-        return find_source(search.data, side=search.image_size, most_side=most, download=not half)
+        side, most = search.image_size, MOST_SIDE[machine.kind]
+        return find_source(search.data, side=side, most_side=most, download=not half, progress=progress)
     except DataError as error:
         raise DataError(f"{error}{again}") if half else error from None
 

@@ -8,6 +8,7 @@ from search.data.images import Images
 from search.data.sources import Source, find_source
 from search.data.split import Split, load, standard_split
 from search.errors import DataError
+from search.pictures import Progress
 from search.searching.study_folder import StudyFolder
 from studies import StudyError
 from studies.history import History, read_history
@@ -18,7 +19,12 @@ from studies.storage import EmptyStorageError
 
 
 def source_of(
-    starts: Sequence[Mapping[str, str]], *, data: str | None, side: int | None = None, download: bool = True
+    starts: Sequence[Mapping[str, str]],
+    *,
+    data: str | None,
+    side: int | None = None,
+    download: bool = True,
+    progress: Progress | None = None,
 ) -> Source:
     """The data that are named, or else generated ones where the last of these starts had them. Raises DataError.
 
@@ -26,7 +32,7 @@ def source_of(
     """
     generated = find_source("synthetic")
     again = data is None and [start.get("data") for start in starts[-1:]] == [generated.title]
-    return generated if again else find_source(data, side=side, download=download)
+    return generated if again else find_source(data, side=side, download=download, progress=progress)
 
 
 def check_data(manifest: Manifest, *, source: Source, folder: StudyFolder, storage: str) -> tuple[str, ...]:

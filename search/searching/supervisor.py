@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from search.description import ImageShape
+from search.pictures import Progress
 from search.planning.forecast import Forecast, TypicalTrial, typical
 from search.planning.slot_count import find_slot_count
 from search.searching.dispatcher import Dispatcher
@@ -23,15 +24,15 @@ from studies.algorithms import STARTUP_TRIALS
 from studies.storage import UnreachableError, owned
 
 
-def run(search: Search, *, work: str = TRAINING) -> Iterator[Update]:
-    """Runs or continues a study; a notebook may loop over this.
+def run(search: Search, *, progress: Progress | None = None, work: str = TRAINING) -> Iterator[Update]:
+    """Runs or continues a study; a notebook may loop over this. `progress` is told of pictures that are decoded.
 
     Raises SpaceError, DataError, StudyError, StorageError, DeviceError, SlotError, and InterruptedSearch where a signal
     came before the first trial or while the database was away. What an error cuts off, the next start takes up.
     """
     start = time.monotonic()
-    setup = Setup.of(search)
-    yield from logged(_run(setup, start=start, work=work), log=setup.folder.search_log)
+    setup = Setup.of(search, progress=progress)
+    return logged(_run(setup, start=start, work=work), log=setup.folder.search_log)
 
 
 def _run(setup: Setup, *, start: float, work: str) -> Generator[Update, None, None]:

@@ -60,7 +60,7 @@ def logits(
     network.eval()
     answers = []
     with autocast(mean.device, precision):
-        for pixels in torch.split(images.pixels, BATCH):
+        for pixels in images.batches(BATCH):
             seen = (normalise(_seen(pixels, view), mean, std) for view in views)
             of_views = [view.weight * network(each).float() for view, each in zip(views, seen, strict=True)]
             answers.append(torch.stack(of_views).sum(0))

@@ -20,7 +20,7 @@ from search.training.precision import Precision, autocast
 from search.training.result import EpochResult
 from search.training.schedule import Schedule
 
-FITTED_IMAGES = 5000  # a whitening stem takes its directions from as many (arXiv 2404.00498)
+FITTED_IMAGES = 5000  # a whitening stem takes its directions from as many (arXiv 2404.00498), and from fewer large ones
 FINITE_EVERY = 20  # steps between two checks of the loss: each check waits for the GPU
 TENSORS = ("order", "loss", "correct")  # of a training's state
 
@@ -195,7 +195,8 @@ def _check_loss(training: Training) -> None:
 
 def fit_to(network: nn.Module, store: Store) -> None:
     """Let each module that has `fit(images, mean=..., std=...)` adapt to the normalised training images."""
-    images = normalise(store.training.pixels[:FITTED_IMAGES], store.mean, store.std)
+    count = FITTED_IMAGES * 32**2 // max(32, store.training.shape.side) ** 2  # or its patches would take gigabytes
+    images = normalise(next(store.training.batches(count)), store.mean, store.std)
     for module in network.modules():
         if callable(adapt := getattr(module, "fit", None)):
             adapt(images, mean=store.mean, std=store.std)

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from search.console import terminal
 from search.console.spaces import baselines_table, space_text, spaces_table
-from search.console.terminal import NARROW, columns
+from search.console.terminal import NARROW, ProgressLine, columns
 from search.planning.catalogue import load
 from spaces.baselines import load_baselines
 from spaces.loader import shipped_spaces
@@ -62,3 +63,22 @@ def test_the_numbers_of_spaces_and_recipes_are_whole(width: int) -> None:
     ranges = [re.findall(r"(?<![\w.])-?\d[\d.e-]*", parameter.kind.describe()) for parameter in fast.parameters]
     assert sum(map(len, ranges)) > 20
     assert all(number in shown.split() or f"{number}," in shown.split() for numbers in ranges for number in numbers)
+
+
+@pytest.mark.parametrize("in_terminal", [True, False])
+def test_progress_is_quiet_at_first_then_a_terminal_sees_it_move_and_a_log_now_and_then(
+    in_terminal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    console, now = Console(file=(file := StringIO()), force_terminal=in_terminal, width=80), [100.0]
+    monkeypatch.setattr(terminal.time, "monotonic", lambda: now[0])
+    progress = ProgressLine(console)
+    for done in range(250):  # 25 seconds
+        progress("decoding", done, 1000)
+        now[0] += 0.1
+        if done == 8:
+            assert file.getvalue() == ""
+    progress("", 0, 0)
+    if in_terminal:
+        assert re.fullmatch(r"(decoding: \d+ of 1,000\r){200,}\x1b\[2K", file.getvalue())
+    else:
+        assert [int(line.split()[1]) // 10 for line in file.getvalue().splitlines()] == [1, 11, 21]

@@ -160,7 +160,7 @@ def test_a_user_without_a_home_names_a_folder(tmp_path: Path, monkeypatch: pytes
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setattr(Path, "home", Mock(side_effect=RuntimeError("Could not determine home directory.")))
     assert find(write_cifar(tmp_path)) == tmp_path / cifar10.FOLDER
-    with pytest.raises(DataError, match="no home to keep CIFAR-10 in: set HOME, or name its folder by --data"):
+    with pytest.raises(DataError, match="no home to keep data in: set HOME or XDG_CACHE_HOME"):
         find(None)
 
 

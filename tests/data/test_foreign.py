@@ -11,6 +11,7 @@ import pytest
 
 from search.data import cifar10, foreign
 from search.data.cifar10 import find
+from search.data.named import IDX
 from search.data.sources import find_source
 from search.errors import DataError
 
@@ -43,19 +44,13 @@ def refused(place: Path | None) -> str:
 @pytest.mark.parametrize(
     ("files", "says"),
     [
-        ([f"{name}/{number}.JPG" for name in "abcd" for number in range(3)], "holds 4 folders of images (a, b, c and"),
-        (
-            ["train/cat/1.png", "train/dog/1.png", "test/cat/1.png"],
-            "holds 2 folders of images (cat, dog), and only the",
-        ),
-        (["1.png", "2.png"], "holds images, and only the Python version of CIFAR-10"),
-        (["cifar-100-python/train"], "holds CIFAR-100, and"),
-        (["train", "test", "meta", "file.txt~"], "holds CIFAR-100, and"),
-        (["cifar-100-python.tar.gz"], "holds CIFAR-100, and"),
-        (["cifar-10-batches-bin/data_batch_1.bin"], "holds the binary version of CIFAR-10, and"),
-        (["data_batch_1.bin", "test_batch.bin"], "holds the binary version of CIFAR-10, and"),
-        (["cifar-10-batches-mat/data_batch_1.mat"], "holds the MATLAB version of CIFAR-10, and"),
-        (["notes.txt", "report.pdf"], "holds notes.txt, report.pdf, and"),
+        ([f"{name}/{number}.JPG" for name in "abcd" for number in range(3)], "holds pictures, but no folder of them"),
+        (["1.png", "2.png"], "holds pictures, but no folder of them for each class; name"),
+        (["cifar-10-batches-bin/data_batch_1.bin"], "holds the binary version of CIFAR-10, which cannot be read; name"),
+        (["data_batch_1.bin", "test_batch.bin"], "holds the binary version of CIFAR-10, which"),
+        (["cifar-10-batches-mat/data_batch_1.mat"], "holds the MATLAB version of CIFAR-10, which"),
+        (["notes.txt", "report.pdf"], "holds notes.txt, report.pdf, but no data; name"),
+        (["cifar-100-python/train"], "holds train, but no data; name"),
     ],
 )
 def test_another_folder_is_called_what_it_is(tmp_path: Path, files: list[str], says: str) -> None:
@@ -64,10 +59,23 @@ def test_another_folder_is_called_what_it_is(tmp_path: Path, files: list[str], s
     said = refused(folder)
     assert says in said
     assert said.startswith(str(folder))
-    assert said.endswith(
-        "; name an empty folder to download it into, or one that holds it, by --data DIR or CIFAR_SEARCH_DATA"
-    )
+    assert said.endswith("or pictures (a folder for each class, a CSV, an .npz) by --data or CIFAR_SEARCH_DATA")
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("files", "inner", "says"),
+    [
+        (["cifar-100-python/train", "cifar-100-python/test", "cifar-100-python/meta"], "cifar-100-python", "cifar100"),
+        (["train", "test", "meta", "file.txt~"], "", "cifar100"),
+        (["cifar-100-python.tar.gz"], "", "cifar100"),
+        ([f"raw/{name}.gz" for name in IDX], "raw", "fashion-mnist or mnist"),
+        (["a/train_32x32.mat", "a/test_32x32.mat"], "a", "svhn"),
+    ],
+)
+def test_a_set_that_has_a_name_is_told_it(tmp_path: Path, files: list[str], inner: str, says: str) -> None:
+    folder = fill(tmp_path / "mine", *files) / inner
+    assert refused(tmp_path) == f"{folder} holds {says}; read it with --data {says.split()[0]}:{folder}"
 
 
 @pytest.mark.parametrize("inner", [f"{cifar10.FOLDER}/{cifar10.FOLDER}", f"data/old/{cifar10.FOLDER}", "my batches"])
@@ -86,14 +94,14 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
     fill(tmp_path, cifar10.ARCHIVE, "cifar-10-binary.tar.gz", "notes.txt", "data_batch_1", "1.png")
     for name in (cifar10.ARCHIVE, "data_batch_1"):
         assert refused(tmp_path / name).endswith(f"which lies in another: --data {tmp_path}")
-    assert "holds the binary version of CIFAR-10, and only" in refused(tmp_path / "cifar-10-binary.tar.gz")
+    assert "holds the binary version of CIFAR-10, which" in refused(tmp_path / "cifar-10-binary.tar.gz")
     for name in ("notes.txt", "1.png"):
-        assert f"{name} is no folder that can be read, and only" in refused(tmp_path / name)
+        assert f"{name} is no folder that can be read; name" in refused(tmp_path / name)
 
 
 def test_the_variable_is_named_where_it_named_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CIFAR_SEARCH_DATA", str(fill(tmp_path, "cat/1.png")))
-    assert refused(None).startswith(f"CIFAR_SEARCH_DATA: {tmp_path} holds 1 folder of images (cat), and")
+    assert refused(None).startswith(f"CIFAR_SEARCH_DATA: {tmp_path} holds pictures, but no folder")
 
 
 def test_synthetic_may_be_named_by_the_variable_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

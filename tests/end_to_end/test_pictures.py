@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from search.console import terminal
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -38,9 +41,12 @@ def test_search_and_decision_on_other_pictures(
     assert f"{classes} classes at {side} pixels" in output
     assert "names no test part" in output
     assert "1 file cannot be used: stripe 0/broken.png (it is no picture)" in " ".join(output.split())
+    shutil.rmtree(tmp_path / "cache")  # they are decoded again
+    monkeypatch.setattr(terminal, "QUIET", 0)
     arguments = ("--candidates", 1, "--confirm-seeds", 1, "--seeds", 1, "--epochs", 1)
     code, output, errors = call("best", "--retrain", "--json", *arguments, *common)
     assert code == 0, errors
+    assert errors.startswith("looking at pictures: ")
     report = json.loads(output)
     assert report["test"]["n"] == classes * 4  # a fifth of each class
     about = json.loads((runs / "smoke" / "report" / "weights-1.json").read_text())

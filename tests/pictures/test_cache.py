@@ -2,14 +2,17 @@
 
 import hashlib
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from photos import Make
 from PIL import Image
 
+from search.console import terminal
 from search.errors import DataError
 from search.pictures import cache
 from search.pictures.cache import Ingested, ingest
@@ -121,10 +124,61 @@ def test_grey_pictures_have_one_channel_and_sizes_decide_the_side(folder: Make, 
     assert (read(root).side, read(root, side=128).side, read(root).channels) == (32, 128, 1)
 
 
-def test_a_stop_leaves_nothing_behind(folder: Make, read: Ingest, tmp_path: Path) -> None:
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_while_pictures_are_decoded_leaves_nothing_behind(
+    number: signal.Signals, folder: Make, read: Ingest, tmp_path: Path
+) -> None:
+    said: list[tuple[str, int, int]] = []
 
-    with pytest.raises(KeyboardInterrupt):
-        read(folder(a=10, b=10), progress=stop)
+    def stop(title: str, done: int, total: int) -> None:
+        said.append((title, done, total))
+        if title == "decoding pictures":
+            signal.raise_signal(number)
+
+    of_the_tests = signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    try:
+        with pytest.raises(KeyboardInterrupt if number == signal.SIGINT else SystemExit):
+            read(folder(a=30, b=40), progress=stop)
+    finally:
+        signal.signal(number, of_the_tests)
+    assert said == [
+        ("looking at pictures", 32, 70), ("looking at pictures", 64, 70), ("looking at pictures", 70, 70),
+        ("decoding pictures", 32, 70), ("", 0, 0),
+    ]  # fmt: skip
     assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_what_a_killed_start_left_goes_with_the_next(folder: Make, read: Ingest, tmp_path: Path) -> None:
+    (tmp_path / "cache" / ".unpacking-dead").mkdir(parents=True)
+    kept = read(folder(a=10, b=10)).folder
+    assert list((tmp_path / "cache").iterdir()) == [kept]
+
+
+def commands(place: Path, runs: Path) -> list[tuple[object, ...]]:
+    common = ("--data", place, "--device", "cpu")
+    return [
+        ("run", *common, "--runs", runs),
+        ("run", "--dry-run", *common, "--runs", runs),
+        ("baseline", "seed000", *common, "--runs", runs),
+        ("bench", *common),
+    ]
+
+
+@pytest.mark.parametrize("command", range(4))
+def test_every_command_says_how_far_it_is_and_ctrl_c_ends_it_in_order(
+    command: int, folder: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Callable[..., Any]
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(terminal, "QUIET", 0)
+    monkeypatch.setattr(cache, "groups_of", interrupted)
+    of_the_tests = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        code, output, errors = call(*commands(folder(a=30, b=40), tmp_path / "runs")[command])
+    finally:
+        signal.signal(signal.SIGINT, of_the_tests)
+    assert (code, output, errors) == (130, "", "looking at pictures: 64 of 70\n")
+    assert list((tmp_path / "cache" / "cifar-search" / "pictures").iterdir()) == []
+    assert not (tmp_path / "runs").exists() or command == 2

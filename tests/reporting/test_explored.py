@@ -120,7 +120,7 @@ def test_what_cannot_be_explored_is_a_sentence(call: Call, tmp_path: Path) -> No
 @pytest.mark.realdata
 @pytest.mark.skipif("CIFAR_SEARCH_DATA" not in os.environ, reason="needs CIFAR-10: set CIFAR_SEARCH_DATA")
 def test_the_channels_of_cifar10(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("search.inspecting.explore.find_duplicates", lambda *_: [])  # they take a minute
+    monkeypatch.setattr("search.inspecting.explore.find_duplicates", lambda *_, **__: [])  # they take a minute
     code, output, _ = call("explore", "--output", tmp_path / "page.html")
     assert code == 0
     numbers = "mean 125.31 / 122.95 / 113.87, standard deviation 62.99 / 62.09 / 66.70"

@@ -17,7 +17,7 @@ from search.candidate import OPTIMIZERS, Architecture, Cnn, Fast, Recipe
 from search.data import synthetic
 from search.data.images import Images
 from search.data.split import stratified
-from search.data.store import Store, normalise, store
+from search.data.store import SHARES, Store, normalise, store
 from search.networks.blocks import Whitening
 from search.networks.build import build
 from search.networks.cnn import CnnNetwork
@@ -96,6 +96,18 @@ def test_validation_is_of_the_network_as_it_is_handed_over(architecture: Archite
     for result in filter(None, train(run)):
         again = evaluate(run.network, small.validation, store=small, precision="float32")
         assert (result.validation_accuracy, result.validation_loss) == (again.accuracy, again.loss)
+
+
+@pytest.mark.parametrize("architecture", [CNN, FAST], ids=["cnn", "fast"])
+def test_a_streamed_training_has_the_same_numbers(
+    architecture: Architecture, small: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SHARES, "cpu", 1e-9)
+    streamed = data_of(300, validation=100)
+    assert streamed.training.rows is not None
+    (network, results), (other, others) = (trained(architecture, EVERYTHING, data) for data in (small, streamed))
+    assert equal(network, other)
+    assert [replace(result, seconds=0) for result in results] == [replace(result, seconds=0) for result in others]
 
 
 def test_the_validation_images_have_no_influence(small: Store) -> None:
