@@ -7,11 +7,11 @@ from functools import cached_property
 
 from search.candidate import Candidate, from_values
 from search.data.sources import Source
-from search.data.split import load
+from search.data.split import Split, load
 from search.deciding import statistics
-from search.deciding.recommendation import Recommendation, recommend
+from search.deciding.recommendation import Origin, Recommendation, recommend
 from search.deciding.request import Claim, Decision
-from search.deciding.testing import OpenedTest, RetrainedWeights, keep_test, kept_test, open_test
+from search.deciding.testing import OpenedTest, RetrainedWeights, Score, keep_test, kept_test, open_test
 from search.deciding.trainings import Chosen, TrainedEpoch, Trainings
 from search.description import ImageShape
 from search.inspecting.status import read_status
@@ -25,6 +25,7 @@ from search.searching.study_folder import StudyFolder
 from search.slots.machine import Machine, survey
 from search.slots.signals import stop_flag
 from studies.history import History, openings, record_opening
+from studies.manifest import METRICS
 from studies.storage import owned, storage_url
 
 
@@ -36,9 +37,22 @@ class Planned:
     machine: str
     data: str
     plan: Plan
+    measure: str  # the number of an epoch that the choice goes by
     seconds: float  # forecast of what no earlier start has done
     earlier_openings: int
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Division:
+    """How the images were seen and divided."""
+
+    size: str  # why they are seen at so many pixels
+    training: int  # images
+    validation: int
+    validation_given: bool  # by the source; else split off with the seed
+    seed: int
+    notes: tuple[str, ...]  # of the source
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -51,6 +65,8 @@ class Report:
     official: bool  # they are CIFAR-10, so that the number may be compared with the published ones
     generated: bool  # they show nothing: a rehearsal
     images: ImageShape
+    division: Division
+    metric: str  # that was maximised
     candidate: Candidate
     cost: Cost
     choice: Chosen
@@ -71,7 +87,13 @@ class Report:
     @cached_property
     def recommendation(self) -> Recommendation:
         """The verdict and its sentences."""
-        return recommend(self.test, self.claims, images=self.images, official=self.official)
+        origin: Origin = "public" if self.official else "generated" if self.generated else "own"
+        return recommend(self.test, self.claims, images=self.images, origin=origin, balanced=self.score.balanced)
+
+    @property
+    def score(self) -> Score:
+        """What the claims are compared with: by the study's own metric."""
+        return self.test.score(balanced=self.metric != METRICS["accuracy"])
 
     @property
     def confirm_epochs(self) -> int:
@@ -114,7 +136,8 @@ def decide(request: Decision) -> Iterator[DecisionStep | Report]:
             compile=request.compile,
             flag=flag,
         )
-        first = {"study": study, "machine": machine.title, "data": source.title}
+        manifest = history.manifest
+        first = {"study": study, "machine": machine.title, "data": source.title, "measure": manifest.measure}
         yield Planned(**first, plan=plan, seconds=trainings.seconds_left, earlier_openings=earlier, notes=notes)
         choice = yield from trainings.confirm()
         yield choice
@@ -133,9 +156,11 @@ def decide(request: Decision) -> Iterator[DecisionStep | Report]:
             data=source.title,
             official=source.official,
             generated=source.generated,
-            images=history.manifest.shape,
+            images=manifest.shape,
+            division=_division(history, source=source, split=load(folder.split)),
+            metric=manifest.metric,
             candidate=candidate,
-            cost=cost(candidate.architecture, images=history.manifest.shape),
+            cost=cost(candidate.architecture, images=manifest.shape),
             choice=choice,
             test=test,
             claims=request.claims,
@@ -152,6 +177,17 @@ def decide(request: Decision) -> Iterator[DecisionStep | Report]:
 def _plan(request: Decision, history: History, *, images: int, slots: int) -> Plan:
     asked = {name: getattr(request, name) for name in ("minutes", "epochs", "candidates", "confirm_seeds", "seeds")}
     return make_plan(history, images=images, slots=slots, **asked)
+
+
+def _division(history: History, *, source: Source, split: Split) -> Division:
+    return Division(
+        size=(history.starts or ({},))[0].get("image size", "as they are"),
+        training=len(split.training),
+        validation=len(split.validation),
+        validation_given=source.training().validation is not None,
+        seed=split.seed,
+        notes=source.notes,
+    )
 
 
 def _provenance(request: Decision, history: History, *, plan: Plan, machine: Machine, source: Source) -> dict[str, str]:

@@ -24,7 +24,7 @@ from spaces.baselines import find_baseline
 from studies import StudyError, unknown
 from studies.algorithms import make_pruner, make_sampler
 from studies.history import History, TrialRecord, find_history, last_start, read_history
-from studies.manifest import Manifest, check_alike, check_same
+from studies.manifest import METRICS, Manifest, check_alike, check_same
 from studies.start import Carried, Carry, carried_from, open_study
 from studies.storage import Storage, masked, storage_url, warn_of_password
 from studies.study import Study
@@ -73,6 +73,8 @@ class Setup:
         make_sampler(search.sampler, seed=0, trials=search.trials, conditional=space.has_conditions)
         if search.cost is not None and search.cost not in MEASURES:
             raise unknown("cost", search.cost, MEASURES)
+        if search.metric is not None and search.metric not in METRICS:
+            raise unknown("metric", search.metric, METRICS)
         setup.queue()
         fetch_weights(space)
         make_pruner(setup.pruner, trials=search.trials, epochs=search.epochs or EPOCHS, cost=search.cost)
@@ -123,6 +125,7 @@ class Setup:
             epochs=epochs,
             images=None if asked == whole else asked,
             retrain_epochs=self.space.length.retrain if self.space.length else RETRAIN * epochs,
+            metric=METRICS[self.search.metric or "accuracy"],
             cost=self.search.cost,
             versions={package: version(package) for package in PACKAGES},
         )
@@ -136,7 +139,7 @@ class Setup:
         return stored, manifest, split, settled, self.carry(settled, stored=stored) if settled else None
 
     def settled(self, manifest: Manifest, *, stored: History | None) -> Manifest | None:
-        """The manifest with the length that was asked for or that the study has; None if it is still to be found.
+        """The manifest, what was not asked for as the study has it; None if its length is still to be found.
 
         Where nothing is stored of the study, the one that it starts with decides. Raises StudyError where the search
         would go on with another study.
@@ -146,7 +149,8 @@ class Setup:
             return manifest if self.search.epochs else None
         before = (stored or read_history(str(self.search.carry_over), storage=self.url)).manifest
         images = manifest.images if self.search.images else before.images
-        settled = replace(manifest, epochs=self.search.epochs or before.epochs, images=images)
+        metric = manifest.metric if self.search.metric else before.metric
+        settled = replace(manifest, epochs=self.search.epochs or before.epochs, images=images, metric=metric)
         if stored:
             check_same(stored.manifest, settled, study=self.name, differences=difference, again=self.again)
         return settled
@@ -199,10 +203,16 @@ class Setup:
                 "sampler": self.search.sampler,
                 "pruner": self.pruner,
                 "description": self.space.description,
+                **({"image size": self._size()} if self.source.kind == "pictures" else {}),
                 **({"length": f"{length.trial} {length.retrain}"} if length else {}),
             },
             carry=carry,
         )
+
+    def _size(self) -> str:
+        """Why pictures are seen at so many pixels."""
+        ends = f"from 32 to {MOST_SIDE[self.machine.kind]}"
+        return "as asked for" if self.search.image_size else f"the median of their shorter sides ({ends})"
 
     def opened(
         self, study: Study, *, seconds: float, notes: tuple[str, ...] = (), measured: tuple[str, ...] = ()

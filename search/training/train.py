@@ -183,6 +183,7 @@ def _end_epoch(training: Training, *, start: float) -> EpochResult:
         train_accuracy=int(training.correct) / (training.steps * training.batch_size),
         validation_loss=validation.loss if validation else None,
         validation_accuracy=validation.accuracy if validation else None,
+        validation_balanced_accuracy=validation.balanced_accuracy if validation else None,
         learning_rate=training.schedule.learning_rate,
         seconds=training.seconds - training.seconds_before,
     )

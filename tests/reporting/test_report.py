@@ -69,7 +69,7 @@ def test_the_accuracy_with_views_stands_on_lines_of_its_own(written: Path) -> No
     for shown in (text, console.export_text()):
         assert len(re.findall("95.10 %", shown)) == 1
         assert "test-time views" in next(line for line in shown.splitlines() if "95.10 %" in line)
-        assert "The verdict rests on the plain accuracy" in shown
+        assert "The verdict rests on the plain answers" in shown
         assert "airbench" in shown
 
 

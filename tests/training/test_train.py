@@ -251,7 +251,7 @@ def test_a_training_of_fewer_steps_than_an_average_waits_for_still_trains(small:
 
 def test_a_network_that_breaks_in_its_last_step_has_diverged(small: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object, **__: object) -> Evaluation:
-        return Evaluation(correct=10, n=100, loss=float("nan"))
+        return Evaluation(correct=10, n=100, loss=float("nan"), balanced_accuracy=0.1)
 
     monkeypatch.setattr(training, "evaluate", broken)
     with pytest.raises(DivergedError, match="validation loss is nan after epoch 1"):
