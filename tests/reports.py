@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 
 from search.candidate import from_values
-from search.deciding.decide import Division, Report
+from search.deciding.decide import Report
 from search.deciding.request import Claim
 from search.deciding.testing import OpenedTest
 from search.deciding.trainings import Chosen, Confirmed, TrainedEpoch
 from search.description import CIFAR10
 from search.networks.count import Cost
 from search.training.result import EpochResult
-from studies.manifest import METRICS
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -66,10 +65,6 @@ def example(**changes: Any) -> Report:
         "official": True,
         "generated": False,
         "images": CIFAR10,
-        "division": Division(
-            size="as they are", training=45_000, validation=5_000, validation_given=False, seed=0, notes=()
-        ),
-        "metric": METRICS["accuracy"],
         "candidate": from_values({"architecture.family": "fast", "recipe.learning_rate": 0.01}),
         "cost": Cost(parameters=154_000, flops=34_000_000, activations=0),
         "choice": Chosen(confirmation=(winner, other), winner=winner),

@@ -24,6 +24,7 @@ from search.searching.study_data import check_data, source_of
 from search.searching.study_folder import StudyFolder
 from search.slots.machine import Machine, survey
 from search.slots.signals import stop_flag
+from search.text import percent, plural
 from studies.history import History, openings, record_opening
 from studies.manifest import METRICS
 from studies.storage import owned, storage_url
@@ -43,18 +44,6 @@ class Planned:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Division:
-    """How the images were seen and divided."""
-
-    size: str  # why they are seen at so many pixels
-    training: int  # images
-    validation: int
-    validation_given: bool  # by the source; else split off with the seed
-    seed: int
-    notes: tuple[str, ...]  # of the source
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Report:
     """All the evidence of a decision, from which the verdict is computed."""
@@ -65,8 +54,6 @@ class Report:
     official: bool  # they are CIFAR-10, so that the number may be compared with the published ones
     generated: bool  # they show nothing: a rehearsal
     images: ImageShape
-    division: Division
-    metric: str  # that was maximised
     candidate: Candidate
     cost: Cost
     choice: Chosen
@@ -79,6 +66,8 @@ class Report:
     history: tuple[TrainedEpoch, ...]
     starts: tuple[Mapping[str, str], ...] = ()  # the provenance of every start of the search
     weights: tuple[RetrainedWeights, ...] = ()  # that were tested
+    metric: str = METRICS["accuracy"]  # that was maximised
+    about_images: tuple[str, ...] = ()  # how they were seen and divided, in sentences
 
     def __post_init__(self) -> None:
         if not self.openings:
@@ -118,12 +107,11 @@ def decide(request: Decision) -> Iterator[DecisionStep | Report]:
     """
     start = time.monotonic()
     history = read_status(request.folder, storage=request.storage, study=request.study).history
-    study, url = history.study, storage_url(request.folder, request.storage)
+    study, url, manifest = history.study, storage_url(request.folder, request.storage), history.manifest
     check_complete(history)
-    folder = StudyFolder(request.folder, study)
-    machine = survey(request.device, slots=request.slots)
-    source = source_of(history.starts, data=request.data, side=history.manifest.shape.side)
-    notes = source.notes + check_data(history.manifest, source=source, folder=folder, storage=url)
+    folder, machine = StudyFolder(request.folder, study), survey(request.device, slots=request.slots)
+    source = source_of(history.starts, data=request.data, side=manifest.shape.side)
+    notes = source.notes + check_data(manifest, source=source, folder=folder, storage=url)
     plan = _plan(request, history, images=len(load(folder.split).training), slots=machine.slots)
     with owned(url, study=study) as storage, stop_flag() as flag:
         earlier = len(openings(study, storage=url))
@@ -136,7 +124,6 @@ def decide(request: Decision) -> Iterator[DecisionStep | Report]:
             compile=request.compile,
             flag=flag,
         )
-        manifest = history.manifest
         first = {"study": study, "machine": machine.title, "data": source.title, "measure": manifest.measure}
         yield Planned(**first, plan=plan, seconds=trainings.seconds_left, earlier_openings=earlier, notes=notes)
         choice = yield from trainings.confirm()
@@ -157,8 +144,6 @@ def decide(request: Decision) -> Iterator[DecisionStep | Report]:
             official=source.official,
             generated=source.generated,
             images=manifest.shape,
-            division=_division(history, source=source, split=load(folder.split)),
-            metric=manifest.metric,
             candidate=candidate,
             cost=cost(candidate.architecture, images=manifest.shape),
             choice=choice,
@@ -171,6 +156,8 @@ def decide(request: Decision) -> Iterator[DecisionStep | Report]:
             history=trainings.epochs(),
             starts=history.starts,
             weights=weights,
+            metric=manifest.metric,
+            about_images=_about_images(history, plan=plan, source=source, split=load(folder.split), tested=test.n),
         )
 
 
@@ -179,14 +166,17 @@ def _plan(request: Decision, history: History, *, images: int, slots: int) -> Pl
     return make_plan(history, images=images, slots=slots, **asked)
 
 
-def _division(history: History, *, source: Source, split: Split) -> Division:
-    return Division(
-        size=(history.starts or ({},))[0].get("image size", "as they are"),
-        training=len(split.training),
-        validation=len(split.validation),
-        validation_given=source.training().validation is not None,
-        seed=split.seed,
-        notes=source.notes,
+def _about_images(history: History, *, plan: Plan, source: Source, split: Split, tested: int) -> tuple[str, ...]:
+    side, size = history.manifest.shape.side, (history.starts or ({},))[0].get("image size", "as they are")
+    given, parts = source.training().validation is not None, (len(split.training), len(split.validation), tested)
+    train, validate, test = (f"{part:,} ({percent(part / sum(parts))})" for part in parts)
+    origin = "as the source has them apart" if given else f"split off by class with seed {split.seed}"
+    return (
+        f"They are seen at {side} x {side} pixels, {size}.",
+        f"{train} train, {validate} validate, {origin}, and {test} test.",
+        "There are no folds: one validation part judges all candidates, in the confirmation with "
+        f"{plural(plan.confirm_seeds, 'fresh seed')} each.",
+        *source.notes,
     )
 
 

@@ -87,17 +87,10 @@ def _reasons(verdict: BuildOrBuy, test: OpenedTest, judged: Sequence[ClaimVerdic
 
 
 def _compared(test: OpenedTest, score: Score) -> str:
-    other = test.score(balanced=not score.balanced)
-    beside = f"{percent(other.accuracy)} ({between(other.interval)})"
-    if score.balanced:
-        return (
-            "Claims are compared with the balanced accuracy, in which each class counts alike, since the study was "
-            f"searched by it; of all test images {beside} are right, and a claim about images as they come means that."
-        )
-    return (
-        "Claims are compared with the plain accuracy, the share of all test images that is right; the balanced one, in "
-        f"which each class counts alike, however small, is {beside}."
-    )
+    about = "plain accuracy, the share of all that is right", "balanced accuracy, in which each class counts alike"
+    beside = test.score(balanced=not score.balanced)
+    other = f"{about[beside.balanced]}, is {percent(beside.accuracy)} ({between(beside.interval)})"
+    return f"Claims are compared with the {about[score.balanced]}, by which the study chose; the {other}."
 
 
 def _against(claim: ClaimVerdict, score: Score) -> str:

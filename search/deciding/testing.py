@@ -52,7 +52,6 @@ class Score(NamedTuple):
     """How good the answers are: the share of all images that is right or, balanced, the mean of that of each class."""
 
     accuracy: float  # the mean over seeds
-    accuracies: list[float]  # by seed
     interval: Interval
     balanced: bool
 
@@ -130,13 +129,12 @@ class OpenedTest:
     def score(self, *, balanced: bool) -> Score:
         """The plain accuracy or the balanced one, with its interval."""
         if not balanced:
-            return Score(self.accuracy, self.accuracies, self.interval, balanced)
-        sizes = self.answers[0].sum(1)
-        recalls = (self.answers.diagonal(axis1=1, axis2=2) / np.maximum(sizes, 1))[:, sizes > 0]  # [seed, class]
-        accuracies = [float(mean) for mean in recalls.mean(1)]
+            return Score(self.accuracy, self.interval, balanced)
+        there = self.answers[0].sum(1) > 0
+        accuracies = [fmean(seed.diagonal()[there] / seed.sum(1)[there]) for seed in self.answers]
         classes = [(row.accuracy, row.interval) for row in self.per_class]
         interval = balanced_interval(classes, spread=seed_half_width(accuracies))
-        return Score(fmean(accuracies), accuracies, interval, balanced)
+        return Score(fmean(accuracies), interval, balanced)
 
     def confusions(self, most: int) -> tuple[Confusion, ...]:
         """The pairs of classes confused most often, the most frequent first; none where there is no error."""

@@ -30,7 +30,7 @@ def page(report: Report, *, undrawn: Mapping[str, str] = {}) -> str:
         "## Recommendation",
         *_recommendation(report),
         "## The images",
-        _list(_images(report)),
+        _list(report.about_images),
         "## Published",
         "References, not offers. They end in a network that was pre-trained on another, much larger data set; later "
         "ones with still more data go higher (ViT-H/14, 632 M parameters, 99.5 %, arXiv 2010.11929).",
@@ -130,18 +130,6 @@ def _recommendation(report: Report) -> Iterator[str]:
     yield _list(report.recommendation.changes)
     yield "### What this benchmark cannot show"
     yield _list(report.recommendation.limits)
-
-
-def _images(report: Report) -> Iterator[str]:
-    division, shape, test = report.division, report.images, report.test.n
-    colours, train, validate = "grey" if shape.channels == 1 else "colour", division.training, division.validation
-    origin = "which the source names" if division.validation_given else f"split off by class with seed {division.seed}"
-    seeds = plural(max(len(row.accuracies) for row in report.choice.confirmation), "fresh seed")
-    yield f"They are seen in {colours} at {shape.side} x {shape.side} pixels, {division.size}."
-    yield f"{train:,} train; {validate:,} validate, {origin}: {percent(validate / (train + validate))} of these two."
-    yield f"{test:,} test, {percent(test / (train + validate + test))} of all."
-    yield f"There are no folds: one validation part judges every candidate, in the confirmation with {seeds} each."
-    yield from division.notes
 
 
 def _published(report: Report) -> str:

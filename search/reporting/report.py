@@ -121,7 +121,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "flops": report.cost.flops,
         "metric": report.metric,
         report.metric.replace(" ", "_"): winner.mean,
-        "images": {**report.images._asdict(), **asdict(report.division)},
+        "images": {**report.images._asdict(), "about": report.about_images},
         "test": {
             "accuracy": test.accuracy,
             "n": test.n,

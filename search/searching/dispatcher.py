@@ -194,8 +194,9 @@ class Dispatcher:
 
     def _end(self, number: int, end: Callable[..., None]) -> Iterator[Update]:
         numbers = self.running[number]
+        violations = self.space.violations(numbers, side=self.study.manifest.shape.side)
         with suppress(EndedElsewhereError):
-            yield from self._retried(partial(end, number, violations=self.space.violations(numbers), **numbers))
+            yield from self._retried(partial(end, number, violations=violations, **numbers))
         del self.running[number]
         yield from self._ended(number)
 

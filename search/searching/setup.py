@@ -182,12 +182,13 @@ class Setup:
         history = read_history(old, storage=self.url)
         check_alike(history.manifest, manifest, study=old)
         ended = [trial for trial in history.trials if trial.state in ("complete", "pruned")]
-        trials = filter(None, (_carried(trial, space=self.space, cost=manifest.cost) for trial in ended))
+        trials = filter(None, (_carried(trial, space=self.space, manifest=manifest) for trial in ended))
         return Carry(study=old, trials=tuple(trials), most=len(ended), suggest=self.space.suggest)
 
     def study(self, manifest: Manifest, *, storage: Storage, carry: Carry | None) -> Study:
         """The study, created or resumed; `storage` is owned. Raises StudyError, StorageError."""
         length = self.space.length
+        usual = "the median of their shorter sides" if self.source.kind == "pictures" else "as they are"
         return open_study(
             self.name,
             storage=storage,
@@ -203,16 +204,11 @@ class Setup:
                 "sampler": self.search.sampler,
                 "pruner": self.pruner,
                 "description": self.space.description,
-                **({"image size": self._size()} if self.source.kind == "pictures" else {}),
+                "image size": "as asked for" if self.search.image_size else usual,
                 **({"length": f"{length.trial} {length.retrain}"} if length else {}),
             },
             carry=carry,
         )
-
-    def _size(self) -> str:
-        """Why pictures are seen at so many pixels."""
-        ends = f"from 32 to {MOST_SIDE[self.machine.kind]}"
-        return "as asked for" if self.search.image_size else f"the median of their shorter sides ({ends})"
 
     def opened(
         self, study: Study, *, seconds: float, notes: tuple[str, ...] = (), measured: tuple[str, ...] = ()
@@ -274,11 +270,11 @@ def placed(
     return found, problems
 
 
-def _carried(trial: TrialRecord, *, space: Space, cost: str | None) -> Carried | None:
+def _carried(trial: TrialRecord, *, space: Space, manifest: Manifest) -> Carried | None:
     values = values_in(space, trial.values)
     if values is None:
         return None
-    violations = space.violations(trial.attributes)
+    violations, cost = space.violations(trial.attributes, side=manifest.shape.side), manifest.cost
     if trial.state == "complete":
         measured = trial.attributes.keys() >= {*space.limits, *([cost] if cost else [])}
         fits = measured and trial.accuracy is not None
