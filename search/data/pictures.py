@@ -8,7 +8,7 @@ from search.data.cifar10 import cache
 from search.data.images import Images
 from search.errors import DataError
 from search.files import home
-from search.pictures.cache import Ingested, ingest, read
+from search.pictures.cache import TEST_SEED, Ingested, ingest, read
 from search.pictures.listing import MOST_NAMED, holds_pictures, list_folder, list_table
 from search.text import plural, some
 
@@ -30,7 +30,8 @@ def find(place: str, *, side: int | None, most_side: int) -> Found | None:
     title = f"{plural(training + test, 'picture')} in {place}, {classes}" + ", grey" * (found.channels == 1)
     notes = []
     if found.test_made:
-        notes.append(f"{place} names no test part: {test:,} pictures of {training + test:,} are kept closed for it")
+        kept = f"{test:,} pictures of {training + test:,} are kept closed for it, by class, with seed {TEST_SEED}"
+        notes.append(f"{place} names no test part: {kept}")
     if found.skipped:
         first = some([f"{name} ({reason})" for name, reason in sorted(found.skipped.items())], MOST_NAMED)
         notes.append(f"{plural(len(found.skipped), 'file')} cannot be used: {first}")

@@ -173,7 +173,7 @@ def _about_images(history: History, *, plan: Plan, source: Source, split: Split,
     origin = "as the source has them apart" if given else f"split off by class with seed {split.seed}"
     return (
         f"They are seen at {side} x {side} pixels, {size}.",
-        f"{train} train, {validate} validate, {origin}, and {test} test.",
+        f"{train} train, {validate} validate, {origin}; {test} test, the source's own unless it is said below.",
         "There are no folds: one validation part judges all candidates, in the confirmation with "
         f"{plural(plan.confirm_seeds, 'fresh seed')} each.",
         *source.notes,
