@@ -11,6 +11,8 @@ from search.errors import UserError
 from search.sentences import nearest
 from spaces.parameter import KINDS, Fixed, Kind, Ordered, Parameter, RandomTrial, SuggestingTrial, Value, condition_text
 
+STATED_SIDE = 32  # pixels of the pictures that a limit of FLOPs is meant for
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -141,9 +143,19 @@ class Space:
                 sentences.append(f"{name} must be {form}{kind.describe()}, not {value!r}")
         return sentences
 
-    def violations(self, measures: Mapping[str, float]) -> dict[str, float]:
+    def limits_at(self, side: int) -> dict[str, float]:
+        """The limits for pictures of so many pixels a side: that of FLOPs is stated for STATED_SIDE.
+
+        It grows with a larger picture, unless every network enlarges its pictures to a size of its own.
+        """
+        own = any(parameter.name == "architecture.input_size" for parameter in self.parameters)
+        growth = 1.0 if own else max(1.0, side / STATED_SIDE) ** 2
+        return {name: most * growth if name == "flops" else most for name, most in self.limits.items()}
+
+    def violations(self, measures: Mapping[str, float], *, side: int) -> dict[str, float]:
         """For each measured limit, value / maximum - 1: 0 and below is feasible."""
-        return {name: measures[name] / maximum - 1 for name, maximum in self.limits.items() if name in measures}
+        limits = self.limits_at(side)
+        return {name: measures[name] / maximum - 1 for name, maximum in limits.items() if name in measures}
 
     def canonical(self) -> dict[str, Any]:
         """Plain data for JSON that says everything a study must keep equal; equal spaces give equal data."""

@@ -41,7 +41,7 @@ class Loss:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialRecord:
-    """One trial: `accuracy` is its final validation accuracy or, while there is none, the last one reported."""
+    """One trial: `accuracy`, by the metric of its study, is its final one or, while there is none, the last."""
 
     number: int
     state: State
@@ -49,7 +49,7 @@ class TrialRecord:
     accuracy: float | None = None
     outcome: Outcome | None = None  # why it could not be finished
     message: str | None = None
-    epochs: tuple[tuple[int, float], ...] = ()  # (epoch from 1, validation accuracy)
+    epochs: tuple[tuple[int, float], ...] = ()  # (epoch from 1, accuracy)
     curve: tuple[dict[str, Any], ...] = ()  # what was measured in each epoch
     seed: int | None = None
     attributes: dict[str, float] = field(default_factory=dict)  # parameters, flops, seconds_per_epoch, ...

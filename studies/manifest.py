@@ -10,6 +10,8 @@ from studies import StudyError
 
 FORMAT = 2  # of the record of a study; 1 is that of the versions before there was a number
 ATTRIBUTE = "manifest"  # study attribute
+METRICS = {"accuracy": "validation accuracy", "balanced-accuracy": "validation balanced accuracy"}
+"""What a study may maximise, by the names that people give: balanced, each class counts alike, however small."""
 COMPARABLE = ("data_fingerprint", "split_fingerprint", "epochs", "images", "retrain_epochs", "metric")
 
 Differences = Callable[[dict[str, Any], dict[str, Any]], list[str]]
@@ -31,13 +33,18 @@ class Manifest:
     epochs: int  # of a whole trial
     images: int | None = None  # training images of a trial; None: the whole training part
     retrain_epochs: int  # of the final training, unless asked otherwise
-    metric: str = "validation accuracy"
+    metric: str = METRICS["accuracy"]
     cost: str | None = None  # a second objective, minimised: a number that is measured for every trial
     versions: dict[str, str]  # package -> version
 
     def __post_init__(self) -> None:
         if self.seed < 0 or self.epochs < 1:
             raise StudyError(f"a study needs a seed >= 0 and epochs >= 1, not {self.seed} and {self.epochs}")
+
+    @property
+    def measure(self) -> str:
+        """The number of an epoch that is maximised."""
+        return self.metric.replace(" ", "_")
 
     def seed_of(self, trial: int) -> int:
         """The seed of a trial, 63 bits: it depends on neither the slot, the attempt nor the machine."""

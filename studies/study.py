@@ -133,9 +133,9 @@ class Study:
         return tuple(trial.number for trial in lost)
 
     def report(self, number: int, *, epoch: int, accuracy: float, **measured: float | None) -> bool:
-        """Stores the validation accuracy after an epoch, counted from 1, and says whether to prune the trial.
+        """Stores what the study maximises after an epoch, counted from 1, and says whether to prune the trial.
 
-        Never prunes after the last epoch, where nothing is left to save. Whatever else was measured joins the curve.
+        Never prunes after the last epoch, where nothing is left to save. Whatever was measured joins the curve.
         """
         with self._stored():
             trial = self._unfinished(number)
@@ -208,7 +208,7 @@ class Study:
         from optuna_dashboard import save_note
 
         note = (
-            f"**Best so far: trial {best.number}**, {percent(best.accuracy)} on the validation images, "
+            f"**Best so far: trial {best.number}**, {percent(best.accuracy)} {self.manifest.metric}, "
             f"{best.attributes['parameters']:,.0f} parameters.\n\n"
             "The best of many is partly the luckiest of many: `cifar-search best --retrain` confirms and tests it."
         )

@@ -31,6 +31,7 @@ class Recipe:
     drop: Annotated[float, Field(gt=0, lt=1), "plateau: what the learning rate is then multiplied by"] = 0.5
     clip: Annotated[float, Field(ge=0, le=1000), "largest norm of the gradient of all weights; 0 is off"] = 0.0
     label_smoothing: Annotated[Share, "share of the label, spread over all classes"] = 0.1
+    class_weights: Annotated[float, Field(ge=0, le=1), "power of 1 / a class's share in the loss; 1: all alike"] = 0.0
     averaging: Annotated[bool, "report and keep the running average of the weights"] = True
     flip: Annotated[Literal["none", "random", "alternating"], "alternating: in every other epoch"] = "alternating"
     translate: Annotated[int, Field(ge=0, le=8), "pixels, each way, edges reflected"] = 2

@@ -9,7 +9,7 @@ from rich.text import Text
 from search.console.terminal import columns, line_printer
 from search.deciding.baseline import BaselinePlanned, BaselineReproduction, BaselineStep, BaselineUnfinished
 from search.deciding.decide import DecisionStep, Planned, Report
-from search.deciding.testing import ABOUT_VIEWS, OpenedTest
+from search.deciding.testing import ABOUT_VIEWS, OpenedTest, Score
 from search.deciding.trainings import Chosen, TrainedEpoch
 from search.inspecting.reproduce import ComparedEpoch, Reproduction, ReproductionStart, ReproductionStep
 from search.reporting.report import Reported
@@ -28,14 +28,19 @@ def follow_decision(steps: Iterable[DecisionStep | Reported], *, console: Consol
             case Planned():
                 say(f"{step.machine}; {step.data}; about {duration(step.seconds)}")
                 say(f"study {step.study}: {step.plan.title}")
+                measure = step.measure
                 for note in step.notes:
                     say(f"note: {note}")
                 _warn(step.openings, say)
             case Resumed():
                 say(_going_on(f"trial {step.number}", step))
             case TrainedEpoch(result=result):
-                score = percent(result.validation_accuracy or result.train_accuracy)
-                kind = "validation" if result.validation_accuracy is not None else "training"
+                score = percent(getattr(result, measure) or result.train_accuracy)
+                kind = (
+                    "training"
+                    if result.validation_accuracy is None
+                    else measure.removesuffix("_accuracy").replace("_", " ")
+                )
                 say(f"{step.phase}: {step.name}, epoch {result.epoch}/{result.epochs}: {score} {kind}")
             case Chosen():
                 for reason in step.dropped:
@@ -103,6 +108,8 @@ def report_table(report: Report) -> Group:
     recommendation = report.recommendation
     grid = Table.grid(padding=(0, 2))
     grid.add_row("test accuracy", Text(_accuracy(report.test), "bold"))
+    if report.test.unequal or report.score.balanced:
+        grid.add_row("balanced", Text(_accuracy(report.test.score(balanced=True)), "bold"))
     grid.add_row("test images", f"{report.test.n:,}, {plural(len(report.test.seeds), 'seed')}, no test-time views")
     grid.add_row("with test-time views", f"{percent(report.test.accuracy_with_views)}, nothing rests on it")
     grid.add_row("test set opened", plural(len(report.openings), "time"))
@@ -150,7 +157,7 @@ def _confirmation(choice: Chosen) -> Table:
     return table
 
 
-def _accuracy(test: OpenedTest) -> str:
+def _accuracy(test: OpenedTest | Score) -> str:
     return f"{percent(test.accuracy)}  [{percent(test.interval.low)} to {percent(test.interval.high)}]"
 
 

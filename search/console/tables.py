@@ -10,9 +10,10 @@ from rich.text import Text
 
 from search.candidate import CandidateError, from_values
 from search.console.terminal import columns
-from search.inspecting.status import Status, best_trial
+from search.inspecting.status import Status, accuracies, best_trial
 from search.text import counts, duration, percent, plain, plural
 from studies.history import FOREIGN, History, TrialRecord
+from studies.manifest import METRICS
 
 if TYPE_CHECKING:  # `status` need not wait for what they import
     from search.inspecting.advise import Advice
@@ -41,21 +42,26 @@ def status_table(status: Status) -> Group:
 
 def best_five(history: History) -> Table:
     """The best trials so far, the first one first."""
-    table = columns(">trial", ">validation", ">parameters", ">MFLOPs", ">s/epoch", "candidate", title="best so far")
-    for trial in history.top(5):
+    top = [(trial, *_accuracies(trial)) for trial in history.top(5)]
+    unequal = any(balanced for _, _, balanced in top)
+    names = (">trial", ">validation", *[">balanced"] * unequal, ">parameters", ">MFLOPs", ">s/epoch", "candidate")
+    title = "best so far" if history.manifest.metric == METRICS["accuracy"] else f"best {history.manifest.metric}"
+    table = columns(*names, title=title)
+    for trial, accuracy, balanced in top:
         numbers = trial.attributes
         parameters, mflops = f"{numbers.get('parameters', 0):,.0f}", f"{numbers.get('flops', 0) / 1e6:.1f}"
         costs = parameters, mflops, f"{numbers.get('seconds_per_epoch', 0):.1f}"
-        table.add_row(str(trial.number), percent(trial.accuracy), *costs, _summary(trial))
+        table.add_row(str(trial.number), accuracy, *[balanced] * unequal, *costs, _summary(trial))
     return table
 
 
 def best_table(history: History) -> Group:
     """The best candidate so far, every value of it."""
     best = best_trial(history)
-    accuracy, baseline = (percent(best.accuracy), "bold green"), f" (baseline {best.baseline})" if best.baseline else ""
-    start, end = f"trial {best.number} of study {history.study}: ", f" on the validation images{baseline}"
-    head = Text.assemble(start, accuracy, end)
+    accuracy, balanced = _accuracies(best)
+    beside = f", {balanced} where each class counts alike" if balanced else ""
+    end = f" on the validation images{beside}" + (f" (baseline {best.baseline})" if best.baseline else "")
+    head = Text.assemble(f"trial {best.number} of study {history.study}: ", (accuracy, "bold green"), end)
     table = columns("value", "")
     for name, value in sorted(best.values.items()):
         table.add_row(name, plain(value))
@@ -107,13 +113,19 @@ def studies_table(listing: "Listing") -> Group:
 def _front(history: History) -> Iterable[Table | Text]:
     """The trials that are worth their cost, cheapest first; nothing in a study without a cost."""
     if history.front:
-        cost = str(history.manifest.cost)
-        title = f"Pareto front: accuracy against {cost}"
+        cost, metric = str(history.manifest.cost), history.manifest.metric
+        title = f"Pareto front: {metric} against {cost}"
         table = columns(">trial", ">validation", f">{cost}", "candidate", title=title)
         for trial in history.front:
             value = f"{trial.attributes[cost]:,.4g}"
             table.add_row(str(trial.number), percent(trial.accuracy), value, _summary(trial))
         yield from (Text(), table)
+
+
+def _accuracies(trial: TrialRecord) -> tuple[str, str]:
+    """The validation accuracy and, where the classes are unequal, the balanced one."""
+    accuracy, balanced = map(percent, (*accuracies(trial).values(), None)[:2])
+    return accuracy, "" if balanced in (accuracy, "-") else balanced
 
 
 def _summary(trial: TrialRecord) -> str:

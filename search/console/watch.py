@@ -114,7 +114,7 @@ class Picture(Lines):
         for number, title in sorted(self.titles.items()):
             result = self.results.get(number)
             epoch = f"{result.epoch if result else 0}/{self.opened.epochs}"
-            accuracy = percent(result.validation_accuracy if result else None)
+            accuracy = percent(getattr(result, self.measure) if result else None)
             slots.add_row(str(number), epoch, accuracy, Text(title))
         events = Group(*map(Text, self.events))
         return Group(Text(), bar, Text(), slots, Text(), best_five(self.history), Text(), events)

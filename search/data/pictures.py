@@ -11,7 +11,7 @@ from search.errors import DataError
 from search.files import cache_folder, home
 from search.pictures import Progress
 from search.pictures.arrays import list_npz
-from search.pictures.cache import Ingested, ingest, read
+from search.pictures.cache import TEST_SEED, Ingested, ingest, read
 from search.pictures.listing import MOST_NAMED, PictureList, Unlisted, holds_pictures, list_folder, list_table
 from search.text import plural, some
 
@@ -41,7 +41,8 @@ def find(place: str, *, side: int | None, most_side: int, progress: Progress | N
     title = f"{plural(training + test, 'picture')} in {place}, {classes}" + ", grey" * (found.channels == 1)
     notes = []
     if found.test_made:
-        notes.append(f"{place} names no test part: {test:,} pictures of {training + test:,} are kept closed for it")
+        kept = f"{test:,} pictures of {training + test:,} are kept closed for it, by class, with seed {TEST_SEED}"
+        notes.append(f"{place} names no test part: {kept}")
     if found.skipped:
         first = some([f"{name} ({reason})" for name, reason in sorted(found.skipped.items())], MOST_NAMED)
         notes.append(f"{plural(len(found.skipped), 'file')} cannot be used: {first}")

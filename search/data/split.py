@@ -109,13 +109,16 @@ def standard_split(images: Images, *, seed: int) -> Split:
     return Split(np.flatnonzero(~apart), np.flatnonzero(apart), seed)
 
 
-def balanced(labels: Tensor, *, seed: int) -> Index:
-    """All images [N] in a random order; the first n of them, for any n, hold each class equally often, within one."""
+def balanced(labels: Tensor, *, seed: int, shares: bool = False) -> Index:
+    """All images [N] in a random order; the first n of them, for any n, hold each class equally often, within one.
+
+    With `shares` they hold each in its share of all, within one and, where n suffices, at least once.
+    """
     # Raw draws: NumPy keeps their stream in every release, but not that of Generator.permutation (NEP 19).
     shuffled = np.argsort(np.random.PCG64(seed).random_raw(len(labels)), kind="stable")
     classes = labels.numpy()[shuffled]
-    rank = np.empty_like(shuffled)  # of each image within its class
+    rank = np.empty(len(shuffled))  # of each image within its class
     for name in np.unique(classes):
         members = classes == name
-        rank[members] = np.arange(members.sum())
+        rank[members] = np.arange(members.sum()) / (members.sum() if shares else 1)
     return shuffled[np.argsort(rank, kind="stable")].astype(np.int64)

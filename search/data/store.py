@@ -34,7 +34,7 @@ class Store:
 def store(images: Images, *, split: Split | None, device: torch.device, most: int | None = None) -> Store:
     """Put `images` (on the CPU) on the device; without a split all of them train.
 
-    `most` limits each part to so many images, equally many of every class: for a first look. Raises DataError.
+    `most` limits each part to so many images, each class in its share: for a first look. Raises DataError.
     """
     if split is not None and len(split) != len(images):
         raise DataError(f"the split is of {len(split)} images, the data has {len(images)}; use the data of the split")
@@ -43,7 +43,7 @@ def store(images: Images, *, split: Split | None, device: torch.device, most: in
     parts = [images.take(index) for index in indices] or [images]
     if most is not None:
         seed = split.seed if split else 0
-        parts = [part.take(torch.from_numpy(balanced(part.labels, seed=seed)[:most])) for part in parts]
+        parts = [part.take(torch.from_numpy(balanced(part.labels, seed=seed, shares=True)[:most])) for part in parts]
     mean, std = (numbers.to(device) for numbers in _statistics(parts[0]))
     training, validation = parts[0].to(device), parts[1].to(device) if split else None
     return Store(training=training, validation=validation, mean=mean, std=std, device=device)

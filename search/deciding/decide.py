@@ -7,11 +7,19 @@ from functools import cached_property, partial
 
 from search.candidate import Candidate, from_values
 from search.data.sources import Source
-from search.data.split import load
+from search.data.split import Split, load
 from search.deciding import statistics
-from search.deciding.recommendation import Recommendation, recommend
+from search.deciding.recommendation import Origin, Recommendation, recommend
 from search.deciding.request import Claim, Decision
-from search.deciding.testing import OpenedTest, RetrainedWeights, keep_test, kept_test, open_test, sha256_of_test
+from search.deciding.testing import (
+    OpenedTest,
+    RetrainedWeights,
+    Score,
+    keep_test,
+    kept_test,
+    open_test,
+    sha256_of_test,
+)
 from search.deciding.trainings import Chosen, TrainedEpoch, Trainings
 from search.description import ImageShape
 from search.inspecting.status import read_status
@@ -25,8 +33,10 @@ from search.searching.study_data import check_data, source_of
 from search.searching.study_folder import StudyFolder
 from search.slots.machine import Machine, survey
 from search.slots.signals import stop_flag
+from search.text import percent, plural
 from studies.history import History
 from studies.ledger import Opening, openings, record
+from studies.manifest import METRICS
 from studies.storage import owned, storage_url
 
 
@@ -38,6 +48,7 @@ class Planned:
     machine: str
     data: str
     plan: Plan
+    measure: str  # the number of an epoch that the choice goes by
     seconds: float  # forecast of what no earlier start has done
     openings: tuple[Opening, ...]  # of this test set, before
     notes: tuple[str, ...] = ()
@@ -65,6 +76,8 @@ class Report:
     history: tuple[TrainedEpoch, ...]
     starts: tuple[Mapping[str, str], ...] = ()  # the provenance of every start of the search
     weights: tuple[RetrainedWeights, ...] = ()  # that were tested
+    metric: str = METRICS["accuracy"]  # that was maximised
+    about_images: tuple[str, ...] = ()  # how they were seen and divided, in sentences
 
     def __post_init__(self) -> None:
         if not self.openings:
@@ -73,7 +86,13 @@ class Report:
     @cached_property
     def recommendation(self) -> Recommendation:
         """The verdict and its sentences."""
-        return recommend(self.test, self.claims, images=self.images, official=self.official)
+        origin: Origin = "public" if self.official else "generated" if self.generated else "own"
+        return recommend(self.test, self.claims, images=self.images, origin=origin, balanced=self.score.balanced)
+
+    @property
+    def score(self) -> Score:
+        """What the claims are compared with: by the study's own metric."""
+        return self.test.score(balanced=self.metric != METRICS["accuracy"])
 
     @property
     def confirm_epochs(self) -> int:
@@ -98,14 +117,13 @@ def decide(request: Decision, *, progress: Progress | None = None) -> Iterator[D
     """
     start = time.monotonic()
     history = read_status(request.folder, storage=request.storage, study=request.study).history
-    study, url = history.study, storage_url(request.folder, request.storage)
+    study, url, manifest = history.study, storage_url(request.folder, request.storage), history.manifest
     check_complete(history)
     folder, machine = StudyFolder(request.folder, study), survey(request.device, slots=request.slots)
-    side = history.manifest.shape.side
-    source = source_of(history.starts, data=request.data, side=side, progress=progress)
-    notes = source.notes + check_data(history.manifest, source=source, folder=folder, storage=url)
+    source = source_of(history.starts, data=request.data, side=manifest.shape.side, progress=progress)
+    notes = source.notes + check_data(manifest, source=source, folder=folder, storage=url)
     sha256 = sha256_of_test(source)
-    known = partial(openings, url, test=sha256, training=history.manifest.data_fingerprint)
+    known = partial(openings, url, test=sha256, training=manifest.data_fingerprint)
     plan = _plan(request, history, images=len(load(folder.split).training), slots=machine.slots)
     with owned(url, study=study) as storage, stop_flag() as flag:
         trainings = Trainings(
@@ -117,7 +135,7 @@ def decide(request: Decision, *, progress: Progress | None = None) -> Iterator[D
             compile=request.compile,
             flag=flag,
         )
-        first = {"study": study, "machine": machine.title, "data": source.title}
+        first = {"study": study, "machine": machine.title, "data": source.title, "measure": manifest.measure}
         yield Planned(**first, plan=plan, seconds=trainings.seconds_left, openings=known(), notes=notes)
         choice = yield from trainings.confirm()
         yield choice
@@ -137,9 +155,9 @@ def decide(request: Decision, *, progress: Progress | None = None) -> Iterator[D
             data=source.title,
             official=source.official,
             generated=source.generated,
-            images=history.manifest.shape,
+            images=manifest.shape,
             candidate=candidate,
-            cost=cost(candidate.architecture, images=history.manifest.shape),
+            cost=cost(candidate.architecture, images=manifest.shape),
             choice=choice,
             test=test,
             claims=request.claims,
@@ -150,12 +168,28 @@ def decide(request: Decision, *, progress: Progress | None = None) -> Iterator[D
             history=trainings.epochs(),
             starts=history.starts,
             weights=weights,
+            metric=manifest.metric,
+            about_images=_about_images(history, plan=plan, source=source, split=load(folder.split), tested=test.n),
         )
 
 
 def _plan(request: Decision, history: History, *, images: int, slots: int) -> Plan:
     asked = {name: getattr(request, name) for name in ("minutes", "epochs", "candidates", "confirm_seeds", "seeds")}
     return make_plan(history, images=images, slots=slots, **asked)
+
+
+def _about_images(history: History, *, plan: Plan, source: Source, split: Split, tested: int) -> tuple[str, ...]:
+    side, size = history.manifest.shape.side, (history.starts or ({},))[0].get("image size", "as they are")
+    given, parts = source.training().validation is not None, (len(split.training), len(split.validation), tested)
+    train, validate, test = (f"{part:,} ({percent(part / sum(parts))})" for part in parts)
+    origin = "as the source has them apart" if given else f"split off by class with seed {split.seed}"
+    return (
+        f"They are seen at {side} x {side} pixels, {size}.",
+        f"{train} train, {validate} validate, {origin}; {test} test, the source's own unless it is said below.",
+        "There are no folds: one validation part judges all candidates, in the confirmation with "
+        f"{plural(plan.confirm_seeds, 'fresh seed')} each.",
+        *source.notes,
+    )
 
 
 def _provenance(request: Decision, history: History, *, plan: Plan, machine: Machine, source: Source) -> dict[str, str]:

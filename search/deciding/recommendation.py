@@ -6,11 +6,12 @@ from typing import Literal
 
 from search.deciding.request import Claim
 from search.deciding.statistics import LEVEL, Interval, border_counts, images_needed, seed_half_width, wilson
-from search.deciding.testing import OpenedTest
+from search.deciding.testing import OpenedTest, Score
 from search.description import CIFAR10, ImageShape
 from search.text import percent, plural
 
 BuildOrBuy = Literal["build", "buy", "cannot-tell"]
+Origin = Literal["public", "own", "generated"]  # of the images: CIFAR-10, a person's own, or made up by this program
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,14 +36,20 @@ class Recommendation:
 
 
 def recommend(
-    test: OpenedTest, claims: Sequence[Claim], *, images: ImageShape = CIFAR10, official: bool = True
+    test: OpenedTest,
+    claims: Sequence[Claim],
+    *,
+    images: ImageShape = CIFAR10,
+    origin: Origin = "public",
+    balanced: bool = False,
 ) -> Recommendation:
     """Judge a test against all claims: build if every one is beaten, buy if one cannot be."""
-    judged = tuple(judge(claim, test.interval) for claim in claims)
+    score = test.score(balanced=balanced)
+    judged = tuple(judge(claim, score.interval) for claim in claims)
     verdicts = {claim.verdict for claim in judged}
     verdict: BuildOrBuy = "buy" if "buy" in verdicts else "build" if verdicts == {"build"} else "cannot-tell"
-    reasons, changes = _reasons(verdict, test, judged), tuple(_changes(test, judged))
-    limits = _limits(judged[0], seeds=len(test.seeds), images=images, official=official)
+    reasons, changes = _reasons(verdict, test, judged, score=score), tuple(_changes(test, judged, score=score))
+    limits = _limits(judged[0], seeds=len(test.seeds), images=images, origin=origin)
     return Recommendation(verdict=verdict, claims=judged, reasons=reasons, changes=changes, limits=limits)
 
 
@@ -63,7 +70,7 @@ def between(interval: Interval) -> str:
     return f"{percent(interval.low)} to {percent(interval.high)}"
 
 
-def _reasons(verdict: BuildOrBuy, test: OpenedTest, judged: Sequence[ClaimVerdict]) -> tuple[str, ...]:
+def _reasons(verdict: BuildOrBuy, test: OpenedTest, judged: Sequence[ClaimVerdict], *, score: Score) -> tuple[str, ...]:
     trainings = "one training" if len(test.seeds) == 1 else f"the mean of {len(test.seeds)} trainings"
     return (
         {
@@ -71,17 +78,26 @@ def _reasons(verdict: BuildOrBuy, test: OpenedTest, judged: Sequence[ClaimVerdic
             "buy": "Buy: the whole interval lies below at least one claim.",
             "cannot-tell": "The test cannot tell: the interval holds at least one claim and lies below none.",
         }[verdict],
-        f"The test accuracy is {percent(test.accuracy)} ({trainings}, {test.n:,} test images); "
-        f"its {100 * LEVEL:g} % interval is {between(test.interval)}.",
-        *(_against(claim, test.accuracy) for claim in judged),
+        f"The {'balanced ' * score.balanced}test accuracy is {percent(score.accuracy)} ({trainings}, {test.n:,} test "
+        f"images); its {100 * LEVEL:g} % interval is {between(score.interval)}.",
+        *([_compared(test, score)] if test.unequal or score.balanced else []),
+        *(_against(claim, score) for claim in judged),
         "No cost was given, so none is weighed: the verdict compares accuracies only.",
     )
 
 
-def _against(claim: ClaimVerdict, accuracy: float) -> str:
-    points = f"{abs(claim.margin_points):.2f} points"
-    mistakes = round(10_000 * (accuracy - claim.accuracy))
-    measured = f"{abs(mistakes):,} {'fewer' if mistakes >= 0 else 'more'} mistakes per 10,000 images than claimed"
+def _compared(test: OpenedTest, score: Score) -> str:
+    about = "plain accuracy, the share of all that is right", "balanced accuracy, in which each class counts alike"
+    beside = test.score(balanced=not score.balanced)
+    other = f"{about[beside.balanced]}, is {percent(beside.accuracy)} ({between(beside.interval)})"
+    return f"Claims are compared with the {about[score.balanced]}, by which the study chose; the {other}."
+
+
+def _against(claim: ClaimVerdict, score: Score) -> str:
+    points, equally = f"{abs(claim.margin_points):.2f} points", ", as many of each class," * score.balanced
+    mistakes = round(10_000 * (score.accuracy - claim.accuracy))
+    fewer = "fewer" if mistakes >= 0 else "more"
+    measured = f"{abs(mistakes):,} {fewer} mistakes per 10,000 images{equally} than claimed"
     comparison = {
         "build": f"the lower end of the interval is {points} above it: build",
         "buy": f"the upper end of the interval is {points} below it: buy",
@@ -90,9 +106,13 @@ def _against(claim: ClaimVerdict, accuracy: float) -> str:
     return f"{claim.name} claims {stated(claim.accuracy)}, and {comparison} (measured: {measured})."
 
 
-def _changes(test: OpenedTest, judged: Sequence[ClaimVerdict]) -> Iterator[str]:
-    low, high = map(percent, test.interval)
+def _changes(test: OpenedTest, judged: Sequence[ClaimVerdict], *, score: Score) -> Iterator[str]:
+    low, high = map(percent, score.interval)
     yield f"This interval says build against any claim below {low} and buy against any above {high}."
+    if score.balanced:
+        fewest = min(test.per_class, key=lambda row: row.n)
+        yield f"More images of the smallest class narrow it first: {fewest.name} has {plural(fewest.n, 'test image')}."
+        return
     spread = seed_half_width(test.accuracies)
     for claim in judged:
         below, above = border_counts(claim.accuracy, test.n, spread=spread)
@@ -114,7 +134,7 @@ def _needed(claim: ClaimVerdict, accuracy: float, *, spread: float) -> str:
     )
 
 
-def _limits(first: ClaimVerdict, *, seeds: int, images: ImageShape, official: bool) -> tuple[str, ...]:
+def _limits(first: ClaimVerdict, *, seeds: int, images: ImageShape, origin: Origin) -> tuple[str, ...]:
     trainings = (
         "One training was tested: the interval covers the finite test set, not the spread between seeds."
         if seeds == 1
@@ -130,9 +150,11 @@ def _limits(first: ClaimVerdict, *, seeds: int, images: ImageShape, official: bo
         f"The images are {images.side} x {images.side} pixels, one object each; larger photographs, video, weather and "
         "other cameras are not tested.",
         "Classification is not detection: nothing here finds where an object is, or several in one image.",
-        "The images were public long before this test, so a vendor may have trained on them; ask for evidence on "
-        "images of your own."
-        if official
-        else "The images are your own: a claim that was measured on others says little about them; ask the vendor for "
-        "answers on these.",
+        {
+            "public": "The images were public long before this test, so a vendor may have trained on them; ask for "
+            "evidence on images of your own.",
+            "own": "The images are your own: a claim that was measured on others says little about them; ask the "
+            "vendor for answers on these.",
+            "generated": "The images were made up by this program: no number here says anything about real ones.",
+        }[origin],
     )

@@ -55,6 +55,17 @@ def recipe_interval(correct_per_seed: Sequence[int], n: int) -> Interval:
     return interval_at(fmean(correct_per_seed), n, spread=spread)
 
 
+def balanced_interval(classes: Sequence[tuple[float, Interval]], *, spread: float = 0.0) -> Interval:
+    """The interval of the mean of the classes' accuracies, from the interval of each, widened as above by `spread`.
+
+    The half-widths are added in quadrature, each side by itself (MOVER: Zou and Donner 2008, Statistics in Medicine).
+    """
+    accuracy, k = fmean(mean for mean, _ in classes), len(classes)
+    below = hypot(spread, *((mean - interval.low) / k for mean, interval in classes))
+    above = hypot(spread, *((interval.high - mean) / k for mean, interval in classes))
+    return Interval(max(0.0, accuracy - below), min(1.0, accuracy + above))
+
+
 def border_counts(accuracy: float, n: int, *, spread: float = 0.0) -> tuple[int | None, int | None]:
     """The most right answers of `n` whose interval lies below `accuracy`, and the fewest whose interval lies above."""
     counts = range(n + 1)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from statistics import fmean
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,14 +17,14 @@ from safetensors.torch import load
 from search.candidate import Architecture
 from search.data.sources import Source
 from search.data.store import streamed_if_large
-from search.deciding.statistics import Interval, interval_at, recipe_interval
+from search.deciding.statistics import Interval, balanced_interval, interval_at, recipe_interval, seed_half_width
 from search.files import write_whole
 from search.networks.build import build
 from search.slots.machine import Machine
 from search.training.evaluate import SIX_VIEWS, logits
 
 ABOUT_VIEWS = (
-    "The verdict rests on the plain accuracy: each test image seen once, as it is. With test-time views the answers to "
+    "The verdict rests on the plain answers: each test image seen once, as it is. With test-time views the answers to "
     "six views of it are averaged (itself and two shifts by one pixel, each also mirrored). The published 94 % of the "
     "airbench line are with these views (arXiv 2404.00498): compare them with that number, not with the plain one."
 )
@@ -46,6 +47,14 @@ class ClassAccuracy:
     accuracy: float
     n: int  # test images of this class
     interval: Interval
+
+
+class Score(NamedTuple):
+    """How good the answers are: the share of all images that is right or, balanced, the mean of that of each class."""
+
+    accuracy: float  # the mean over seeds
+    interval: Interval
+    balanced: bool
 
 
 @dataclass(frozen=True)
@@ -105,12 +114,28 @@ class OpenedTest:
 
     @cached_property
     def per_class(self) -> tuple[ClassAccuracy, ...]:
-        """Every class, in the order of the labels."""
+        """Every class that has test images, in the order of the labels."""
         classes = []
         for name, row, right in zip(self.classes, self.answers[0], self.confusion.diagonal(), strict=True):
             n, mean = int(row.sum()), int(right) / len(self.seeds)
-            classes.append(ClassAccuracy(name=name, accuracy=mean / n, n=n, interval=interval_at(mean, n)))
+            if n:
+                classes.append(ClassAccuracy(name=name, accuracy=mean / n, n=n, interval=interval_at(mean, n)))
         return tuple(classes)
+
+    @property
+    def unequal(self) -> bool:
+        """Some classes have more test images than others."""
+        return len({row.n for row in self.per_class}) > 1
+
+    def score(self, *, balanced: bool) -> Score:
+        """The plain accuracy or the balanced one, with its interval."""
+        if not balanced:
+            return Score(self.accuracy, self.interval, balanced)
+        there = self.answers[0].sum(1) > 0
+        accuracies = [fmean(seed.diagonal()[there] / seed.sum(1)[there]) for seed in self.answers]
+        classes = [(row.accuracy, row.interval) for row in self.per_class]
+        interval = balanced_interval(classes, spread=seed_half_width(accuracies))
+        return Score(fmean(accuracies), interval, balanced)
 
     def confusions(self, most: int) -> tuple[Confusion, ...]:
         """The pairs of classes confused most often, the most frequent first; none where there is no error."""

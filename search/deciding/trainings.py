@@ -12,12 +12,14 @@ from pathlib import Path
 from statistics import fmean
 from typing import Literal
 
+import torch
+
 from search.candidate import from_values
 from search.data.sources import Source
 from search.data.split import load
 from search.deciding.testing import RetrainedWeights
 from search.files import write_whole
-from search.measuring.seed_spread import seed_spread
+from search.measuring.seed_spread import balanced_images, seed_spread
 from search.planning.decision_plan import RETRAINED_SHARE, Plan
 from search.searching.progress import Resumed
 from search.searching.study_folder import StudyFolder
@@ -29,6 +31,7 @@ from search.slots.slot_state import BasePool, SlotError, check_blame
 from search.training.compiling import Mode
 from search.training.result import EpochResult
 from studies.history import History, TrialRecord
+from studies.manifest import METRICS
 
 LEAVE = 60.0  # seconds for the slots to keep what they have done: a step of a large network takes long on a slow CPU
 
@@ -51,7 +54,7 @@ class Confirmed:
     """One of the best trials, trained again with fresh seeds."""
 
     trial: int
-    accuracies: tuple[float, ...]  # validation, one per seed
+    accuracies: tuple[float, ...]  # validation, by the metric of the study, one per seed
     flops: int
 
     @property
@@ -162,7 +165,7 @@ class Trainings:
         failures = yield from self._train(jobs, phase="confirmation")
         accuracies: dict[int, list[float]] = {}
         for (trial, _), results in curves(self.trained, "confirmation").items():
-            accuracies.setdefault(trial, []).append(results[-1].validation_accuracy or 0.0)
+            accuracies.setdefault(trial, []).append(getattr(results[-1], self.history.manifest.measure) or 0.0)
         confirmation = tuple(
             Confirmed(trial=row.number, accuracies=tuple(accuracies[row.number]), flops=int(row.attributes["flops"]))
             for row in self.plan.trials
@@ -170,8 +173,16 @@ class Trainings:
         )
         if not confirmation:
             raise SlotError(f"none of the candidates could be trained again: {'; '.join(failures.values())}")
-        winner = choose(confirmation, images=len(load(self.folder.split).validation))
+        winner = choose(confirmation, images=self._images())
         return Chosen(confirmation=confirmation, winner=winner, dropped=tuple(failures.values()))
+
+    def _images(self) -> float:
+        """The validation images or, for a balanced accuracy, as many in equal classes as would vary it as much."""
+        validation = load(self.folder.split).validation
+        if self.history.manifest.metric == METRICS["accuracy"]:
+            return len(validation)
+        labels = self.source.training().labels[torch.from_numpy(validation)]
+        return balanced_images([count for count in labels.bincount().tolist() if count])
 
     def retrain(self, winner: TrialRecord) -> Generator[TrainedEpoch | Resumed, None, tuple[RetrainedWeights, ...]]:
         """Train the winner on all training images, once per seed."""
@@ -237,7 +248,7 @@ def _trained(phase: Phase, job: Job, result: EpochResult) -> TrainedEpoch:
     return TrainedEpoch(phase=phase, name=job.name, trial=job.number, seed=job.seed, result=result)
 
 
-def choose(confirmation: Sequence[Confirmed], *, images: int) -> Confirmed:
+def choose(confirmation: Sequence[Confirmed], *, images: float) -> Confirmed:
     """The candidate of the highest mean, or the cheapest of those that tie with it; of equally cheap ones the best."""
     # Two tie when their means, on so many validation images, differ by at most one standard error of such a difference.
     best = max(row.mean for row in confirmation)
@@ -245,6 +256,6 @@ def choose(confirmation: Sequence[Confirmed], *, images: int) -> Confirmed:
     return min(ties, key=lambda row: (row.flops, -row.mean, row.trial))
 
 
-def tie_width(seeds: int, *, images: int) -> float:
+def tie_width(seeds: int, *, images: float) -> float:
     """Standard error of the difference of two means over so many seeds, as a fraction."""
     return seed_spread(images) * math.sqrt(2 / seeds)

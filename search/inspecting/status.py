@@ -36,10 +36,11 @@ class Status:
             "trials": dict(self.history.counts),
             "carried": self.history.carried,
             "foreign": [trial.number for trial in self.history.trials if trial.state == "foreign"],
-            "best": None if best is None else {"number": best.number, "validation_accuracy": best.accuracy},
+            "metric": self.history.manifest.metric,
+            "best": None if best is None else {"number": best.number, **accuracies(best)},
             "front": front_json(self.history),
             "running": [
-                {"number": trial.number, "epoch": len(trial.epochs), "validation_accuracy": trial.accuracy}
+                {"number": trial.number, "epoch": len(trial.epochs), **accuracies(trial)}
                 for trial in self.history.trials
                 if trial.state == "running"
             ],
@@ -51,10 +52,14 @@ def front_json(history: History) -> list[dict[str, Any]] | None:
     """The Pareto front of a study with a cost, cheapest first; None without a cost."""
     if (cost := history.manifest.cost) is None:
         return None
-    return [
-        {"number": trial.number, "validation_accuracy": trial.accuracy, cost: trial.attributes[cost]}
-        for trial in history.front
-    ]
+    return [{"number": trial.number, **accuracies(trial), cost: trial.attributes[cost]} for trial in history.front]
+
+
+def accuracies(trial: TrialRecord) -> dict[str, float | None]:
+    """The last validation accuracy, and the balanced one beside it where it was measured."""
+    last = trial.curve[-1] if trial.curve else {}
+    beside = {name: last[name] for name in ("validation_balanced_accuracy",) if last.get(name) is not None}
+    return {"validation_accuracy": last.get("validation_accuracy", trial.accuracy), **beside}
 
 
 def best_json(history: History) -> dict[str, Any]:
@@ -64,7 +69,8 @@ def best_json(history: History) -> dict[str, Any]:
         "unit": "fraction",
         "study": history.study,
         "number": best.number,
-        "validation_accuracy": best.accuracy,
+        "metric": history.manifest.metric,
+        **accuracies(best),
         "baseline": best.baseline,
         "values": best.values,
         "front": front_json(history),

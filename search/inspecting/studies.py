@@ -19,7 +19,7 @@ class StudyLine:
     study: str
     space: str | None = None
     trials: Mapping[State, int]
-    best: float | None = None  # validation accuracy, a share of 1
+    best: float | None = None  # by the metric of the study, a share of 1
     disk_mb: float = 0.0  # of its folder
     started: str | None = None  # last, UTC
 

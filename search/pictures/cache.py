@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -23,7 +24,7 @@ from search.files import fresh_folder
 from search.pictures import Progress
 from search.pictures.decode import Header, Picture, PictureError, Pixels, decode, header
 from search.pictures.listing import MOST_NAMED, PictureList, Unlisted
-from search.pictures.parts import Index, check_enough, groups_of, held_out
+from search.pictures.parts import Index, check_enough, different, groups_of, held_out
 
 FORMAT = 2  # of the files here
 CHUNK = 32  # pictures that a thread works on at a time; a stop waits for them
@@ -155,16 +156,21 @@ def _write(
     """Divide the images into the parts and write each. Raises DataError."""
     labels = np.array(listing.labels, dtype=np.int64)[files]
     named = np.array([part or "" for part in listing.parts])[files]
-    check_enough(labels, classes=listing.classes, place=str(listing.root))
-    test = named == "test"
+    enough = partial(check_enough, classes=listing.classes, place=str(listing.root))
+    enough(labels)
+    test, given = named == "test", named == "validation"
     if not test.any():
-        test = held_out(labels, groups=groups, share=TEST_SHARE, seed=TEST_SEED) & (named != "validation")
+        test = held_out(labels, groups=groups, share=TEST_SHARE, seed=TEST_SEED) & ~given
+    parts = (~test & ~given, 1 if given.any() else 2, "train and validate on"), (given, 1, "validate on")
+    for mask, fewest, to in (*parts[: 1 + given.any()], (test, 1, "test on")):
+        found = different(labels[mask], groups=groups[mask])
+        enough(found, fewest=fewest, to=f"{to} (copies count once)")
     digest = hashlib.sha256()
     for part, mask in (("training", ~test), ("test", test)):
         rows = np.flatnonzero(mask)
         for block in _gather(folder / f"{part}.npy", pixels, files[rows]):
             digest.update(block.data)
-        validation = np.flatnonzero(named[rows] == "validation")
+        validation = np.flatnonzero(given[rows])
         columns = {"labels": labels[rows], "groups": groups[rows], "files": files[rows], "validation": validation}
         names = np.array([os.fsencode(listing.files[index]) for index in files[rows]])
         np.savez(folder / f"{part}.npz", allow_pickle=False, names=names, **columns)
@@ -175,7 +181,7 @@ def _write(
         "side": pixels.shape[1],
         "channels": pixels.shape[3],
         "test_made": not (named == "test").any(),
-        "validation_given": bool((named == "validation").any()),
+        "validation_given": bool(given.any()),
         "sha256": digest.hexdigest(),
     }
     (folder / "about.json").write_text(json.dumps(about), encoding="ascii")

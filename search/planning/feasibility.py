@@ -43,7 +43,7 @@ def examine(space: Space, values: Mapping[str, Value], *, images: ImageShape) ->
         return Feasibility(candidate=None, cost=None, problem=str(error))
     memory_mb = counted.training_bytes(candidate.recipe) / 1e6
     numbers = {"parameters": counted.parameters, "flops": counted.flops, "memory_mb": memory_mb}
-    violations = space.violations(numbers)
+    violations = space.violations(numbers, side=images.side)
     over = [f"{name} {numbers[name]:,.0f}" for name, violation in violations.items() if violation > 0]
     problem = f"over the limit of the space: {', '.join(over)}" if over else ""
     return Feasibility(candidate=candidate, cost=counted, numbers=numbers, violations=violations, problem=problem)

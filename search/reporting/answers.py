@@ -71,7 +71,7 @@ def _literature(report: Report) -> Iterator[str]:
 def _work_done(report: Report) -> Iterator[str]:
     trials, confirmation = plural(sum(report.trials.values()), "trial"), report.choice.confirmation
     seeds = plural(max(len(row.accuracies) for row in confirmation), "fresh seed")
-    yield f"A search of {trials} ({counts(report.trials)}) looked only at validation accuracy."
+    yield f"A search of {trials} ({counts(report.trials)}) looked only at {report.metric}."
     yield (
         f"For the choice {len(confirmation)} of them were trained again for {report.confirm_epochs} epochs, each with "
         f"up to {seeds}; the highest mean was chosen, a tie going to the cheaper."

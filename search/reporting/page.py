@@ -29,6 +29,8 @@ def page(report: Report, *, undrawn: Mapping[str, str] = {}) -> str:
         *_claims(report, pictured={LOSSES, PER_CLASS} - undrawn.keys()),
         "## Recommendation",
         *_recommendation(report),
+        "## The images",
+        _list(report.about_images),
         "## Published",
         "References, not offers. They end in a network that was pre-trained on another, much larger data set; later "
         "ones with still more data go higher (ViT-H/14, 632 M parameters, 99.5 %, arXiv 2010.11929).",
@@ -55,15 +57,15 @@ def dashboard_note(report: Report, folder: Path) -> str:
     """What the dashboard shows of a decision; the report lies in `folder`."""
     winner = report.choice.winner
     return (
-        f"**Best: trial {winner.trial}**, confirmed at {percent(winner.mean)} on validation images "
-        f"after {report.confirm_epochs} epochs, {percent(report.test.accuracy)} on {report.test.n:,} test images. "
+        f"**Best: trial {winner.trial}**, confirmed at {percent(winner.mean)} {report.metric} after "
+        f"{report.confirm_epochs} epochs, {_tested(report)} on {report.test.n:,} test images. "
         f"Verdict: **{report.recommendation.verdict}**.\n\nThe report lies in {_text(str(folder))}."
     )
 
 
 def _head(report: Report) -> Iterator[str]:
     verdict, reasons = report.recommendation.verdict, report.recommendation.reasons
-    yield f"# {_TITLES[verdict]}: {percent(report.test.accuracy)} on the test images"
+    yield f"# {_TITLES[verdict]}: {_tested(report)} on the test images"
     yield f"**Verdict: {verdict}.** {_text(' '.join(reasons[:2]))}"
     if report.generated:
         yield (
@@ -79,15 +81,21 @@ def _head(report: Report) -> Iterator[str]:
         )
 
 
+def _tested(report: Report) -> str:
+    return percent(report.score.accuracy) + " balanced accuracy" * report.score.balanced
+
+
 def _numbers(report: Report) -> str:
-    test = report.test
+    test, balanced = report.test, report.test.score(balanced=True)
+    beside = f"{percent(balanced.accuracy)} ({between(balanced.interval)})"
     rows = [
         ("test accuracy", percent(test.accuracy)),
         (f"{100 * LEVEL:g} % interval", between(test.interval)),
+        *([("balanced test accuracy, each class counts alike", beside)] if test.unequal else []),
         ("test images", f"{test.n:,}"),
         *((f"right with seed {seed}", f"{count:,}") for seed, count in zip(test.seeds, test.correct, strict=True)),
         ("test accuracy with test-time views (nothing rests on it)", percent(test.accuracy_with_views)),
-        ("validation accuracy (it was chosen by this)", percent(report.choice.winner.mean)),
+        (f"{report.metric} (it was chosen by this)", percent(report.choice.winner.mean)),
         ("parameters", f"{report.cost.parameters:,}"),
         ("FLOPs per image", f"{report.cost.flops:,}"),
         ("trials", counts(report.trials)),
@@ -166,14 +174,14 @@ def _protocol(report: Report) -> Iterator[str]:
             mean += f" ± {100 * seed_half_width(row.accuracies):.2f}"
         chosen = "yes" if row is report.choice.winner else ""
         rows.append((str(row.trial), seeds, mean, f"{row.flops:,}", chosen))
-    by_seed = f"validation accuracy after {report.confirm_epochs} epochs, by seed"
+    by_seed = f"{report.metric} after {report.confirm_epochs} epochs, by seed"
     yield _table(("trial", by_seed, "mean, 95 % interval", "FLOPs per image", "chosen"), rows)
     if report.choice.dropped:
         yield "These trainings failed, and their candidates were left out:\n\n" + _list(report.choice.dropped)
     if report.optimism:
         spread, luck = report.optimism
         yield (
-            f"The best of many looks better than it is. Between seeds the validation accuracy varies by "
+            f"The best of many looks better than it is. Between seeds the {report.metric} varies by "
             f"{100 * spread:.2f} points (standard deviation in the confirmation); if all "
             f"{report.trials['complete']} complete trials were equally good, the best of them would still look "
             f"{100 * luck:.2f} points better than it is. Hence the fresh seeds, and the untouched test images."

@@ -109,7 +109,7 @@ def _pictures() -> Any:
 
 def as_json(report: Report) -> dict[str, Any]:
     """The content of report.json: plain data, every accuracy a fraction of 1."""
-    test, recommendation = report.test, report.recommendation
+    test, recommendation, balanced = report.test, report.recommendation, report.test.score(balanced=True)
     winner, confirmed = report.choice.winner, report.choice.confirmation
     return {
         "unit": "fraction",
@@ -120,7 +120,9 @@ def as_json(report: Report) -> dict[str, Any]:
         "candidate": report.candidate.as_dict(),
         "parameters": report.cost.parameters,
         "flops": report.cost.flops,
-        "validation_accuracy": winner.mean,
+        "metric": report.metric,
+        report.metric.replace(" ", "_"): winner.mean,
+        "images": {**report.images._asdict(), "about": report.about_images},
         "test": {
             "accuracy": test.accuracy,
             "n": test.n,
@@ -129,6 +131,8 @@ def as_json(report: Report) -> dict[str, Any]:
             "seeds": test.seeds,
             "corrects": test.correct,
             "accuracies": test.accuracies,
+            "balanced_accuracy": balanced.accuracy,
+            "balanced_interval": balanced.interval,
         },
         "test_accuracy_with_views": test.accuracy_with_views,
         "test_accuracies_with_views": [correct / test.n for correct in test.correct_with_views],

@@ -24,7 +24,10 @@ from studies.study import EndedElsewhereError, Study
 
 TICK = 0.5  # seconds between two looks at the clock and the signals
 LEAVE = 7.0  # seconds that the slots get to keep what they have done
-CURVE = ("validation_loss", "train_loss", "train_accuracy", "learning_rate", "seconds")  # stored after each epoch
+CURVE = (  # stored after each epoch
+    "validation_accuracy", "validation_balanced_accuracy", "validation_loss", "train_loss", "train_accuracy",
+    "learning_rate", "seconds",
+)  # fmt: skip
 OUTAGE = 600.0  # seconds that a database may be away before the search gives up
 
 T = TypeVar("T")
@@ -191,8 +194,9 @@ class Dispatcher:
 
     def _end(self, number: int, end: Callable[..., None]) -> Iterator[Update]:
         numbers = self.running[number]
+        violations = self.space.violations(numbers, side=self.study.manifest.shape.side)
         with suppress(EndedElsewhereError):
-            yield from self._retried(partial(end, number, violations=self.space.violations(numbers), **numbers))
+            yield from self._retried(partial(end, number, violations=violations, **numbers))
         del self.running[number]
         yield from self._ended(number)
 
@@ -208,10 +212,11 @@ class Dispatcher:
         yield Ended(number=number, state=trial.state, outcome=trial.outcome, message=message, history=history)
 
     def _report(self, number: int, result: EpochResult) -> bool:
-        assert result.validation_accuracy is not None, "a trial has a validation part"
-        self.running[number]["seconds_per_epoch"] = result.seconds
         measured = {name: getattr(result, name) for name in CURVE}
-        return self.study.report(number, epoch=result.epoch, accuracy=result.validation_accuracy, **measured)
+        accuracy = measured[self.study.manifest.measure]
+        assert accuracy is not None, "a trial has a validation part"
+        self.running[number]["seconds_per_epoch"] = result.seconds
+        return self.study.report(number, epoch=result.epoch, accuracy=accuracy, **measured)
 
     def _retried(self, call: Callable[[], T]) -> Generator[Update, None, T]:
         """The answer to a call, which is repeated while the database is unreachable.

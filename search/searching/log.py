@@ -15,12 +15,14 @@ from search.searching import progress
 from search.searching.provenance import command_line
 from search.slots.signals import InterruptedSearch
 from search.text import counts, duration, percent, plural
+from studies.manifest import METRICS
 
 
 @dataclass(kw_only=True)
 class Lines:
     """Turns updates into lines, and keeps what a later one needs of those before."""
 
+    measure: str = "validation_accuracy"  # the number of an epoch that is shown
     silent: float = 0.0  # seconds that the storage has not answered
     started: float = field(default_factory=time.monotonic)
 
@@ -31,7 +33,7 @@ class Lines:
             return [f"the storage answers again after {silence}", *self.of(update)]
         match update:
             case progress.Opened():
-                self.started = time.monotonic()
+                self.started, self.measure = time.monotonic(), update.history.manifest.measure
                 return _first_lines(update)
             case progress.Noted():
                 return [f"note: {update.message}"]
@@ -46,7 +48,7 @@ class Lines:
                 new, self.silent = not self.silent, max(update.seconds, 0.1)
                 return [f"{update.message}; the trainings wait for it"] if new else []
             case progress.Progressed(result=result):
-                score = percent(result.validation_accuracy)
+                score = percent(getattr(result, self.measure))
                 return [f"trial {update.number} epoch {result.epoch}/{result.epochs}: {score} ({result.seconds:.0f} s)"]
             case progress.Ended():
                 return [_outcome(update)]
@@ -81,9 +83,10 @@ def _first_lines(opened: progress.Opened) -> list[str]:
     time_left = f"about {duration(opened.seconds)} for {plural(left, 'trial')}" if left else "nothing is left to train"
     done = f", {history.finished} of {history.planned} are finished" if history.finished else ""
     part = f" on {history.manifest.images:,} images" if history.manifest.images else ""
+    metric = "" if history.manifest.metric == METRICS["accuracy"] else f", for the {history.manifest.metric}"
     return [
         f"{opened.machine}; {opened.data}; {time_left}",
-        f"study {opened.study} in {opened.storage}: {opened.epochs} epochs a trial{part}{done}",
+        f"study {opened.study} in {opened.storage}: {opened.epochs} epochs a trial{part}{metric}{done}",
         *opened.measured,
         *(f"note: {note}" for note in opened.notes),
     ]

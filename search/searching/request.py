@@ -31,6 +31,7 @@ class Search:
     )
     sampler: str = option("tpe", "tpe, random or qmc.")
     pruner: str | None = option(None, "median, halving, hyperband, none.  [default: median]")  # none with a cost
+    metric: str | None = option(None, "Maximise: accuracy or balanced-accuracy.  [default: accuracy]")
     cost: str | None = option(None, "Minimise too: parameters, flops, memory_mb, latency_ms.")
     enqueue: tuple[str, ...] = option((), "A published recipe to try first (repeatable).")
     carry_over: str | None = option(None, "Start with what fits of that study's trials.")
@@ -38,7 +39,7 @@ class Search:
         None, "Trials at a time, or auto.  [default: one per GPU or CPU core to 4]", least=1, most=MOST_SLOTS
     )
     epochs: int | None = option(None, "Length of a trial.  [default: the space's, cut to fit]", least=1)
-    images: int | None = option(None, "Train each trial on so many images.")  # equally many of each class
+    images: int | None = option(None, "Train each trial on so many images.")  # each class in its share
     minutes: float = option(25.0, "Time that the search should take.", least=0.001)
     seed: int = option(0, "Seed of the study.", least=0, most=MOST_SEED)
     device: str | None = option(None, "cuda or cpu.  [default: cuda if there is one]")

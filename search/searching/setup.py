@@ -25,7 +25,7 @@ from spaces.baselines import find_baseline
 from studies import StudyError, unknown
 from studies.algorithms import make_pruner, make_sampler
 from studies.history import History, TrialRecord, find_history, last_start, read_history
-from studies.manifest import Manifest, check_alike, check_same
+from studies.manifest import METRICS, Manifest, check_alike, check_same
 from studies.start import Carried, Carry, carried_from, open_study
 from studies.storage import Storage, masked, storage_url, warn_of_password
 from studies.study import Study
@@ -74,6 +74,8 @@ class Setup:
         make_sampler(search.sampler, seed=0, trials=search.trials, conditional=space.has_conditions)
         if search.cost is not None and search.cost not in MEASURES:
             raise unknown("cost", search.cost, MEASURES)
+        if search.metric is not None and search.metric not in METRICS:
+            raise unknown("metric", search.metric, METRICS)
         setup.queue()
         fetch_weights(space)
         make_pruner(setup.pruner, trials=search.trials, epochs=search.epochs or EPOCHS, cost=search.cost)
@@ -124,6 +126,7 @@ class Setup:
             epochs=epochs,
             images=None if asked == whole else asked,
             retrain_epochs=self.space.length.retrain if self.space.length else RETRAIN * epochs,
+            metric=METRICS[self.search.metric or "accuracy"],
             cost=self.search.cost,
             versions={package: version(package) for package in PACKAGES},
         )
@@ -137,7 +140,7 @@ class Setup:
         return stored, manifest, split, settled, self.carry(settled, stored=stored) if settled else None
 
     def settled(self, manifest: Manifest, *, stored: History | None) -> Manifest | None:
-        """The manifest with the length that was asked for or that the study has; None if it is still to be found.
+        """The manifest, what was not asked for as the study has it; None if its length is still to be found.
 
         Where nothing is stored of the study, the one that it starts with decides. Raises StudyError where the search
         would go on with another study.
@@ -147,7 +150,8 @@ class Setup:
             return manifest if self.search.epochs else None
         before = (stored or read_history(str(self.search.carry_over), storage=self.url)).manifest
         images = manifest.images if self.search.images else before.images
-        settled = replace(manifest, epochs=self.search.epochs or before.epochs, images=images)
+        metric = manifest.metric if self.search.metric else before.metric
+        settled = replace(manifest, epochs=self.search.epochs or before.epochs, images=images, metric=metric)
         if stored:
             check_same(stored.manifest, settled, study=self.name, differences=difference, again=self.again)
         return settled
@@ -179,12 +183,13 @@ class Setup:
         history = read_history(old, storage=self.url)
         check_alike(history.manifest, manifest, study=old)
         ended = [trial for trial in history.trials if trial.state in ("complete", "pruned")]
-        trials = filter(None, (_carried(trial, space=self.space, cost=manifest.cost) for trial in ended))
+        trials = filter(None, (_carried(trial, space=self.space, manifest=manifest) for trial in ended))
         return Carry(study=old, trials=tuple(trials), most=len(ended), suggest=self.space.suggest)
 
     def study(self, manifest: Manifest, *, storage: Storage, carry: Carry | None) -> Study:
         """The study, created or resumed; `storage` is owned. Raises StudyError, StorageError."""
         length = self.space.length
+        usual = "the median of their shorter sides" if self.source.kind == "pictures" else "as they are"
         return open_study(
             self.name,
             storage=storage,
@@ -200,6 +205,7 @@ class Setup:
                 "sampler": self.search.sampler,
                 "pruner": self.pruner,
                 "description": self.space.description,
+                "image size": "as asked for" if self.search.image_size else usual,
                 **({"length": f"{length.trial} {length.retrain}"} if length else {}),
             },
             carry=carry,
@@ -265,11 +271,11 @@ def placed(
     return found, problems
 
 
-def _carried(trial: TrialRecord, *, space: Space, cost: str | None) -> Carried | None:
+def _carried(trial: TrialRecord, *, space: Space, manifest: Manifest) -> Carried | None:
     values = values_in(space, trial.values)
     if values is None:
         return None
-    violations = space.violations(trial.attributes)
+    violations, cost = space.violations(trial.attributes, side=manifest.shape.side), manifest.cost
     if trial.state == "complete":
         measured = trial.attributes.keys() >= {*space.limits, *([cost] if cost else [])}
         fits = measured and trial.accuracy is not None

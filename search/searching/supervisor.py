@@ -105,7 +105,7 @@ class MeasuredSlots:
     slots: BasePool
     trial: TypicalTrial
     forecast: Forecast
-    notes: tuple[str, ...]  # what the person should know of them
+    notes: tuple[str, ...]  # what the person should know of them, and of the limits of the space
     lines: tuple[str, ...]  # how their number was chosen
 
 
@@ -142,6 +142,9 @@ def measured_slots(
             pruning=setup.pruner != "none",
             learning=search.sampler == "tpe" and search.trials > STARTUP_TRIALS,
         )
+        limits = setup.space.limits_at(shape.side).items()
+        grown = (f"the limit of {name} is {most:,.0f}" for name, most in limits if most > setup.space.limits[name])
+        notes += tuple(f"{limit} for pictures of {shape.side} pixels" for limit in grown)
         yield MeasuredSlots(setup=found, slots=slots, trial=trial, forecast=forecast, notes=notes, lines=lines)
 
 

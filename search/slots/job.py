@@ -42,7 +42,7 @@ class Job:
     number: int = 0  # of the trial
     seed: int = 0
     epochs: int | None = None
-    images: int | None = None  # train on this many, equally many of each class; None: on the whole training part
+    images: int | None = None  # train on this many, each class in its share; None: on the whole training part
     on_all: bool = False  # train on the validation part too
     weights: Path | None = None  # file for the trained weights
     checkpoints: Path | None = None  # folder of its checkpoints, from which it resumes; None: no checkpoints

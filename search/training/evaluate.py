@@ -36,6 +36,7 @@ class Evaluation:
     correct: int
     n: int
     loss: float  # mean cross entropy, without label smoothing
+    balanced_accuracy: float  # the mean over the classes that are there of the share of their images that is right
 
     @property
     def accuracy(self) -> float:
@@ -69,10 +70,12 @@ def logits(
 
 
 def evaluate(network: nn.Module, images: Images, *, store: Store, precision: Precision) -> Evaluation:
-    """Accuracy and loss on these images."""
+    """Accuracies and loss on these images."""
     answers = logits(network, images, mean=store.mean, std=store.std, precision=precision)
-    correct, loss = (answers.argmax(1) == images.labels).sum(), F.cross_entropy(answers.double(), images.labels)
-    return Evaluation(correct=int(correct), n=len(images), loss=float(loss))
+    right, loss = answers.argmax(1) == images.labels, F.cross_entropy(answers.double(), images.labels)
+    found, sizes = (labels.bincount(minlength=len(images.classes)) for labels in (images.labels[right], images.labels))
+    balanced = (found / sizes.double())[sizes > 0].mean()
+    return Evaluation(correct=int(right.sum()), n=len(images), loss=float(loss), balanced_accuracy=float(balanced))
 
 
 def _seen(pixels: Tensor, view: View) -> Tensor:

@@ -15,3 +15,4 @@ class EpochResult:
     validation_accuracy: float | None
     learning_rate: float  # at the end of the epoch
     seconds: float  # training and evaluation
+    validation_balanced_accuracy: float | None = None  # each class counts alike; None in records from before it

@@ -12,6 +12,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from search.augmentation.batch import Augmentation, Targets
 from search.candidate import Recipe
+from search.data.images import Images
 from search.data.store import Store, normalise
 from search.training.averaging import EVERY, Averaging
 from search.training.evaluate import evaluate
@@ -43,6 +44,7 @@ class Training:
         self.network, self.recipe, self.store = network, recipe, store
         self.epochs, self.precision = epochs, precision
         self.augmentation = Augmentation(recipe, store.training, fill=store.mean, seed=seed)
+        self.weights = class_weights(store.training, power=recipe.class_weights) if recipe.class_weights else None
         fit_to(network, store)
         self.optimizer = optimizer(network, recipe)
         self.batch_size = min(recipe.batch_size, len(store.training))  # images of a step
@@ -144,7 +146,7 @@ def descend(training: Training, images: Tensor, targets: Targets) -> tuple[Tenso
     """One step of the optimiser over a normalised batch; returns its logits and its loss."""
     with autocast(training.store.device, training.precision):
         logits = training.network(images).float()
-    loss = cross_entropy(logits, targets, smoothing=training.recipe.label_smoothing)
+    loss = cross_entropy(logits, targets, smoothing=training.recipe.label_smoothing, weights=training.weights)
     training.optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     if training.recipe.l1:
@@ -155,13 +157,25 @@ def descend(training: Training, images: Tensor, targets: Targets) -> tuple[Tenso
     return logits.detach(), loss.detach()
 
 
-def cross_entropy(logits: Tensor, targets: Targets, *, smoothing: float) -> Tensor:
-    """Mean loss of a batch; where images are mixed, of both labels by their shares."""
-    if targets.other is None or targets.share is None:
+def cross_entropy(logits: Tensor, targets: Targets, *, smoothing: float, weights: Tensor | None = None) -> Tensor:
+    """Mean loss of a batch, each label's times its class's weight; where images are mixed, of both by their shares."""
+    if targets.share is None and weights is None:
         return F.cross_entropy(logits, targets.labels, label_smoothing=smoothing)
-    own = F.cross_entropy(logits, targets.labels, label_smoothing=smoothing, reduction="none")
-    other = F.cross_entropy(logits, targets.other, label_smoothing=smoothing, reduction="none")
-    return torch.lerp(other, own, targets.share).mean()
+
+    def losses(labels: Tensor) -> Tensor:
+        each = F.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="none")
+        return each if weights is None else each * weights[labels]
+
+    if targets.other is None or targets.share is None:
+        return losses(targets.labels).mean()
+    return torch.lerp(losses(targets.other), losses(targets.labels), targets.share).mean()
+
+
+def class_weights(images: Images, *, power: float) -> Tensor:
+    """The share of each class to the minus `power`, float32 [classes], scaled to a mean of 1 over the images."""
+    counts = images.labels.bincount(minlength=len(images.classes)).double()
+    weights = counts.clamp(min=1) ** -power
+    return (weights * len(images) / (weights @ counts)).float()
 
 
 def _end_epoch(training: Training, *, start: float) -> EpochResult:
@@ -183,6 +197,7 @@ def _end_epoch(training: Training, *, start: float) -> EpochResult:
         train_accuracy=int(training.correct) / (training.steps * training.batch_size),
         validation_loss=validation.loss if validation else None,
         validation_accuracy=validation.accuracy if validation else None,
+        validation_balanced_accuracy=validation.balanced_accuracy if validation else None,
         learning_rate=training.schedule.learning_rate,
         seconds=training.seconds - training.seconds_before,
     )

@@ -106,3 +106,19 @@ def test_every_beginning_of_a_balanced_order_is_balanced(classes: list[int], see
     for end in range(1, shortest * len(set(classes)) + 1):
         counts = [int((labels[order[:end]] == name).sum()) for name in set(classes)]
         assert max(counts) - min(counts) <= 1
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=60), st.integers(0, 2**32))
+def test_every_beginning_of_an_order_by_shares_holds_each_class_in_its_share(classes: list[int], seed: int) -> None:
+    labels = torch.tensor(classes)
+    order = balanced(labels, seed=seed, shares=True)
+    assert sorted(order) == list(range(len(labels)))
+    names, sizes = np.unique(classes, return_counts=True)
+    for end in range(len(names), len(labels) + 1):
+        counts = [int((labels[order[:end]] == name).sum()) for name in names]
+        assert min(counts) >= 1
+        assert all(
+            abs(count - end * size / len(labels)) <= len(names) for count, size in zip(counts, sizes, strict=True)
+        )
+    if len(set(sizes)) == 1:
+        assert np.array_equal(order, balanced(labels, seed=seed))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reports import answered
 
-from search.deciding.recommendation import judge, recommend
+from search.deciding.recommendation import Origin, judge, recommend
 from search.deciding.request import Claim
 from search.deciding.statistics import Interval, wilson
+from search.deciding.testing import OpenedTest
 
 ends = st.tuples(st.floats(0, 1), st.floats(0, 1)).map(sorted)
 stated = st.floats(1e-6, 1)
@@ -84,3 +86,28 @@ def test_one_seed_is_not_passed_off_as_several() -> None:
     three = recommend(answered([8990, 9000, 9010], 10_000), [DETECTOCORP])
     assert "spread of 3 seeds" in three.limits[0]
     assert "mean of 3 trainings" in three.reasons[1]
+
+
+def test_the_claims_are_compared_with_the_metric_of_the_study() -> None:
+    answers = np.array([[[882, 18], [52, 48]]])  # 900 cats, 100 dogs: 93 %, balanced 73 %
+    test = OpenedTest(seeds=(1,), classes=("cat", "dog"), answers=answers, correct_with_views=(0,))
+    claims = [Claim("Vendor", 0.85)]
+    assert test.score(balanced=True).accuracy == pytest.approx(0.73)
+    assert test.score(balanced=False).accuracy == pytest.approx(0.93)
+    low, high = test.score(balanced=True).interval
+    assert low < 0.73 < high
+    plain, balanced = recommend(test, claims), recommend(test, claims, balanced=True)
+    assert (plain.verdict, balanced.verdict) == ("build", "buy")
+    said = "the balanced accuracy, in which each class counts alike, is 73.00 %"
+    assert said in " ".join(plain.reasons)
+    said = "compared with the balanced accuracy, in which each class counts alike"
+    assert said in " ".join(balanced.reasons)
+    assert "right, is 93.00 %" in " ".join(balanced.reasons)
+    assert "dog has 100 test images" in " ".join(balanced.changes)
+
+
+@pytest.mark.parametrize(
+    ("origin", "said"), [("public", "public long before"), ("own", "your own: a"), ("generated", "made up by this")]
+)
+def test_the_limits_know_whose_the_images_are(origin: Origin, said: str) -> None:
+    assert said in recommend(answered([9000], 10_000), [DETECTOCORP], origin=origin).limits[-1]

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from search.deciding.statistics import (
+    balanced_interval,
     border_counts,
     expected_optimism,
     images_needed,
@@ -103,3 +104,16 @@ def test_the_best_of_many_looks_better_by_known_amounts(trials: int, luck: float
 def test_the_spread_is_pooled_within_candidates_not_between_them() -> None:
     assert pooled_sd([[0.90, 0.92], [0.50, 0.52]]) == pytest.approx(0.0141421, abs=1e-6)
     assert pooled_sd([[0.9], [0.5]]) is None
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), min_size=1, max_size=6), st.floats(0, 0.1))
+def test_a_balanced_interval_holds_the_mean_of_the_classes(classes: list[tuple[int, int]], spread: float) -> None:
+    found = [(right / (right + wrong), wilson(right, right + wrong)) for right, wrong in classes if right + wrong]
+    if found:
+        low, high = balanced_interval(found, spread=spread)
+        mean, one = sum(accuracy for accuracy, _ in found) / len(found), balanced_interval(found)
+        assert 0 <= low <= one.low <= mean + 1e-12
+        assert mean - 1e-12 <= one.high <= high <= 1
+        assert balanced_interval(found[:1]) == pytest.approx(found[0][1])
+        alike = balanced_interval(found[:1] * 4)  # four equal classes: half as wide, as four times the images
+        assert alike.high - alike.low == pytest.approx((found[0][1].high - found[0][1].low) / 2)

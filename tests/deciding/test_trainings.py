@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search.deciding.trainings import Confirmed, choose, tie_width
+from search.measuring.seed_spread import balanced_images
 
 
 @pytest.mark.parametrize(
@@ -50,3 +51,12 @@ def test_none_beats_the_chosen_one_by_more_than_a_tie(rows: list[tuple[list[floa
 
     width = tie_width(len(winner.accuracies), images=5000)  # the winner's own: the fewer its seeds, the less is sure
     assert all(row.mean - winner.mean <= width + 1e-9 for row in confirmed)
+
+
+@given(st.lists(st.integers(1, 1000), min_size=2, max_size=8))
+def test_a_rare_class_widens_a_tie_of_balanced_accuracies(counts: list[int]) -> None:
+    assert balanced_images([100] * len(counts)) == pytest.approx(100 * len(counts))
+    images = balanced_images(counts)
+    variance = sum(1 / count for count in counts) / len(counts) ** 2  # of a mean of means, for 1 of an image
+    assert 1 / images == pytest.approx(variance)
+    assert tie_width(1, images=images) >= tie_width(1, images=sum(counts)) * (1 - 1e-9)

@@ -100,6 +100,22 @@ def test_copies_never_stand_on_both_sides(folder: Make, read: Ingest) -> None:
     assert len({*found.column("training", "groups").tolist(), *found.column("test", "groups").tolist()}) == 25
 
 
+@pytest.mark.parametrize(("lacking", "said"), [("test", "to test on"), ("val", "to validate on")])
+def test_a_part_without_a_class_is_refused(lacking: str, said: str, folder: Make, read: Ingest) -> None:
+    for part in ("train", "val", "test"):
+        folder(below=f"photos/{part}", cat=10, **{} if part == lacking else {"dog": 10})
+    with pytest.raises(DataError, match=rf"a class needs 1 picture {said} .* and dog has 0; add pictures"):
+        read(folder(below="photos"))
+
+
+def test_copies_are_no_pictures_to_validate_on(folder: Make, read: Ingest) -> None:
+    root = folder(cat=10, dog=2)
+    for number in range(10):
+        (root / "dog" / f"copy{number}.png").write_bytes((root / "dog" / f"{number % 2:03d}.png").read_bytes())
+    with pytest.raises(DataError, match=r"needs 2 pictures to train and validate on \(copies .* and dog has 1; add"):
+        read(root)
+
+
 def test_unreadable_files_are_skipped_up_to_one_in_a_hundred(folder: Make, read: Ingest) -> None:
     root = folder(size=(8, 8), cat=150, dog=48)
     (root / "dog" / "broken.png").write_bytes((root / "dog" / "000.png").read_bytes()[:-30])

@@ -31,6 +31,17 @@ def test_copies_stay_together_and_every_class_is_on_both_sides(labels, seed, sha
         assert not apart[mine].all()
 
 
+@given(st.lists(st.integers(0, 14), min_size=1, max_size=60), st.integers(0, 2**63 - 1))
+def test_three_different_images_of_a_class_are_enough_for_all_three_parts(pictures, seed) -> None:  # type: ignore[no-untyped-def]
+    groups, labels = np.array(pictures), np.array(pictures) % 4  # equal numbers are copies
+    test = held_out(labels, groups=groups, share=0.2, seed=0)
+    validation = held_out(labels[~test], groups=groups[~test], share=0.1, seed=seed)
+    for label in range(4):
+        enough = len(set(groups[labels == label])) >= 3
+        parts = labels[test], labels[~test][validation], labels[~test][~validation]
+        assert all(label in part for part in parts) or not enough
+
+
 def test_the_share_is_of_each_class() -> None:
     labels = np.repeat([0, 1, 2], [1000, 100, 10])
     apart = held_out(labels, groups=np.arange(len(labels)), share=0.2, seed=1)

@@ -70,7 +70,7 @@ def test_the_accuracy_with_views_stands_on_lines_of_its_own(written: Path) -> No
     for shown in (text, console.export_text()):
         assert len(re.findall("95.10 %", shown)) == 1
         assert "test-time views" in next(line for line in shown.splitlines() if "95.10 %" in line)
-        assert "The verdict rests on the plain accuracy" in shown
+        assert "The verdict rests on the plain answers" in shown
         assert "airbench" in shown
 
 
@@ -273,3 +273,23 @@ def test_the_published_table_ascends_and_ends_in_gpipe() -> None:
     last = PUBLISHED[-1]
     assert (last.accuracy, last.parameters, last.extra_data) == (0.99, 557_000_000, "ImageNet")
     assert all(row.source for row in PUBLISHED)
+
+
+def test_a_balanced_study_is_reported_by_its_own_number() -> None:
+    unequal = opened(classes=("cat", "dog"), answers=np.array([[[880, 20], [50, 50]]] * 2))
+    about = ("They are seen at 48 x 48 pixels, as asked for.",)
+    text = page(example(test=unequal, metric="validation balanced accuracy", about_images=about))
+    assert text.startswith("# Cannot tell: 73.89 % balanced accuracy on the test images")
+    for phrase in (
+        "| test accuracy | 93.00 % |",
+        "| balanced test accuracy, each class counts alike | 73.89 % (",
+        "| validation balanced accuracy (it was chosen by this) | 90.12 % |",
+        "\n## The images\n\n- They are seen at 48 x 48 pixels, as asked for.\n",
+    ):
+        assert phrase in text
+    found = as_json(example(test=unequal, metric="validation balanced accuracy", about_images=about))
+    assert found["validation_balanced_accuracy"] == pytest.approx(0.9012)
+    assert "validation_accuracy" not in found
+    assert (found["images"]["side"], found["images"]["about"]) == (32, about)
+    assert found["test"]["balanced_accuracy"] == pytest.approx((880 / 900 + 0.5) / 2)
+    assert "balanced" not in page(example())  # where all classes are of one size there is nothing to say

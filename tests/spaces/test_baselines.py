@@ -143,7 +143,7 @@ def test_reported_stands_against_reproduced_with_the_budget(reproduced: tuple[Ba
     assert "10.50 %, chosen by nobody" in drawn
     assert f"{100 * found.test.accuracy:.2f} %" in drawn
     assert re.search(f"with test-time views +{100 * found.test.accuracy_with_views:.2f} %, nothing rests on it", drawn)
-    assert "The verdict rests on the plain accuracy" in drawn
+    assert "The verdict rests on the plain answers" in drawn
     assert "it goes on from its checkpoint after epoch 1\nepoch 2/3" in drawn
     assert "epoch 3/3" in drawn
     assert "a rehearsal" in drawn

@@ -59,6 +59,9 @@ def test_its_baselines_may_be_trained(name: str) -> None:
     for baseline in space.baselines:
         assert space.check(baseline.values) == []
         assert examine(space, baseline.values, images=CIFAR10).problem == ""
+    for side in (28, 64, 128):  # the limit of FLOPs grows with the pictures
+        found = examine(space, space.baselines[0].values, images=CIFAR10._replace(side=side))
+        assert found.violations.get("flops", 0) <= 0
 
 
 @each_space

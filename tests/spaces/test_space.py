@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from random import Random
 
 import optuna
@@ -122,9 +123,17 @@ def test_check_says_what_is_outside(space: Space, change: dict[str, float], sent
 
 
 def test_violations_name_every_constraint(space: Space) -> None:
-    found = space.violations({"flops": 50e6, "parameters": 500_000, "memory": 1.0})
+    found = space.violations({"flops": 50e6, "parameters": 500_000, "memory": 1.0}, side=32)
     assert found == pytest.approx({"flops": 0.25, "parameters": -0.5})
-    assert space.violations({"flops": 50e6}) == pytest.approx({"flops": 0.25})  # the other is not measured yet
+    assert space.violations({"flops": 50e6}, side=32) == pytest.approx({"flops": 0.25})  # the other is not measured yet
+
+
+def test_the_limit_of_flops_grows_with_the_pictures_and_no_other_does(space: Space) -> None:
+    assert space.limits_at(32) == space.limits_at(28) == space.limits
+    assert space.limits_at(64) == {**space.limits, "flops": 4 * space.limits["flops"]}
+    assert space.violations({"flops": 50e6}, side=64)["flops"] == pytest.approx(1.25 / 4 - 1)
+    enlarging = replace(space, parameters=(*space.parameters, Parameter("architecture.input_size", Fixed(64))))
+    assert enlarging.limits_at(64) == space.limits
 
 
 def test_the_fingerprint_ignores_what_a_study_need_not_keep(space: Space) -> None:

@@ -51,6 +51,19 @@ def test_accuracy_and_loss_are_those_of_a_count_by_hand(architecture: Cnn | Fast
     assert found.loss == pytest.approx(loss / len(images), rel=1e-5)
 
 
+def test_in_the_balanced_accuracy_each_class_that_is_there_counts_alike(data: Store) -> None:
+    shown, network = validation(data), build(CNN, images=CIFAR10, seed=3)
+    some = torch.cat([torch.nonzero(shown.labels == label).flatten()[: 3 * label] for label in range(10)])  # no 0
+    images = shown.take(some)
+    found = evaluate(network, images, store=data, precision="float32")
+    right = logits(network, images, mean=data.mean, std=data.std, precision="float32").argmax(1) == images.labels
+    recalls = [float(right[images.labels == label].double().mean()) for label in range(1, 10)]
+    assert found.balanced_accuracy == pytest.approx(sum(recalls) / 9)
+    assert found.balanced_accuracy != pytest.approx(found.accuracy)
+    whole = evaluate(network, shown, store=data, precision="float32")  # all classes are of one size
+    assert whole.balanced_accuracy == pytest.approx(whole.accuracy)
+
+
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("training", [True, False])
 def test_evaluating_leaves_no_trace_and_is_not_random(training: bool, precision: Precision, data: Store) -> None:

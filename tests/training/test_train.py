@@ -26,7 +26,7 @@ from search.training.averaging import Averaging
 from search.training.evaluate import Evaluation, evaluate
 from search.training.precision import Precision
 from search.training.result import EpochResult
-from search.training.train import DivergedError, Training, cross_entropy, train
+from search.training.train import DivergedError, Training, class_weights, cross_entropy, train
 
 CNN: Architecture = Cnn(stages=2, width=(4, 8), pool=3, hidden_layers=0, dropout=0.1)
 FAST: Architecture = Fast(stages=2, width=(4, 8), depth=(1, 1), kernel=(3, 3), dropout=0.1)
@@ -263,7 +263,7 @@ def test_a_training_of_fewer_steps_than_an_average_waits_for_still_trains(small:
 
 def test_a_network_that_breaks_in_its_last_step_has_diverged(small: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object, **__: object) -> Evaluation:
-        return Evaluation(correct=10, n=100, loss=float("nan"))
+        return Evaluation(correct=10, n=100, loss=float("nan"), balanced_accuracy=0.1)
 
     monkeypatch.setattr(training, "evaluate", broken)
     with pytest.raises(DivergedError, match="validation loss is nan after epoch 1"):
@@ -281,3 +281,25 @@ def test_the_loss_of_mixed_images_weighs_both_labels(smoothing: float) -> None:
     assert float(alone) == pytest.approx((surprise(0, 0, smoothing) + surprise(1, 2, smoothing)) / 2)
     whole = Targets(targets.labels, targets.other, torch.ones(2))
     assert float(cross_entropy(LOGITS, whole, smoothing=smoothing)) == pytest.approx(float(alone))
+
+
+def test_a_weight_counts_each_label_of_an_image() -> None:
+    targets, weights = Targets(torch.tensor([0, 2]), torch.tensor([1, 0]), torch.tensor([0.75, 0.1])), LOGITS.new_tensor
+    first = 0.75 * 0.5 * surprise(0, 0, 0.2) + 0.25 * 3 * surprise(0, 1, 0.2)
+    second = 0.1 * 2 * surprise(1, 2, 0.2) + 0.9 * 0.5 * surprise(1, 0, 0.2)
+    loss = cross_entropy(LOGITS, targets, smoothing=0.2, weights=weights([0.5, 3.0, 2.0]))
+    assert float(loss) == pytest.approx((first + second) / 2)
+
+
+def test_class_weights_let_every_class_count_alike(small: Store) -> None:
+    few = small.training.take(
+        torch.cat([torch.nonzero(small.training.labels == label)[: label + 1, 0] for label in range(10)])
+    )
+    counts, weights = few.labels.bincount(), class_weights(few, power=1.0)
+    assert torch.allclose(weights * counts, torch.full((10,), len(few) / 10))
+    assert float(class_weights(few, power=0.5)[few.labels].mean()) == pytest.approx(1)
+    recipe = replace(PLAIN, batch_size=len(few), class_weights=1.0)
+    _, results = trained(replace(CNN, dropout=0.0), recipe, replace(small, training=few), epochs=1)
+    logits = build(replace(CNN, dropout=0.0), images=CIFAR10, seed=0)(normalise(few.pixels, small.mean, small.std))
+    of_class = [F.cross_entropy(logits[few.labels == label], few.labels[few.labels == label]) for label in range(10)]
+    assert results[0].train_loss == pytest.approx(torch.stack(of_class).mean().item(), rel=1e-5)
