@@ -14,6 +14,7 @@ import torch
 from search.data.download import ARCHIVE, ELSEWHERE, FOLDER, complete
 from search.data.foreign import describe
 from search.data.images import Images
+from search.data.named import SETS
 from search.errors import DataError
 from search.files import LFS_POINTER, cache_folder, home, in_the_way
 
@@ -39,7 +40,8 @@ def find(folder: Path | None, *, download: bool = True) -> Path:
     root = home(given) if given else cache_folder()
     source = "CIFAR_SEARCH_DATA: " if given and not folder else ""
     if given and not os.path.exists(root):  # noqa: PTH110 - Path.exists may raise
-        raise DataError(f"{source}{in_the_way(root) or f'{root} is not a folder'}; make it, or {ELSEWHERE}")
+        what = in_the_way(root) or f"{root} is not a folder"
+        raise DataError(f"{source}{what}; make it, or {ELSEWHERE}; names of other data: {', '.join(SETS)}")
     place = _batches(root)
     missing = [name for name in OFFICIAL if not os.path.isfile(place / name)]  # noqa: PTH113 - likewise
     nothing = len(missing) == len(OFFICIAL)

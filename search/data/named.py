@@ -52,7 +52,7 @@ def find(name: str, folder: Path | None) -> Unlisted:
     known = SETS[name]
     files = _files(known, folder) if folder else ()
     if folder and not files:
-        wanted = " or ".join(", ".join(form) for form in known.forms)
+        wanted = ", ".join(known.forms[-1])
         raise DataError(f"{folder} is not the folder of {name}, with {wanted}; --data {name} downloads them")
     return Unlisted(root=Path(f"{name}:{folder}"), files=files, read=partial(_read, name, files))
 

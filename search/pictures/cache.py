@@ -72,20 +72,26 @@ def ingest(
 
     Without a `side` the median short side of the pictures decides, from 32 pixels to `most_side`.
     """
-    folder = cache / _key(source, side, most_side)
-    if (found := read(folder)) is not None:
+    key = _key(source)
+    asked = cache / f"{key}-{side or f'most-{most_side}'}"
+    if (found := read(asked)) is not None:
         return found
     listing = source.read() if isinstance(source, Unlisted) else source
     with fresh_folder(cache) as fresh, closing(_Files(listing, progress)) as files:
         heads = files.headers()
         side = side or int(min(max(median(head.short_side for head in heads), SIDES[0]), most_side))
         channels = 1 if all(head.grey for head in heads) else 3
-        about = {"skipped": files.skipped, "kinds": dict(Counter(head.kind for head in heads).most_common())}
-        _write(fresh, *files.decoded(fresh, side=side, channels=channels), listing=listing, about=about)
-        if folder.exists():  # its bytes are not what it says
-            shutil.rmtree(folder)
-        fresh.rename(folder)
-    found = read(folder)
+        folder = cache / f"{key}-{side}"
+        if read(folder) is None:
+            about = {"skipped": files.skipped, "kinds": dict(Counter(head.kind for head in heads).most_common())}
+            _write(fresh, *files.decoded(fresh, side=side, channels=channels), listing=listing, about=about)
+            if folder.exists():  # its bytes are not what it says
+                shutil.rmtree(folder)
+            fresh.rename(folder)
+        if asked != folder:  # whoever asks for this side, as a decision does, finds the same
+            asked.unlink(missing_ok=True)
+            asked.symlink_to(folder.name)
+    found = read(asked)
     assert found is not None
     return found
 
@@ -215,9 +221,9 @@ def read(folder: Path) -> Ingested | None:
     return found if digest.hexdigest() == sha256 else None
 
 
-def _key(source: PictureList | Unlisted, side: int | None, most_side: int) -> str:
+def _key(source: PictureList | Unlisted) -> str:
     """Of the files as they are now: another one where any was changed."""
-    digest = hashlib.sha256(repr((FORMAT, os.fsencode(source.root.absolute()), side, most_side)).encode())
+    digest = hashlib.sha256(repr((FORMAT, os.fsencode(source.root.absolute()))).encode())
     rows: Iterable[tuple[str | Path, int, str | None]] = ((file, 0, None) for file in source.files)
     if isinstance(source, PictureList):
         rows = zip(source.files, source.labels, source.parts, strict=True)

@@ -25,7 +25,7 @@ class Search:
     study: str | None = option(None, "Name of the study.")  # a new study has the name of its space
     folder: Path = option(Path("runs"), "Folder for all that is left behind.")
     storage: str | None = option(None, "Optuna storage URL.  [default: sqlite in the folder of runs]")
-    data: str | None = option(None, "CIFAR-10, pictures by class, or `synthetic`.  [default: CIFAR_SEARCH_DATA]")
+    data: str | None = option(None, "A folder, CSV, .npz, name of a set, or `synthetic`.  [default: CIFAR_SEARCH_DATA]")
     image_size: int | None = option(
         None, "Pixels of a side at which pictures are seen.  [default: theirs]", least=8, most=512
     )

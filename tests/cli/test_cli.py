@@ -234,7 +234,7 @@ def test_no_password_is_shown_by_a_refusal(call: Call, tmp_path: Path, arguments
 def test_no_password_is_shown_by_the_command_that_goes_on(
     call: Call, finished: History, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(supervisor, "run", lambda _: iter([Closed(history=finished, signal=signal.SIGTERM)]))
+    monkeypatch.setattr(supervisor, "run", lambda _, **__: iter([Closed(history=finished, signal=signal.SIGTERM)]))
 
     code, output, errors = call(*command(tmp_path / "my [old] runs"), "--storage", SECRET)
 

@@ -72,6 +72,8 @@ def test_the_second_time_nothing_is_decoded_until_a_file_changes(
     assert len(decodings) == 20
     assert read(root) == first
     assert len(decodings) == 20
+    assert read(root, side=33).folder.samefile(first.folder)
+    assert len(decodings) == 20, "a decision asks for the side that the search has found"
     assert read(root, side=40).side == 40
     assert len(decodings) == 40
     (root / "cat" / "000.png").write_bytes((root / "cat" / "001.png").read_bytes())
@@ -166,7 +168,7 @@ def test_a_stop_while_pictures_are_decoded_leaves_nothing_behind(
 
 def test_what_a_killed_start_left_goes_with_the_next(folder: Make, read: Ingest, tmp_path: Path) -> None:
     (tmp_path / "cache" / ".unpacking-dead").mkdir(parents=True)
-    kept = read(folder(a=10, b=10)).folder
+    kept = read(folder(a=10, b=10), side=32).folder
     assert list((tmp_path / "cache").iterdir()) == [kept]
 
 
