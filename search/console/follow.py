@@ -26,7 +26,7 @@ def follow_decision(steps: Iterable[DecisionStep | Reported], *, console: Consol
             case Planned():
                 say(f"{step.machine}; {step.data}; about {duration(step.seconds)}")
                 say(f"study {step.study}: {step.plan.title}")
-                measure = step.measure
+                metric = step.metric
                 for note in step.notes:
                     say(f"note: {note}")
                 if step.earlier_openings:
@@ -36,12 +36,8 @@ def follow_decision(steps: Iterable[DecisionStep | Reported], *, console: Consol
                 reasons = "".join(f" ({reason})" for reason in step.rejected)
                 say(f"trial {step.number} goes on from its checkpoint after epoch {step.epoch}{reasons}")
             case TrainedEpoch(result=result):
-                score = percent(getattr(result, measure) or result.train_accuracy)
-                kind = (
-                    "training"
-                    if result.validation_accuracy is None
-                    else measure.removesuffix("_accuracy").replace("_", " ")
-                )
+                score = percent(getattr(result, metric.replace(" ", "_")) or result.train_accuracy)
+                kind = "training" if result.validation_accuracy is None else metric.removesuffix(" accuracy")
                 say(f"{step.phase}: {step.name}, epoch {result.epoch}/{result.epochs}: {score} {kind}")
             case Chosen():
                 for reason in step.dropped:

@@ -38,7 +38,7 @@ class Planned:
     machine: str
     data: str
     plan: Plan
-    measure: str  # the number of an epoch that the choice goes by
+    metric: str  # that the choice goes by
     seconds: float  # forecast of what no earlier start has done
     earlier_openings: int
     notes: tuple[str, ...] = ()
@@ -124,7 +124,7 @@ def decide(request: Decision) -> Iterator[DecisionStep | Report]:
             compile=request.compile,
             flag=flag,
         )
-        first = {"study": study, "machine": machine.title, "data": source.title, "measure": manifest.measure}
+        first = {"study": study, "machine": machine.title, "data": source.title, "metric": manifest.metric}
         yield Planned(**first, plan=plan, seconds=trainings.seconds_left, earlier_openings=earlier, notes=notes)
         choice = yield from trainings.confirm()
         yield choice
