@@ -28,19 +28,15 @@ def follow_decision(steps: Iterable[DecisionStep | Reported], *, console: Consol
             case Planned():
                 say(f"{step.machine}; {step.data}; about {duration(step.seconds)}")
                 say(f"study {step.study}: {step.plan.title}")
-                measure = step.measure
+                metric = step.metric
                 for note in step.notes:
                     say(f"note: {note}")
                 _warn(step.openings, say)
             case Resumed():
                 say(_going_on(f"trial {step.number}", step))
             case TrainedEpoch(result=result):
-                score = percent(getattr(result, measure) or result.train_accuracy)
-                kind = (
-                    "training"
-                    if result.validation_accuracy is None
-                    else measure.removesuffix("_accuracy").replace("_", " ")
-                )
+                score = percent(getattr(result, metric.replace(" ", "_")) or result.train_accuracy)
+                kind = "training" if result.validation_accuracy is None else metric.removesuffix(" accuracy")
                 say(f"{step.phase}: {step.name}, epoch {result.epoch}/{result.epochs}: {score} {kind}")
             case Chosen():
                 for reason in step.dropped:

@@ -113,7 +113,7 @@ def studies_table(listing: "Listing") -> Group:
 def _front(history: History) -> Iterable[Table | Text]:
     """The trials that are worth their cost, cheapest first; nothing in a study without a cost."""
     if history.front:
-        cost, metric = str(history.manifest.cost), history.manifest.metric
+        cost, metric = str(history.manifest.cost), history.manifest.metric.removeprefix("validation ")
         title = f"Pareto front: {metric} against {cost}"
         table = columns(">trial", ">validation", f">{cost}", "candidate", title=title)
         for trial in history.front:

@@ -112,7 +112,7 @@ def standard_split(images: Images, *, seed: int) -> Split:
 def balanced(labels: Tensor, *, seed: int, shares: bool = False) -> Index:
     """All images [N] in a random order; the first n of them, for any n, hold each class equally often, within one.
 
-    With `shares` they hold each in its share of all, within one and, where n suffices, at least once.
+    With `shares` they hold each at least once, where n suffices, and then in its share of all.
     """
     # Raw draws: NumPy keeps their stream in every release, but not that of Generator.permutation (NEP 19).
     shuffled = np.argsort(np.random.PCG64(seed).random_raw(len(labels)), kind="stable")

@@ -48,7 +48,7 @@ class Planned:
     machine: str
     data: str
     plan: Plan
-    measure: str  # the number of an epoch that the choice goes by
+    metric: str  # that the choice goes by
     seconds: float  # forecast of what no earlier start has done
     openings: tuple[Opening, ...]  # of this test set, before
     notes: tuple[str, ...] = ()
@@ -135,7 +135,7 @@ def decide(request: Decision, *, progress: Progress | None = None) -> Iterator[D
             compile=request.compile,
             flag=flag,
         )
-        first = {"study": study, "machine": machine.title, "data": source.title, "measure": manifest.measure}
+        first = {"study": study, "machine": machine.title, "data": source.title, "metric": manifest.metric}
         yield Planned(**first, plan=plan, seconds=trainings.seconds_left, openings=known(), notes=notes)
         choice = yield from trainings.confirm()
         yield choice

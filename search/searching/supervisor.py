@@ -143,8 +143,10 @@ def measured_slots(
             learning=search.sampler == "tpe" and search.trials > STARTUP_TRIALS,
         )
         limits = setup.space.limits_at(shape.side).items()
-        grown = (f"the limit of {name} is {most:,.0f}" for name, most in limits if most > setup.space.limits[name])
-        notes += tuple(f"{limit} for pictures of {shape.side} pixels" for limit in grown)
+        grown = [(name, most) for name, most in limits if most > setup.space.limits[name]]
+        notes += tuple(
+            f"the limit of {name} is {most:,.0f} for pictures of {shape.side} pixels" for name, most in grown
+        )
         yield MeasuredSlots(setup=found, slots=slots, trial=trial, forecast=forecast, notes=notes, lines=lines)
 
 

@@ -132,3 +132,12 @@ def test_what_is_trained_is_named_as_it_is_told(decide: Decide) -> None:
     of, _ = decide(whole)
     told = [step for step in of.confirm() if isinstance(step, TrainedEpoch)]
     assert told == of.trained
+
+
+def test_epochs_that_an_older_version_kept_are_taken(decide: Decide) -> None:
+    of, pool = decide(whole)
+    confirm(of)
+    job, row = pool.jobs[0], asdict(epoch(pool.jobs[0], 1))
+    del row["validation_balanced_accuracy"]
+    trainings.epochs_file(job).write_text(json.dumps([row]))
+    assert trainings.kept_epochs(job) == [epoch(job, 1)]
