@@ -13,6 +13,7 @@ from search.deciding.request import BaselineRequest
 from search.deciding.statistics import LEVEL
 from search.deciding.testing import OpenedTest, open_test
 from search.deciding.trainings import saved_weights, seed_from, train
+from search.errors import UsageError
 from search.files import write_whole
 from search.networks.build import fetch_weights
 from search.networks.count import Cost, cost
@@ -105,7 +106,12 @@ BaselineStep = BaselinePlanned | EpochResult | BaselineReproduction
 def reproduce_baseline(request: BaselineRequest) -> Iterator[BaselineStep]:
     """Train it, test it once, and keep the result. Raises SpaceError, WeightsError, DataError, SlotError."""
     published = find_baseline(request.name)
-    candidate = from_values(published.values)
+    values = dict(published.values)
+    if request.weights is not None:
+        if "architecture.weights" not in values:
+            raise UsageError(f"--weights is for a recipe with a backbone, and {published.name} has none")
+        values["architecture.weights"] = request.weights
+    candidate = from_values(values)
     fetch_weights(candidate.architecture)
     machine, source = survey(request.device, slots=1), find_source(request.data)
     folder = request.folder / "baselines"

@@ -30,7 +30,7 @@ from search.training.compiling import Mode
 from search.training.result import EpochResult
 from studies.history import History, TrialRecord
 
-Phase = Literal["search", "confirmation", "retraining"]
+Phase = Literal["search", "confirmation", "retraining", "comparison"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,34 +194,45 @@ class Trainings:
 
     def _train(self, jobs: Sequence[Job], *, phase: Phase) -> Generator[TrainedEpoch | Resumed, None, dict[int, str]]:
         """Run the jobs to their ends; returns the failures, by trial. Raises SlotError, DataError."""
-        failures: dict[int, str] = {}
-        before: Failed | None = None
-        kept = {job.name: kept_epochs(job) for job in jobs}
-        jobs = [replace(job, reported=len(kept[job.name])) for job in jobs]
         machine = self.machine.with_slots(min(self.machine.slots, len(jobs)))
         settings = machine.settings(self.source, split=self.folder.split, compile=self.compile)
         with Pool(settings, log=self.folder.log, work=self.work) as slots:
-            for job, event in train(slots, jobs, flag=self.flag):
-                results = kept[job.name]
-                if isinstance(event, Began):
-                    del results[event.epoch :]  # of a lost attempt: they come again
-                    if event.step or event.rejected:
-                        yield Resumed(number=job.number, epoch=event.epoch, rejected=event.rejected)
-                elif isinstance(event, EpochResult):
-                    results.append(event)
-                    rows = json.dumps([asdict(result) for result in results])
-                    epochs_file(job).parent.mkdir(parents=True, exist_ok=True)
-                    write_whole(epochs_file(job), rows.encode())
-                    yield _trained(phase, job, event)
-                elif isinstance(event, Finished):
-                    before = None
-                elif isinstance(event, Failed):
-                    if job.number not in failures:  # another seed would fail alike
-                        check_blame(before, event)
-                    before = event
-                    failures[job.number] = f"{job.name}: {event.outcome}, {event.message}"
-        self.trained.extend(_trained(phase, job, result) for job in jobs for result in kept[job.name])
+            trained, failures = yield from train_kept(slots, jobs, phase=phase, flag=self.flag)
+        self.trained.extend(trained)
         return failures
+
+
+def train_kept(
+    slots: BasePool, jobs: Sequence[Job], *, phase: Phase, flag: StopFlag
+) -> Generator[TrainedEpoch | Resumed, None, tuple[list[TrainedEpoch], dict[int, str]]]:
+    """Run the jobs to their ends, each from where an earlier start left it; returns all epochs, and failures by number.
+
+    Raises SlotError, DataError, InterruptedSearch.
+    """
+    failures: dict[int, str] = {}
+    before: Failed | None = None
+    kept = {job.name: kept_epochs(job) for job in jobs}
+    jobs = [replace(job, reported=len(kept[job.name])) for job in jobs]
+    for job, event in train(slots, jobs, flag=flag):
+        results = kept[job.name]
+        if isinstance(event, Began):
+            del results[event.epoch :]  # of a lost attempt: they come again
+            if event.step or event.rejected:
+                yield Resumed(number=job.number, epoch=event.epoch, rejected=event.rejected)
+        elif isinstance(event, EpochResult):
+            results.append(event)
+            rows = json.dumps([asdict(result) for result in results])
+            epochs_file(job).parent.mkdir(parents=True, exist_ok=True)
+            write_whole(epochs_file(job), rows.encode())
+            yield _trained(phase, job, event)
+        elif isinstance(event, Finished):
+            before = None
+        elif isinstance(event, Failed):
+            if job.number not in failures:  # another seed would fail alike
+                check_blame(before, event)
+            before = event
+            failures[job.number] = f"{job.name}: {event.outcome}, {event.message}"
+    return [_trained(phase, job, result) for job in jobs for result in kept[job.name]], failures
 
 
 def _trained(phase: Phase, job: Job, result: EpochResult) -> TrainedEpoch:
