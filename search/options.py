@@ -17,8 +17,8 @@ MOST = 10_000_000  # of whatever is counted: nobody means more, and far above it
 
 
 def option(default: Any, help: str, *, least: float | None = None, most: float = MOST) -> Any:
-    """A field that the command line offers as an option; a number needs a `least`, see `check_fields`."""
-    return field(default=default, metadata={"help": help, "least": least, "most": most})
+    """A field offered as an option, given always where default is `...`; a number needs a `least`: `check_fields`."""
+    return field(default=MISSING if default is ... else default, metadata={"help": help, "least": least, "most": most})
 
 
 def argument(default: Any, help: str) -> Any:

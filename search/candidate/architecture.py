@@ -11,7 +11,7 @@ from search.candidate.fields import MOST_STAGES, STRICT, Activation, Depth, Each
 
 Operation = Literal["none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"]
 SHORT = dict(zip(get_args(Operation), ("0", "skip", "1x1", "3x3", "pool"), strict=True))
-Backbone = Literal["vgg16", "resnet18", "resnet50", "efficientnet_b0", "convnext_tiny", "mobilenet_v3_large"]
+Backbone = Literal["vgg16", "resnet18", "resnet50", "efficientnet_b0", "convnext_tiny", "mobilenet_v3_large", "own"]
 
 FAMILIES: dict[str, type[Architecture]] = {}  # every architecture of this module, in their order
 
@@ -146,12 +146,12 @@ class Mlp(Architecture):
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Transfer(Architecture):
-    """A backbone of torchvision with weights that were trained elsewhere, and a new head."""
+    """A backbone with weights that were trained elsewhere, and a new head."""
 
     family: ClassVar[str] = "transfer"
-    backbone: Annotated[Backbone, "of torchvision"] = "resnet18"
+    backbone: Annotated[Backbone, "of torchvision; own: what the JSON beside the weights says"] = "resnet18"
     weights: Annotated[str, Field(min_length=1), "imagenet (torchvision's), none, or a file of a state"] = "imagenet"
-    input_size: Annotated[int, Field(ge=32, le=384), "pixels; the images are enlarged to it"] = 64
+    input_size: Annotated[int, Field(ge=8, le=384), "pixels that the backbone sees; own: as before"] = 64
     frozen: Annotated[float, Field(ge=0, le=1), "share of the backbone's blocks, from the input, never trained"] = 0.0
     hidden_layers: Annotated[int, Field(ge=0, le=MOST_STAGES), "linear layers before the classifier"] = 0
     hidden: Annotated[Each[Width], "neurons of each hidden layer"] = (256, 128)
@@ -159,6 +159,8 @@ class Transfer(Architecture):
 
     def __post_init__(self) -> None:
         cut(self, self.hidden_layers, "hidden", of="hidden layer")
+        if self.backbone == "own" and not self.weights.endswith(".safetensors"):
+            raise ValueError(f"backbone own needs weights: FILE.safetensors, not {self.weights}")
 
     @property
     def title(self) -> str:

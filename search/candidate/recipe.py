@@ -24,6 +24,9 @@ class Recipe:
     l1: Annotated[float, Field(ge=0, le=1), "times the sum of the absolute weights, added to the loss"] = 0.0
     bias_scale: Annotated[float, Field(gt=0, le=1000), "learning rate of the batch-norm biases, relative"] = 64.0
     backbone_scale: Annotated[float, Field(gt=0, le=1), "learning rate of a pretrained backbone, relative"] = 1.0
+    depth_scale: Annotated[float, Field(gt=0, le=1), "learning rate of its blocks, relative to the next one above"] = (
+        1.0
+    )
     head_first: Annotated[Share, "share of the steps in which only the head of a pretrained backbone is trained"] = 0.0
     schedule: Annotated[ScheduleName, "of the learning rate, after the warm-up"] = "linear"
     warmup: Annotated[Share, "share of the steps in which the learning rate rises"] = 0.2

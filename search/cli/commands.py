@@ -1,5 +1,6 @@
 """The table of contents: one thin command for each thing a person can do."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,10 +10,11 @@ from search.cli.options import AsJson, StudyChoice, option_of, request_options
 from search.cli.output import console, print_json, print_line, print_next_command, progress_line, show
 from search.cli.parsing import parse_claim, parse_compile_mode, parse_seconds, parse_slots
 from search.cli.spaces import spaces_app
-from search.deciding.request import BaselineRequest, Decision
+from search.deciding.request import BaselineRequest, Decision, TransferRequest
 from search.errors import UsageError
 from search.inspecting.request import ExplainRequest, ExploreRequest, ReproduceRequest
 from search.searching.request import Search
+from search.slots.signals import InterruptedSearch
 
 STUDY_EXIT = 4  # of a command that finds something wrong with a study
 
@@ -177,6 +179,25 @@ def baseline(request: BaselineRequest, *, as_json: AsJson = False) -> None:
     found = follow_baseline(steps, console=console(stderr=as_json))
     if as_json:
         print_json(found.as_json())
+
+
+@app.command()
+@request_options()
+def transfer(request: TransferRequest, *, as_json: AsJson = False) -> None:
+    """Carry trained weights to other images: search how, then compare with training from scratch."""
+    from search.console.follow import follow_comparison
+    from search.console.watch import watch
+    from search.deciding.transfer import compare, prepare
+    from search.searching import supervisor
+
+    start, search = prepare(request)
+    updates = supervisor.run(search, progress=progress_line())
+    closed = watch(updates, console=console(stderr=as_json))
+    if closed.signal is not None:
+        raise InterruptedSearch(closed.signal)
+    comparison = follow_comparison(compare(request, start, study=str(search.study)), console=console(stderr=as_json))
+    if as_json:
+        print_json(asdict(comparison))
 
 
 @app.command()

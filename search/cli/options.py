@@ -15,7 +15,7 @@ from search.searching.request import Search
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-NAMES = {"folder": "runs", "claims": "claim"}  # options that are not called as their fields
+NAMES = {"folder": "runs", "claims": "claim", "start": "from"}  # options that are not called as their fields
 SHOWN = (bool, int, float, str, Path)  # defaults that the help shows; the help of the others says it in words
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

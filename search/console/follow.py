@@ -1,6 +1,7 @@
 """Draws a decision, a published recipe or a single trial while it is trained again."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from statistics import fmean
 
 from rich.console import Console, Group
 from rich.table import Table
@@ -11,6 +12,7 @@ from search.deciding.baseline import BaselinePlanned, BaselineReproduction, Base
 from search.deciding.decide import DecisionStep, Planned, Report
 from search.deciding.testing import ABOUT_VIEWS, OpenedTest, Score
 from search.deciding.trainings import Chosen, TrainedEpoch
+from search.deciding.transfer import Comparison
 from search.inspecting.reproduce import ComparedEpoch, Reproduction, ReproductionStart, ReproductionStep
 from search.reporting.report import Reported
 from search.searching.progress import Resumed
@@ -96,6 +98,31 @@ def follow_reproduction(steps: Iterable[ReproductionStep], *, console: Console) 
                 if step.kept is not None:
                     say("its weights are kept again" if step.kept else "not kept: they are other weights")
     assert isinstance(step, Reproduction), "a trial that is trained again ends with a verdict"
+    return step
+
+
+def follow_comparison(steps: Iterable[TrainedEpoch | Resumed | Comparison], *, console: Console) -> Comparison:
+    """A line for every training, a table at the end; returns the result."""
+    for step in steps:
+        if isinstance(step, TrainedEpoch) and (result := step.result).epoch == result.epochs:
+            line_printer(console)(
+                f"{step.name}, {plural(result.epochs, 'epoch')}: {percent(result.validation_accuracy)}"
+            )
+    assert isinstance(step, Comparison), "a transfer ends with its comparison"
+    names = (">images", ">transfer", ">scratch", ">difference", ">95 % interval", ">epochs", ">seconds", ">by seed")
+    table = columns(*names, title=f"trial {step.trial} of study {step.study} beside training from scratch")
+    for row in step.rows:
+        means = [percent(fmean(accuracies)) for accuracies in zip(*row.accuracies, strict=True)]
+        low, high = (f"{100 * end:+.2f}" for end in row.interval)
+        seeds = " ".join(f"{100 * (transfer - scratch):+.2f}" for transfer, scratch in row.accuracies)
+        lengths = ("/".join(f"{number:.0f}" for number in both) for both in (row.epochs, row.seconds))
+        table.add_row(f"{row.images:,}", *means, f"{100 * row.difference:+.2f}", f"{low} to {high}", *lengths, seeds)
+    before = "an unknown time" if step.pretraining_seconds is None else duration(step.pretraining_seconds)
+    console.print(Text(), table)
+    line_printer(console)(
+        f"Points on {step.validation_images:,} validation images; the test set stays closed. Epochs and seconds: of "
+        f"transfer/scratch. Beside them stand {before} in which the start was trained: {step.start}\n{step.file}"
+    )
     return step
 
 

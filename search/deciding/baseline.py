@@ -18,6 +18,7 @@ from search.deciding.request import BaselineRequest
 from search.deciding.statistics import LEVEL
 from search.deciding.testing import OpenedTest, keep_test, kept_test, open_test, sha256_of_test
 from search.deciding.trainings import epochs_file, kept_epochs, saved_weights, seed_from, train
+from search.errors import UsageError
 from search.files import write_whole
 from search.networks.build import fetch_weights
 from search.networks.count import Cost, cost
@@ -137,7 +138,12 @@ def reproduce_baseline(request: BaselineRequest, *, progress: Progress | None = 
     """
     deadline = time.monotonic() + 60 * ((request.minutes if request.budget is None else None) or math.inf)
     published = find_baseline(request.name)
-    candidate = from_values(published.values)
+    values = dict(published.values)
+    if request.weights is not None:
+        if "architecture.weights" not in values:
+            raise UsageError(f"--weights is for a recipe with a backbone, and {published.name} has none")
+        values["architecture.weights"] = request.weights
+    candidate = from_values(values)
     fetch_weights(candidate.architecture)
     machine, source = survey(request.device, slots=1), find_source(request.data, progress=progress)
     folder = request.folder / "baselines"
@@ -150,7 +156,7 @@ def reproduce_baseline(request: BaselineRequest, *, progress: Progress | None = 
         split.save(path := folder / f"split-{request.seed}.npz")
         sha256 = sha256_of_test(source)
         known = partial(openings, url, test=sha256, training=images.fingerprint)
-        job = _job(published, request, data=f"{images.fingerprint} {split.fingerprint}")
+        job = _job(published, candidate, request, data=f"{images.fingerprint} {split.fingerprint}")
         with Pool(machine.settings(source, split=path), log=folder / "slots.log") as slots:
             speed = slots.measure(job, interrupted=lambda: flag.signal is not None)
             if flag.signal is not None:
@@ -204,9 +210,9 @@ def _train(slots: Pool, job: Job, *, flag: StopFlag, deadline: float) -> Generat
     return finished
 
 
-def _job(recipe: PublishedRecipe, request: BaselineRequest, *, data: str) -> Job:
+def _job(recipe: PublishedRecipe, candidate: Candidate, request: BaselineRequest, *, data: str) -> Job:
     """The training, still without a length; each recipe, length, seed and data set has checkpoints of its own."""
-    candidate, folder = from_values(recipe.values), request.folder / "baselines"
+    folder = request.folder / "baselines"
     length = f"{request.epochs or recipe.epochs}-epochs" if request.budget is None else f"{request.budget:g}-minutes"
     digest = hashlib.sha256(f"{candidate.as_dict()} {request.seed} {data}".encode()).hexdigest()
     return Job(

@@ -77,6 +77,7 @@ class BaselineRequest:
     storage: str | None = same_option(Search, "storage")
     data: str | None = same_option(Search, "data")
     device: str | None = same_option(Search, "device")
+    weights: str | None = option(None, "File of the backbone's state, in place of ImageNet's.")
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -85,3 +86,24 @@ class BaselineRequest:
     def budget(self) -> float | None:
         """Minutes into which the whole training should fit; None where its epochs are asked for."""
         return None if self.as_published or self.epochs else self.minutes or BASELINE_MINUTES
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransferRequest:
+    """Trained weights as the start for other images: from where, to what, and for how long. Raises UsageError."""
+
+    start: str = option(..., "A decided study, a file of weights, or a backbone such as resnet18.")
+    data: str | None = same_option(Search, "data")
+    image_size: int | None = same_option(Search, "image_size")
+    trials: int = option(12, "Finished trials in total, over all starts.", least=1)
+    minutes: float = option(15.0, "Time that the search should take; the comparison needs about as long.", least=0.001)
+    epochs: int | None = same_option(Search, "epochs")
+    seeds: int = option(3, "Pairs of trainings that are compared on each share of the images.", least=2, most=1000)
+    study: str | None = option(None, "Name of the study.  [default: transfer-FROM]")
+    folder: Path = same_option(Search, "folder")
+    storage: str | None = same_option(Search, "storage")
+    slots: int | None = option(None, "At a time.  [default: one per GPU or CPU core to 4]", least=1, most=MOST_SLOTS)
+    device: str | None = same_option(Search, "device")
+
+    def __post_init__(self) -> None:
+        check_fields(self)

@@ -35,7 +35,7 @@ from studies.manifest import METRICS
 
 LEAVE = 60.0  # seconds for the slots to keep what they have done: a step of a large network takes long on a slow CPU
 
-Phase = Literal["search", "confirmation", "retraining"]
+Phase = Literal["search", "confirmation", "retraining", "comparison"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,25 +223,36 @@ class Trainings:
 
     def _train(self, jobs: Sequence[Job], *, phase: Phase) -> Generator[TrainedEpoch | Resumed, None, dict[int, str]]:
         """Run the jobs to their ends; returns the failures, by trial. Raises SlotError, DataError."""
-        failures: dict[int, str] = {}
-        before: Failed | None = None
         machine = self.machine.with_slots(min(self.machine.slots, len(jobs)))
         settings = machine.settings(self.source, split=self.folder.split, compile=self.compile)
         with Pool(settings, log=self.folder.log, work=self.work) as slots:
-            for job, event in train(slots, jobs, flag=self.flag):
-                if isinstance(event, Resumed):
-                    yield event
-                elif isinstance(event, EpochResult):
-                    yield _trained(phase, job, event)
-                elif isinstance(event, Finished):
-                    before = None
-                elif isinstance(event, Failed):
-                    if job.number not in failures:  # another seed would fail alike
-                        check_blame(before, event)
-                    before = event
-                    failures[job.number] = f"{job.name}: {event.outcome}, {event.message}"
-        self.trained.extend(_trained(phase, job, result) for job in jobs for result in kept_epochs(job))
+            trained, failures = yield from train_kept(slots, jobs, phase=phase, flag=self.flag)
+        self.trained.extend(trained)
         return failures
+
+
+def train_kept(
+    slots: BasePool, jobs: Sequence[Job], *, phase: Phase, flag: StopFlag
+) -> Generator[TrainedEpoch | Resumed, None, tuple[list[TrainedEpoch], dict[int, str]]]:
+    """Run the jobs to their ends, each from where an earlier start left it; returns all epochs, and failures by number.
+
+    Raises SlotError, DataError, InterruptedSearch.
+    """
+    failures: dict[int, str] = {}
+    before: Failed | None = None
+    for job, event in train(slots, jobs, flag=flag):
+        if isinstance(event, Resumed):
+            yield event
+        elif isinstance(event, EpochResult):
+            yield _trained(phase, job, event)
+        elif isinstance(event, Finished):
+            before = None
+        else:
+            if job.number not in failures:  # another seed would fail alike
+                check_blame(before, event)
+            before = event
+            failures[job.number] = f"{job.name}: {event.outcome}, {event.message}"
+    return [_trained(phase, job, result) for job in jobs for result in kept_epochs(job)], failures
 
 
 def _trained(phase: Phase, job: Job, result: EpochResult) -> TrainedEpoch:

@@ -1,8 +1,9 @@
-"""The transfer family: a backbone of torchvision with weights that were trained elsewhere, and a new head."""
+"""The transfer family: a backbone with weights that were trained elsewhere, and a new head."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,9 +12,12 @@ from torch.nn import functional as F
 
 from search.candidate import Transfer
 from search.description import ImageShape
+from search.networks.origin import load_trunk, origin
 from search.networks.weights import BACKBONES, NONE, load
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]  # mean and spread of each channel, in pixel values 0..1
+NetworkOf = Callable[..., nn.Module]
+LUMINANCE = (0.299, 0.587, 0.114)  # of red, green and blue in grey, as Pillow has it (ITU-R 601)
 
 
 class Preprocessing(nn.Module):
@@ -22,41 +26,61 @@ class Preprocessing(nn.Module):
     scale: Tensor
     shift: Tensor
 
-    def __init__(self, known: Statistics | None, *, size: int) -> None:
-        """`known`: of the images that the backbone was trained on; None keeps the data set's normalisation."""
+    def __init__(self, known: Statistics | None, *, size: int, channels: int = 3, given: int = 3) -> None:
+        """`known`: of the images that the backbone was trained on; None keeps the data set's normalisation.
+
+        `channels` are those that the backbone takes, `given` those of the data set: colours become grey, or grey three.
+        """
         super().__init__()
-        self.known, self.size = known, size
-        self.register_buffer("scale", torch.ones(3, 1, 1))  # kept with the weights
-        self.register_buffer("shift", torch.zeros(3, 1, 1))
+        self.known, self.size, self.greying = known, size, channels < given
+        self.register_buffer("scale", torch.ones(max(channels, given), 1, 1))  # kept with the weights
+        self.register_buffer("shift", torch.zeros(max(channels, given), 1, 1))
 
     @torch.no_grad()
     def fit(self, _: Tensor, *, mean: Tensor, std: Tensor) -> None:
-        """Take the statistics [3] of the data set, in pixel values 0..255, as the store has them."""
+        """Take the statistics [C] of the data set, in pixel values 0..255, as the store has them."""
         if self.known is None:
             return
         known_mean, known_std = (255 * torch.tensor(numbers, device=mean.device) for numbers in self.known)
-        self.scale.copy_((std / known_std)[:, None, None])
-        self.shift.copy_(((mean - known_mean) / known_std)[:, None, None])
+        share = torch.tensor(LUMINANCE if self.greying else (1.0,), device=mean.device)
+        self.scale.copy_((share * std / known_std)[:, None, None])
+        self.shift.copy_((share * (mean - known_mean) / known_std)[:, None, None])
 
     def forward(self, images: Tensor) -> Tensor:
-        images = torch.addcmul(self.shift, images, self.scale)
-        if images.shape[-1] == self.size:
+        images, size = torch.addcmul(self.shift, images, self.scale), (self.size, self.size)
+        if self.greying:
+            images = images.sum(1, keepdim=True)
+        if images.shape[2:] == size:
             return images
-        return F.interpolate(images, size=(self.size, self.size), mode="bilinear", align_corners=False)
+        smaller = self.size < images.shape[-1]
+        return F.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=smaller)
 
 
 class TransferNetwork(nn.Module):
     """Logits [N, classes] of normalised images [N, C, S, S]; the backbone's first blocks may be frozen."""
 
-    def __init__(self, architecture: Transfer, *, images: ImageShape) -> None:
+    def __init__(self, architecture: Transfer, *, images: ImageShape, network_of: NetworkOf) -> None:
+        """`network_of` makes a fresh network of another family, where one of those is the backbone."""
         super().__init__()
-        model, known = _model(architecture.backbone, architecture.weights)
-        self.prepare = Preprocessing(known, size=architecture.input_size)
-        self.backbone = nn.Sequential(*_blocks(architecture.backbone, model))
-        self.frozen = round(architecture.frozen * len(self.backbone))
-        self.backbone[: self.frozen].requires_grad_(False)
-        self.norm = model.classifier[0] if architecture.backbone == "convnext_tiny" else nn.Identity()
-        self.head, neurons = nn.Sequential(), BACKBONES[architecture.backbone].features
+        self.norm: nn.Module = nn.Identity()
+        if architecture.backbone == "own":
+            file = Path(architecture.weights)
+            known = origin(file)
+            side, channels, _ = known.images
+            self.prepare = Preprocessing(known.statistics, size=side, channels=channels, given=images.channels)
+            self.backbone = network_of(known.architecture, images=known.images)
+            self.blocks, neurons = load_trunk(self.backbone, file, known)
+        else:
+            model, statistics = _model(architecture.backbone, architecture.weights)
+            self.prepare = Preprocessing(statistics, size=architecture.input_size)
+            self.backbone = nn.Sequential(*_blocks(architecture.backbone, model))
+            self.blocks, neurons = [*self.backbone], BACKBONES[architecture.backbone].features
+            if architecture.backbone == "convnext_tiny":
+                self.norm = model.classifier[0]
+        self.frozen = self.blocks[: round(architecture.frozen * len(self.blocks))]
+        for block in self.frozen:
+            block.requires_grad_(False)
+        self.head = nn.Sequential()
         for outputs in (*architecture.hidden, images.classes):
             self.head.extend([nn.Dropout(architecture.dropout), nn.Linear(neurons, outputs), nn.ReLU()])
             neurons = outputs
@@ -66,15 +90,18 @@ class TransferNetwork(nn.Module):
     def train(self, mode: bool = True) -> TransferNetwork:
         """As every module, but the statistics of frozen blocks stay what they were."""
         super().train(mode)
-        self.backbone[: self.frozen].eval()
+        for block in self.frozen:
+            block.eval()
         return self
 
-    def backbone_parameters(self) -> list[nn.Parameter]:
-        """The parameters that were trained elsewhere, frozen ones included."""
-        return [*self.backbone.parameters(), *self.norm.parameters()]
+    def backbone_blocks(self) -> list[nn.Module]:
+        """What was trained elsewhere, from the input, frozen blocks included."""
+        return [*self.blocks[:-1], nn.ModuleList([self.blocks[-1], self.norm])]
 
     def forward(self, images: Tensor) -> Tensor:
-        features = self.backbone(self.prepare(images)).mean(dim=(2, 3), keepdim=True)
+        features = self.backbone(self.prepare(images))
+        if features.dim() == 4:
+            features = features.mean(dim=(2, 3), keepdim=True)
         logits: Tensor = self.head(self.norm(features).flatten(1))
         return logits
 

@@ -61,7 +61,7 @@ def fetch(backbone: str, weights: str, *, download: bool = True) -> None:
 def load(model: nn.Module, *, backbone: str, weights: str) -> None:
     """Make trained weights those of torchvision's model, all but the old classifier's. Raises WeightsError."""
     fetch(backbone, weights)
-    file = imagenet(backbone)[0] if weights == IMAGENET else Path(weights)
+    file = file_of(backbone, weights)
     old, state = BACKBONES[backbone].classifier, _read(file)
     for name, tensor in list(state.items()):
         if name.startswith(old):
@@ -80,6 +80,27 @@ def load(model: nn.Module, *, backbone: str, weights: str) -> None:
             if keys
         ]
         raise WeightsError(f"{file} is not of {backbone}: {'; '.join(problems)}")
+
+
+def backbone_of(file: Path) -> str:
+    """Which network of torchvision a file is the state of. Raises WeightsError."""
+    from torchvision.models import get_model  # seconds, and only here
+
+    for backbone in BACKBONES:
+        with torch.device("meta"):
+            model = get_model(backbone, weights=None)
+        try:
+            load(model, backbone=backbone, weights=str(file))
+        except WeightsError as error:
+            problem = error
+        else:
+            return backbone
+    raise WeightsError(f"{file} is the state of none of {', '.join(BACKBONES)}, and has no JSON of ours: {problem}")
+
+
+def file_of(backbone: str, weights: str) -> Path:
+    """The file of such weights; it may not be there yet."""
+    return imagenet(backbone)[0] if weights == IMAGENET else Path(weights)
 
 
 def imagenet(backbone: str) -> tuple[Path, str]:

@@ -38,6 +38,7 @@ class StudyFolder:
         self.trials = self.path / "trials"  # a folder of checkpoints for each trial
         self.retraining = self.path / "retraining"  # checkpoints and weights of a decision, until it is reported
         self.report = self.path / "report"  # what `cifar-search best --retrain` found
+        self.transfer = self.path / "transfer"  # what `cifar-search transfer` starts from, searches, trains and finds
         self.next_space = self.path / "next.yaml"  # what `cifar-search spaces advise` writes
 
     def checkpoints(self, trial: int) -> CheckpointStore:

@@ -23,7 +23,7 @@ from search.limits import shell_limit
 from search.measuring.latency import latency_ms
 from search.measuring.throughput import images_per_second
 from search.networks.blocks import NetworkError
-from search.networks.build import build
+from search.networks.build import build, weights_sha256
 from search.slots.checkpoint_store import CheckpointStore
 from search.slots.job import Began, Condition, Event, Failed, Finished, Job, Outcome, Paused, Run, SlotSettings, Unsaved
 from search.training.checkpoint import CheckpointError, pack, unpack
@@ -43,10 +43,14 @@ def work(settings: SlotSettings) -> Run:
 
 
 @cache  # from job to job
-def load_images(settings: SlotSettings, *, on_all: bool = False, images: int | None = None) -> Store:
+def load_images(
+    settings: SlotSettings, *, on_all: bool = False, images: int | None = None, all_validation: bool = False
+) -> Store:
     """The images of a slot's jobs, on its device."""
-    parts = split.load(settings.split) if settings.split and not on_all else None
-    return store.store(settings.source.training(), split=parts, device=torch.device(settings.device), most=images)
+    parts, device = split.load(settings.split) if settings.split and not on_all else None, torch.device(settings.device)
+    return store.store(
+        settings.source.training(), split=parts, device=device, most=images, all_validation=all_validation
+    )
 
 
 def run_job(job: Job, should_pause: Condition, *, settings: SlotSettings) -> Iterator[Event]:
@@ -73,7 +77,8 @@ def run_job(job: Job, should_pause: Condition, *, settings: SlotSettings) -> Ite
 
 
 def _run(job: Job, should_pause: Condition, settings: SlotSettings) -> Iterator[Event]:
-    images, precision = load_images(settings, on_all=job.on_all, images=job.images), settings.precision
+    images = load_images(settings, on_all=job.on_all, images=job.images, all_validation=job.validate_once)
+    precision = settings.precision
     if job.epochs is None:
         yield Finished(images_per_second=images_per_second(job.candidate, store=images, precision=precision))
         return
@@ -101,7 +106,7 @@ def _run(job: Job, should_pause: Condition, settings: SlotSettings) -> Iterator[
             yield Paused()
             return
     checkpoint_sha256 = checkpoints.finish()
-    weights_sha256 = _save_weights(training.network, job, images) if job.weights else None
+    weights_sha256 = _save_weights(training.network, job, images, seconds=training.seconds) if job.weights else None
     steps, seconds = training.step - step_before, training.seconds - seconds_before
     yield Finished(
         seconds=seconds,
@@ -122,7 +127,9 @@ def _begin_or_resume(
         recipe, precision, shape = job.candidate.recipe, settings.precision, images.training.shape
         network = build(job.candidate.architecture, images=shape, seed=job.seed, device=images.device)
         network = compiled(network, settings.compile)
-        return Training(network, recipe=recipe, store=images, epochs=job.epochs, seed=job.seed, precision=precision)
+        training = Training(network, recipe=recipe, store=images, epochs=job.epochs, seed=job.seed, precision=precision)
+        training.validate_once = job.validate_once
+        return training
 
     def resumed(payload: bytes) -> Training:
         training = fresh()
@@ -137,7 +144,8 @@ def _begin_or_resume(
 
 def identity(job: Job) -> str:
     """A SHA-256 of all that the numbers of a job depend on: its checkpoints must have the same."""
-    parts = job.candidate.as_dict(), job.seed, job.epochs, job.images, job.on_all
+    parts = [job.candidate.as_dict(), job.seed, job.epochs, job.images, job.on_all, job.validate_once]
+    parts += [weights_sha256(job.candidate.architecture)]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -193,7 +201,7 @@ def _writing(target: Path) -> Iterator[None]:
         raise UnsavedError(f"cannot write {path}: {error.strerror}; {limit or room}") from error
 
 
-def _save_weights(network: torch.nn.Module, job: Job, images: Store) -> str:
+def _save_weights(network: torch.nn.Module, job: Job, images: Store, *, seconds: float) -> str:
     """Write weights as safetensors, and beside them a JSON with all that their use needs; returns their SHA-256."""
     assert job.weights is not None
     tensors = save({name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()})
@@ -212,6 +220,7 @@ def _save_weights(network: torch.nn.Module, job: Job, images: Store) -> str:
         "output": f"logits [N, {classes}]",
         "seed": job.seed,
         "epochs": job.epochs,
+        "seconds": seconds or None,  # of the training; not known where only its end was left to do
     }
     with _writing(job.weights):
         job.weights.parent.mkdir(parents=True, exist_ok=True)

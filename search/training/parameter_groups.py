@@ -57,29 +57,33 @@ def optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
     """The recipe's optimiser over every trainable weight, in groups, the pretrained backbone's last.
 
     Biases of norms with a frozen scale learn `bias_scale` times faster where a step grows with the gradient; a
-    backbone learns at `backbone_scale`. Both decay as strongly as the rest. A group's `rests` is for the schedule.
+    backbone's last block learns at `backbone_scale`, each one below it `depth_scale` times as fast as the next one
+    above. All decay as strongly as the rest. A group's `rests` is for the schedule.
     """
     kind = OPTIMIZERS[recipe.optimizer]
-    backbone = {id(weights) for weights in getattr(network, "backbone_parameters", list)()}
-    groups: dict[tuple[bool, bool, bool], list[nn.Parameter]] = {}
+    levels: dict[int, int] = {}  # of the backbone: from 1 below the head; all 1 where depth makes no difference
+    for depth, block in enumerate(reversed(getattr(network, "backbone_blocks", list)())):
+        levels |= {id(weights): 1 + depth * (recipe.depth_scale < 1) for weights in block.parameters()}
+    groups: dict[tuple[int, bool, bool], list[nn.Parameter]] = {}
     for module in network.modules():
         lone_bias = isinstance(module, nn.BatchNorm2d) and not module.weight.requires_grad
         # where each filter sees one channel only, they make no matrix worth turning
         filters = module.weight if kind.only_filters and isinstance(module, nn.Conv2d) and module.groups == 1 else None
         for weights in module.parameters(recurse=False):
             if weights.requires_grad:
-                groups.setdefault((id(weights) in backbone, weights is not filters, lone_bias), []).append(weights)
+                groups.setdefault((levels.get(id(weights), 0), weights is not filters, lone_bias), []).append(weights)
     second_beta = SECOND_BETA if recipe.decoupled else TORCH_SECOND_BETA
     make: Callable[..., Optimizer] = pkgutil.resolve_name(kind.factory)
     parts = [_group(groups[key], key, recipe) for key in sorted(groups)]
     return make(parts, lr=learning_rate(recipe), **kind.arguments(recipe.momentum, second_beta))
 
 
-def _group(weights: list[nn.Parameter], key: tuple[bool, bool, bool], recipe: Recipe) -> dict[str, Any]:
-    backbone, plain, lone_bias = key
+def _group(weights: list[nn.Parameter], key: tuple[int, bool, bool], recipe: Recipe) -> dict[str, Any]:
+    level, plain, lone_bias = key  # 0: the head
     kind = OPTIMIZERS[recipe.optimizer]
-    group: dict[str, Any] = {"params": weights, "rests": recipe.head_first if backbone else 0.0}
-    rate, scale = learning_rate(recipe), recipe.backbone_scale if backbone else 1.0
+    group: dict[str, Any] = {"params": weights, "rests": recipe.head_first if level else 0.0}
+    rate = learning_rate(recipe)
+    scale = recipe.backbone_scale * recipe.depth_scale ** (level - 1) if level else 1.0
     if kind.only_filters:
         group["filters"] = not plain
         rate = _sgd_rate(recipe) if plain else rate

@@ -59,6 +59,7 @@ class Training:
         self.correct = torch.zeros((), device=store.device, dtype=torch.int64)
         self.epoch = 0  # finished
         self.step = 0  # done, of all epochs
+        self.validate_once = False  # after the last epoch alone
         self.seconds = 0.0  # spent in training and evaluation, not in its caller
         self.seconds_before = 0.0  # of these, before this epoch
         network.train()
@@ -182,7 +183,7 @@ def _end_epoch(training: Training, *, start: float) -> EpochResult:
     """Evaluate, and count the epoch as finished; `start` is when this began."""
     _check_loss(training)
     store, epoch, validation = training.store, training.epoch + 1, None
-    if store.validation:
+    if store.validation and (epoch == training.epochs or not training.validate_once):
         validation = evaluate(training.network, store.validation, store=store, precision=training.precision)
         if not math.isfinite(validation.loss):  # the last steps were not checked
             raise DivergedError(f"the validation loss is {validation.loss} after epoch {epoch}")

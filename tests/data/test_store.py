@@ -58,6 +58,9 @@ def test_a_first_look_takes_a_few_of_every_class(images: Images) -> None:
     assert few.training.labels.bincount().tolist() == few.validation.labels.bincount().tolist() == [5] * 10
     assert torch.equal(few.training.pixels, again.training.pixels)
     assert len(store(images, split=split, device=CPU, most=10_000).training) == 300
+    judged = store(images, split=split, device=CPU, most=50, all_validation=True)
+    assert judged.validation is not None
+    assert (len(judged.training), len(judged.validation)) == (50, 100)
 
 
 def test_a_first_look_keeps_the_shares_of_unequal_classes(images: Images) -> None:

@@ -16,7 +16,7 @@ import torch
 from malice import malicious
 from safetensors.torch import load_file
 
-from search.candidate import Candidate, Fast, Recipe
+from search.candidate import Candidate, Fast, Recipe, Transfer
 from search.slots import job_runner
 from search.slots.checkpoint_store import CheckpointStore
 from search.slots.job import Began, Event, Finished, Job, Paused, SlotSettings
@@ -192,10 +192,32 @@ def test_a_checkpoint_beyond_the_last_known_epoch_is_not_taken(paused_twice: Job
     assert ends_as(whole, events)
 
 
-@pytest.mark.parametrize("changes", [{"seed": 8}, {"epochs": 4}, {"images": 70}, {"images": None}, {"on_all": True}])
+def test_validated_once_it_ends_the_same_and_all_validation_images_judge_it(
+    job: Job, run: Run, whole: list[Event]
+) -> None:
+    events = run(replace(job, validate_once=True))
+    assert finished(events).weights_sha256 == finished(whole).weights_sha256
+    *first, last = (result.validation_accuracy for result in results(events))
+    assert first == [None, None]
+    assert last is not None
+    assert last * 500 == pytest.approx(round(last * 500)), "a share of the 500 images of the split"
+
+
+CHANGES = [{"seed": 8}, {"epochs": 4}, {"images": 70}, {"images": None}, {"on_all": True}, {"validate_once": True}]
+
+
+@pytest.mark.parametrize("changes", CHANGES)
 def test_a_job_resumes_from_no_other_jobs_checkpoint(job: Job, changes: dict[str, object]) -> None:
     assert identity(replace(job, **changes)) != identity(job)  # type: ignore[arg-type]
     assert identity(replace(job, name="another", number=3, checkpoints=None, weights=None)) == identity(job)
+
+
+def test_a_job_resumes_from_no_checkpoint_of_other_starting_weights(job: Job, tmp_path: Path) -> None:
+    (file := tmp_path / "state.pth").write_bytes(b"one")
+    job = replace(job, candidate=replace(job.candidate, architecture=Transfer(weights=str(file))))
+    before = identity(job)
+    file.write_bytes(b"other")
+    assert identity(job) != before
 
 
 def test_a_stopped_job_has_no_checkpoint_beyond_an_answered_epoch(

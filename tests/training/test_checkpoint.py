@@ -85,7 +85,7 @@ def test_left_after_any_step_and_taken_up_it_ends_bit_for_bit_the_same(
     architecture: Architecture, recipe: Recipe, places: Iterable[int], small: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if recipe.head_first:
-        monkeypatch.setattr(CnnNetwork, "backbone_parameters", lambda cnn: cnn.features.parameters(), raising=False)
+        monkeypatch.setattr(CnnNetwork, "backbone_blocks", lambda cnn: [cnn.features], raising=False)
     whole = begun(architecture, recipe, small)
     results = list(train(whole))
     assert len(results) == len(EVERYWHERE), "after each step and each evaluation it can be left"

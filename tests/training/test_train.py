@@ -211,7 +211,7 @@ def test_while_the_head_goes_first_the_backbone_does_not_change(small: Store, mo
     def backbone(network: nn.Module) -> list[nn.Parameter]:
         return list(network.get_submodule("features").parameters())
 
-    monkeypatch.setattr(CnnNetwork, "backbone_parameters", backbone, raising=False)
+    monkeypatch.setattr(CnnNetwork, "backbone_blocks", lambda cnn: [cnn.features], raising=False)
     recipe = Recipe(batch_size=50, head_first=0.5, backbone_scale=0.1, weight_decay=1.0, l1=0.01, clip=1.0)
     run = begun(CNN, recipe, small, epochs=4)  # 16 steps, with averages after the 5th and the 10th
     first = [weights.clone() for weights in backbone(run.network)]
