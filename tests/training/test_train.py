@@ -12,7 +12,6 @@ from small_networks import CIFAR10
 from torch import nn
 from torch.nn import functional as F
 
-from search.augmentation.batch import Targets
 from search.candidate import OPTIMIZERS, Architecture, Cnn, Fast, Recipe
 from search.data import synthetic
 from search.data.images import Images
@@ -26,22 +25,12 @@ from search.training.averaging import Averaging
 from search.training.evaluate import Evaluation, evaluate
 from search.training.precision import Precision
 from search.training.result import EpochResult
-from search.training.train import DivergedError, Training, class_weights, cross_entropy, train
+from search.training.train import DivergedError, Training, class_weights, train
 
 CNN: Architecture = Cnn(stages=2, width=(4, 8), pool=3, hidden_layers=0, dropout=0.1)
 FAST: Architecture = Fast(stages=2, width=(4, 8), depth=(1, 1), kernel=(3, 3), dropout=0.1)
 PLAIN = Recipe(batch_size=50, flip="none", translate=0, label_smoothing=0.0, averaging=False)
 EVERYTHING = Recipe(batch_size=50, mixup=0.4, cutmix=1.0, cutout=4, rotation=10.0, brightness=0.1)
-
-
-LOGITS = torch.tensor([[2.0, 0.0, -1.0], [0.5, 1.5, 0.0]])
-
-
-def surprise(row: int, label: int, smoothing: float = 0.0) -> float:
-    """Cross entropy of one row of LOGITS, by its definition."""
-    exponentials = [math.exp(logit) for logit in LOGITS[row].tolist()]
-    losses = [-math.log(share / sum(exponentials)) for share in exponentials]
-    return (1 - smoothing) * losses[label] + smoothing * sum(losses) / len(losses)
 
 
 def data_of(count: int, *, validation: int) -> Store:
@@ -268,27 +257,6 @@ def test_a_network_that_breaks_in_its_last_step_has_diverged(small: Store, monke
     monkeypatch.setattr(training, "evaluate", broken)
     with pytest.raises(DivergedError, match="validation loss is nan after epoch 1"):
         trained(CNN, Recipe(batch_size=100), small, epochs=1)
-
-
-@pytest.mark.parametrize("smoothing", [0.0, 0.2])
-def test_the_loss_of_mixed_images_weighs_both_labels(smoothing: float) -> None:
-    targets = Targets(torch.tensor([0, 2]), torch.tensor([1, 0]), torch.tensor([0.75, 0.1]))
-    first = 0.75 * surprise(0, 0, smoothing) + 0.25 * surprise(0, 1, smoothing)
-    second = 0.1 * surprise(1, 2, smoothing) + 0.9 * surprise(1, 0, smoothing)
-    loss = cross_entropy(LOGITS, targets, smoothing=smoothing)
-    assert float(loss) == pytest.approx((first + second) / 2)
-    alone = cross_entropy(LOGITS, Targets(targets.labels), smoothing=smoothing)
-    assert float(alone) == pytest.approx((surprise(0, 0, smoothing) + surprise(1, 2, smoothing)) / 2)
-    whole = Targets(targets.labels, targets.other, torch.ones(2))
-    assert float(cross_entropy(LOGITS, whole, smoothing=smoothing)) == pytest.approx(float(alone))
-
-
-def test_a_weight_counts_each_label_of_an_image() -> None:
-    targets, weights = Targets(torch.tensor([0, 2]), torch.tensor([1, 0]), torch.tensor([0.75, 0.1])), LOGITS.new_tensor
-    first = 0.75 * 0.5 * surprise(0, 0, 0.2) + 0.25 * 3 * surprise(0, 1, 0.2)
-    second = 0.1 * 2 * surprise(1, 2, 0.2) + 0.9 * 0.5 * surprise(1, 0, 0.2)
-    loss = cross_entropy(LOGITS, targets, smoothing=0.2, weights=weights([0.5, 3.0, 2.0]))
-    assert float(loss) == pytest.approx((first + second) / 2)
 
 
 def test_class_weights_let_every_class_count_alike(small: Store) -> None:
