@@ -16,7 +16,7 @@ from search.data import split as splits
 from search.data.sources import find_source
 from search.deciding.request import BaselineRequest
 from search.deciding.statistics import LEVEL
-from search.deciding.testing import OpenedTest, keep_test, kept_test, open_test, sha256_of_test
+from search.deciding.testing import OpenedTest, sha256_of_test, tested
 from search.deciding.trainings import epochs_file, kept_epochs, saved_weights, seed_from, train
 from search.errors import UsageError
 from search.files import write_whole
@@ -138,12 +138,7 @@ def reproduce_baseline(request: BaselineRequest, *, progress: Progress | None = 
     """
     deadline = time.monotonic() + 60 * ((request.minutes if request.budget is None else None) or math.inf)
     published = find_baseline(request.name)
-    values = dict(published.values)
-    if request.weights is not None:
-        if "architecture.weights" not in values:
-            raise UsageError(f"--weights is for a recipe with a backbone, and {published.name} has none")
-        values["architecture.weights"] = request.weights
-    candidate = from_values(values)
+    candidate = _candidate(published, weights=request.weights)
     fetch_weights(candidate.architecture)
     machine, source = survey(request.device, slots=1), find_source(request.data, progress=progress)
     folder = request.folder / "baselines"
@@ -172,11 +167,9 @@ def reproduce_baseline(request: BaselineRequest, *, progress: Progress | None = 
             yield BaselineUnfinished(baseline=published.name, done=len(trained), epochs=length.epochs)
             return
         weights = saved_weights(job)
-        if (test := kept_test(kept := epochs_file(job).with_name("tested.json"), weights=[weights])) is None:
-            line = Opening(by=job.name, weights_sha256=(weights.sha256,), data_sha256=sha256)
-            record(line, storage=storage)
-            test = open_test(source, weights=[weights], architecture=candidate.architecture, machine=machine)
-            keep_test(test, kept, weights=[weights])
+        kept, line = epochs_file(job).with_name("tested.json"), partial(Opening, by=job.name, data_sha256=sha256)
+        ask = partial(tested, source, weights=[weights], architecture=candidate.architecture, machine=machine)
+        test = ask(kept=kept, enter=lambda hashes: record(line(weights_sha256=hashes), storage=storage))
         reproduction = BaselineReproduction(
             published=published,
             candidate=candidate,
@@ -195,6 +188,15 @@ def reproduce_baseline(request: BaselineRequest, *, progress: Progress | None = 
         write_whole(folder / f"{published.name}.json", text.encode())
         shutil.rmtree(epochs_file(job).parent, ignore_errors=True)
         yield reproduction
+
+
+def _candidate(recipe: PublishedRecipe, *, weights: str | None) -> Candidate:
+    """With a file of weights in place of ImageNet's, where one is given."""
+    if weights is None:
+        return from_values(recipe.values)
+    if "architecture.weights" not in recipe.values:
+        raise UsageError(f"--weights is for a recipe with a backbone, and {recipe.name} has none")
+    return from_values({**recipe.values, "architecture.weights": weights})
 
 
 def _train(slots: Pool, job: Job, *, flag: StopFlag, deadline: float) -> Generator[Resumed | EpochResult, None, bool]:

@@ -11,15 +11,7 @@ from search.data.split import Split, load
 from search.deciding import statistics
 from search.deciding.recommendation import Origin, Recommendation, recommend
 from search.deciding.request import Claim, Decision
-from search.deciding.testing import (
-    OpenedTest,
-    RetrainedWeights,
-    Score,
-    keep_test,
-    kept_test,
-    open_test,
-    sha256_of_test,
-)
+from search.deciding.testing import OpenedTest, RetrainedWeights, Score, sha256_of_test, tested
 from search.deciding.trainings import Chosen, TrainedEpoch, Trainings
 from search.description import ImageShape
 from search.inspecting.status import read_status
@@ -142,13 +134,10 @@ def decide(request: Decision, *, progress: Progress | None = None) -> Iterator[D
         winner = history.trials[choice.winner.trial]
         weights = yield from trainings.retrain(winner)
         candidate, kept = from_values(winner.values), folder.retraining / "tested.json"
-        if (test := kept_test(kept, weights=weights)) is None:
-            # The choice is frozen and the weights are on disk: only now may the test set be opened, the ledger first.
-            hashes = tuple(row.sha256 for row in weights)
-            line = Opening(by=f"study {study}", trial=winner.number, weights_sha256=hashes, data_sha256=sha256)
-            record(line, storage=storage)
-            test = open_test(source, weights=weights, architecture=candidate.architecture, machine=machine)
-            keep_test(test, kept, weights=weights)
+        line = partial(Opening, by=f"study {study}", trial=winner.number, data_sha256=sha256)
+        # The choice is frozen and the weights are on disk: only now may the test set be opened.
+        ask = partial(tested, source, weights=weights, architecture=candidate.architecture, machine=machine)
+        test = ask(kept=kept, enter=lambda hashes: record(line(weights_sha256=hashes), storage=storage))
         yield Report(
             study=study,
             device=machine.title,

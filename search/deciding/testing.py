@@ -1,7 +1,7 @@
 """Opens the test set: the only place outside the data package that asks for it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -154,6 +154,27 @@ class OpenedTest:
 def sha256_of_test(source: Source) -> str:
     """The SHA-256 of the test images and their labels; nothing answers them here, so that this is no opening."""
     return source.test().fingerprint
+
+
+def tested(
+    source: Source,
+    *,
+    enter: Callable[[tuple[str, ...]], None],
+    weights: Sequence[RetrainedWeights],
+    architecture: Architecture,
+    machine: Machine,
+    kept: Path,
+) -> OpenedTest:
+    """What the test found of these weights: as it was kept there, or by an opening.
+
+    `enter` puts an opening by weights of these SHA-256 into the ledger, before the images are answered.
+    """
+    test = kept_test(kept, weights=weights)
+    if test is None:
+        enter(tuple(row.sha256 for row in weights))
+        test = open_test(source, weights=weights, architecture=architecture, machine=machine)
+        keep_test(test, kept, weights=weights)
+    return test
 
 
 def open_test(

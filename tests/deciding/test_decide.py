@@ -18,7 +18,7 @@ from safetensors.torch import load
 from small_networks import CIFAR10
 
 from search.data import synthetic
-from search.deciding import decide
+from search.deciding import testing
 from search.deciding.decide import DecisionStep, Planned, Report
 from search.deciding.request import Claim, Decision
 from search.deciding.testing import RetrainedWeights, keep_test, kept_test
@@ -152,7 +152,7 @@ def test_an_opening_without_a_report_counts(runs: Path, tmp_path: Path, monkeypa
     asked = ask(copy, candidates=1, confirm_seeds=1, epochs=2)
     before = ledger(copy)
     with monkeypatch.context() as patch:
-        patch.setattr(decide, "open_test", MagicMock(side_effect=RuntimeError("killed")))
+        patch.setattr(testing, "open_test", MagicMock(side_effect=RuntimeError("killed")))
         with pytest.raises(RuntimeError, match="killed"):
             list(report_decision(asked))
 
