@@ -156,7 +156,7 @@ def _baseline_table(result: BaselineReproduction) -> Group:
     grid.add_row("validation", f"{percent(result.validation_accuracy)} of {result.validation_images:,} images")
     grid.add_row("trained", f"{_length(result)} in {duration(result.seconds)}")
     if not result.official:
-        grid.add_row("", Text("generated images: a rehearsal, the numbers mean nothing", "yellow"))
+        grid.add_row("", Text("not CIFAR-10, on which it was reported: the two numbers cannot be compared", "yellow"))
     return Group(grid, Text(), Text(ABOUT_VIEWS))
 
 
