@@ -13,6 +13,7 @@ from search.deciding.request import BaselineRequest, Decision
 from search.errors import UsageError
 from search.inspecting.request import ExplainRequest, ReproduceRequest
 from search.searching.request import Search
+from search.shipping.request import LocateRequest
 
 STUDY_EXIT = 4  # of a command that finds something wrong with a study
 
@@ -158,6 +159,16 @@ def baseline(request: BaselineRequest, *, as_json: AsJson = False) -> None:
     reproduction = follow_baseline(reproduce_baseline(request), console=console(stderr=as_json))
     if as_json:
         print_json(reproduction.as_json())
+
+
+@app.command()
+@request_options()
+def locate(request: LocateRequest, *, as_json: AsJson = False) -> None:
+    """Where in larger photos a finished classifier is sure: boxes and a heat map. It is no trained detector."""
+    from search.console.located import located_text
+    from search.shipping.locate import locate as find
+
+    show(find(request), located_text, as_json=as_json, soft_wrap=True)
 
 
 @app.command()

@@ -155,6 +155,10 @@ class Trainings:
         winner = choose(confirmation, images=len(load(self.folder.split).validation))
         return Chosen(confirmation=confirmation, winner=winner, dropped=tuple(failures.values()))
 
+    def confirmed_weights(self, winner: TrialRecord) -> list[Path]:
+        """Of the winner, one file for each seed: they never saw the validation images."""
+        return [job.weights for job in self._jobs("confirmation", winner) if job.weights]
+
     def retrain(self, winner: TrialRecord) -> Generator[TrainedEpoch | Resumed, None, tuple[RetrainedWeights, ...]]:
         """Train the winner on all training images, once per seed."""
         jobs = self._jobs("retraining", winner)
@@ -185,7 +189,7 @@ class Trainings:
                 seed=seed_from(self.history.manifest.seed, phase, trial.number, index - 1),  # not one of the search's
                 epochs=epochs,
                 on_all=final,
-                weights=folder / f"weights-{index}.safetensors" if final else None,
+                weights=folder / f"{'weights' if final else f'confirmed-{trial.number}'}-{index}.safetensors",
                 checkpoints=folder / f"{phase}-{trial.number}-{index}-{epochs}",  # each length has its own
                 patience=self.plan.patience,
             )
