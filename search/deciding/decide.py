@@ -9,7 +9,6 @@ from search.candidate import Candidate, from_values
 from search.data.sources import Source
 from search.data.split import load
 from search.deciding import statistics
-from search.deciding.calibration import calibrate_confirmed, write_down
 from search.deciding.recommendation import Recommendation, recommend
 from search.deciding.request import Claim, Decision
 from search.deciding.testing import OpenedTest, RetrainedWeights, keep_test, kept_test, open_test
@@ -120,13 +119,8 @@ def decide(request: Decision) -> Iterator[DecisionStep | Report]:
         choice = yield from trainings.confirm()
         yield choice
         winner = history.trials[choice.winner.trial]
-        candidate, kept = from_values(winner.values), folder.retraining / "tested.json"
-        confirmed, of = trainings.confirmed_weights(winner), candidate.architecture
-        calibration = calibrate_confirmed(
-            confirmed, architecture=of, source=source, split=folder.split, machine=machine
-        )
         weights = yield from trainings.retrain(winner)
-        write_down(calibration, [*confirmed, *(row.path for row in weights)])
+        candidate, kept = from_values(winner.values), folder.retraining / "tested.json"
         if (test := kept_test(kept, weights=weights)) is None:
             # The choice is frozen and the weights are on disk: only now may the test set be opened, the ledger first.
             hashes, seeds = [row.sha256 for row in weights], [row.seed for row in weights]

@@ -14,6 +14,7 @@ from typing import Literal
 from search.candidate import from_values
 from search.data.sources import Source
 from search.data.split import load
+from search.deciding.calibration import calibrate_confirmed, write_down
 from search.deciding.testing import RetrainedWeights
 from search.files import write_whole
 from search.measuring.seed_spread import seed_spread
@@ -155,17 +156,23 @@ class Trainings:
         winner = choose(confirmation, images=len(load(self.folder.split).validation))
         return Chosen(confirmation=confirmation, winner=winner, dropped=tuple(failures.values()))
 
-    def confirmed_weights(self, winner: TrialRecord) -> list[Path]:
-        """Of the winner, one file for each seed: they never saw the validation images."""
-        return [job.weights for job in self._jobs("confirmation", winner) if job.weights]
-
     def retrain(self, winner: TrialRecord) -> Generator[TrainedEpoch | Resumed, None, tuple[RetrainedWeights, ...]]:
-        """Train the winner on all training images, once per seed."""
+        """Train the winner on all training images, once per seed; its confirmed weights calibrate what comes of it."""
+        confirmed = [job.weights for job in self._jobs("confirmation", winner) if job.weights]
+        calibration = calibrate_confirmed(
+            confirmed,
+            architecture=from_values(winner.values).architecture,
+            source=self.source,
+            split=self.folder.split,
+            machine=self.machine,
+        )
         jobs = self._jobs("retraining", winner)
         failures = yield from self._train(jobs, phase="retraining")
         if failures:
             raise SlotError(f"the winner could not be retrained, the test set stays closed: {failures[winner.number]}")
-        return tuple(map(saved_weights, jobs))
+        weights = tuple(map(saved_weights, jobs))
+        write_down(calibration, [*confirmed, *(row.path for row in weights)])
+        return weights
 
     def epochs(self) -> tuple[TrainedEpoch, ...]:
         """Every epoch of every training, those of the search first."""

@@ -1,5 +1,6 @@
 """What a person may ask of a finished model."""
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,3 +25,6 @@ class LocateRequest:
         check_fields(self)
         if self.weights and self.study:
             raise UsageError("--study and --weights each name a model; give one of them")
+        stems = Counter(photo.stem for photo in self.photos)
+        if twice := [stem for stem, count in stems.items() if count > 1]:
+            raise UsageError(f"two photos are called {twice[0]}, and so would their pictures be; name one at a time")
