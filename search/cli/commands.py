@@ -14,6 +14,7 @@ from search.deciding.request import BaselineRequest, Decision, TransferRequest
 from search.errors import UsageError
 from search.inspecting.request import ExplainRequest, ExploreRequest, ReproduceRequest
 from search.searching.request import Search
+from search.shipping.request import LocateRequest
 from search.slots.signals import InterruptedSearch
 
 STUDY_EXIT = 4  # of a command that finds something wrong with a study
@@ -198,6 +199,16 @@ def transfer(request: TransferRequest, *, as_json: AsJson = False) -> None:
     comparison = follow_comparison(compare(request, start, study=str(search.study)), console=console(stderr=as_json))
     if as_json:
         print_json(asdict(comparison))
+
+
+@app.command()
+@request_options()
+def locate(request: LocateRequest, *, as_json: AsJson = False) -> None:
+    """Where in larger photos a finished classifier is sure: boxes and a heat map. It is no trained detector."""
+    from search.console.located import located_text
+    from search.shipping.locate import locate as find
+
+    show(find(request), located_text, as_json=as_json, soft_wrap=True)
 
 
 @app.command()

@@ -17,6 +17,7 @@ import torch
 from search.candidate import from_values
 from search.data.sources import Source
 from search.data.split import load
+from search.deciding.calibration import calibrate_confirmed, write_down
 from search.deciding.testing import RetrainedWeights
 from search.files import write_whole
 from search.measuring.seed_spread import balanced_images, seed_spread
@@ -185,12 +186,22 @@ class Trainings:
         return balanced_images([count for count in labels.bincount().tolist() if count])
 
     def retrain(self, winner: TrialRecord) -> Generator[TrainedEpoch | Resumed, None, tuple[RetrainedWeights, ...]]:
-        """Train the winner on all training images, once per seed."""
+        """Train the winner on all training images, once per seed; its confirmed weights calibrate what comes of it."""
+        confirmed = [job.weights for job in self._jobs("confirmation", winner) if job.weights]
+        calibration = calibrate_confirmed(
+            confirmed,
+            architecture=from_values(winner.values).architecture,
+            source=self.source,
+            split=self.folder.split,
+            machine=self.machine,
+        )
         jobs = self._jobs("retraining", winner)
         failures = yield from self._train(jobs, phase="retraining")
         if failures:
             raise SlotError(f"the winner could not be retrained, the test set stays closed: {failures[winner.number]}")
-        return tuple(map(saved_weights, jobs))
+        weights = tuple(map(saved_weights, jobs))
+        write_down(calibration, [*confirmed, *(row.path for row in weights)])
+        return weights
 
     def epochs(self) -> tuple[TrainedEpoch, ...]:
         """Every epoch of every training, those of the search first."""
@@ -214,7 +225,7 @@ class Trainings:
                 seed=seed_from(self.history.manifest.seed, phase, trial.number, index - 1),  # not one of the search's
                 epochs=epochs,
                 on_all=final,
-                weights=folder / f"weights-{index}.safetensors" if final else None,
+                weights=folder / f"{'weights' if final else f'confirmed-{trial.number}'}-{index}.safetensors",
                 checkpoints=folder / f"{phase}-{trial.number}-{index}-{epochs}",  # each length has its own
                 patience=self.plan.patience,
             )

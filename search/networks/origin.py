@@ -24,9 +24,11 @@ class Origin(NamedTuple):
     architecture: Architecture
     recipe: Recipe
     images: ImageShape  # that the network was trained on
+    classes: tuple[str, ...]
     statistics: tuple[tuple[float, ...], tuple[float, ...]]  # their mean and spread by channel, in pixel values 0..1
     sha256: str
     seconds: float | None  # of the training; None where nobody wrote it down
+    calibration: dict[str, float] | None  # of its confidence, likewise
 
 
 def origin(weights: Path) -> Origin:
@@ -43,8 +45,17 @@ def origin(weights: Path) -> Origin:
             raise ValueError(f"input {about['input']}, mean {about['mean']} and std {about['std']} do not agree")
         if isinstance(architecture, Transfer) and architecture.backbone != "own":
             architecture = replace(architecture, weights=NONE)  # the file has the backbone's too
-        images, recipe = ImageShape(side, channels, len(about["classes"])), Recipe(**about["recipe"])
-        return Origin(architecture, recipe, images, (mean, std), str(about["sha256"]), about.get("seconds"))
+        classes = tuple(map(str, about["classes"]))
+        return Origin(
+            architecture=architecture,
+            recipe=Recipe(**about["recipe"]),
+            images=ImageShape(side, channels, len(classes)),
+            classes=classes,
+            statistics=(mean, std),
+            sha256=str(about["sha256"]),
+            seconds=about.get("seconds"),
+            calibration=about.get("calibration"),
+        )
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         rule = f"{file} cannot be read as what `cifar-search best --retrain` writes beside its weights"
         step = "it must lie there, and on every machine of a cluster"

@@ -52,11 +52,20 @@ def decode(source: Picture, *, side: int, channels: int) -> Pixels:
     with _opened(source) as image:
         if image.format == "JPEG":
             image.draft(MODES[channels], (2 * side, 2 * side))  # decodes a large photograph in a fraction of the time
-        upright = ImageOps.exif_transpose(image)
-        picture = _eight_bits(upright).convert(MODES[channels])
+        picture = _upright(image, channels)
         if picture.size != (side, side):
             picture = ImageOps.fit(picture, (side, side), Image.Resampling.BICUBIC)
         return np.asarray(picture).reshape(side, side, channels)
+
+
+def photograph(path: Path, *, channels: int) -> Image.Image:
+    """A whole picture, upright, at its own size, likewise in grey or colour. Raises PictureError."""
+    with _opened(path) as image:
+        return _upright(image, channels)
+
+
+def _upright(image: Image.Image, channels: int) -> Image.Image:
+    return _eight_bits(ImageOps.exif_transpose(image)).convert(MODES[channels])
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

@@ -56,8 +56,17 @@ def report_decision(request: Decision, *, progress: Progress | None = None) -> I
             note=dashboard_note(step, folder),
             files=[folder / name for name in (*PICTURES, "report.md") if name not in undrawn],
         )
-        shutil.rmtree(StudyFolder(request.folder, step.study).retraining, ignore_errors=True)
+        _clear(StudyFolder(request.folder, step.study).retraining)
         yield Reported(report=step, folder=folder, undrawn=undrawn)
+
+
+def _clear(retraining: Path) -> None:
+    """Remove all of a decision but the confirmed weights: the only ones that never saw the validation images."""
+    for path in retraining.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif not path.name.startswith("confirmed-"):
+            path.unlink(missing_ok=True)
 
 
 def write_report(report: Report, folder: Path) -> dict[str, str]:

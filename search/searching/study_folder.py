@@ -36,7 +36,7 @@ class StudyFolder:
         self.log = self.path / "slots.log"  # what the slots of a search or of a decision print
         self.reproduce_log = self.path / "reproduce.log"  # the same of `cifar-search reproduce`
         self.trials = self.path / "trials"  # a folder of checkpoints for each trial
-        self.retraining = self.path / "retraining"  # checkpoints and weights of a decision, until it is reported
+        self.retraining = self.path / "retraining"  # of a decision until it is reported; confirmed weights stay
         self.report = self.path / "report"  # what `cifar-search best --retrain` found
         self.transfer = self.path / "transfer"  # what `cifar-search transfer` starts from, searches, trains and finds
         self.next_space = self.path / "next.yaml"  # what `cifar-search spaces advise` writes

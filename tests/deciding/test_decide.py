@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections import Counter
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
@@ -18,7 +18,9 @@ from safetensors.torch import load
 from small_networks import CIFAR10
 
 from search.data import synthetic
+from search.data.sources import Source
 from search.deciding import testing
+from search.deciding.calibration import calibrate_confirmed
 from search.deciding.decide import DecisionStep, Planned, Report
 from search.deciding.request import Claim, Decision
 from search.deciding.testing import RetrainedWeights, keep_test, kept_test
@@ -28,6 +30,7 @@ from search.reporting import report as writing
 from search.reporting.report import Reported, report_decision
 from search.searching.request import Search
 from search.searching.supervisor import run
+from search.slots.machine import survey
 from studies.history import read_history
 from studies.ledger import Opening, openings
 from studies.storage import storage_url
@@ -132,6 +135,20 @@ def test_the_weights_describe_themselves_and_give_the_reported_accuracy(runs: Pa
     assert with_views == pytest.approx(report["test_accuracy_with_views"], abs=0.01)
 
 
+def test_the_calibration_is_of_the_confirmed_weights_and_stands_beside_both(steps: Steps, runs: Path) -> None:
+    winner, retraining = reported(steps).choice.winner, runs / "smoke" / "retraining"
+    confirmed = [retraining / f"confirmed-{winner.trial}-{seed + 1}.json" for seed in range(len(winner.accuracies))]
+    about = [json.loads(path.read_text()) for path in (*confirmed, runs / "smoke" / "report" / "weights-1.json")]
+    split, machine = runs / "smoke" / "split.npz", survey("cpu", slots=1)
+    of = {"architecture": reported(steps).candidate.architecture, "machine": machine, "split": split}
+    source = Source(kind="synthetic", title="generated images")
+
+    again = calibrate_confirmed([path.with_suffix(".safetensors") for path in confirmed], source=source, **of)
+
+    assert [row["calibration"] for row in about] == [asdict(again)] * len(about)
+    assert about[0]["seed"] != about[-1]["seed"]
+
+
 def test_a_second_opening_is_counted_and_shown(runs: Path, steps: Steps) -> None:
     again = list(report_decision(ask(runs, candidates=1, confirm_seeds=1, epochs=1)))
 
@@ -164,7 +181,9 @@ def test_an_opening_without_a_report_counts(runs: Path, tmp_path: Path, monkeypa
     assert not any(isinstance(step, TrainedEpoch) for step in again)
     assert Counter(row.phase for row in report.history) == {"search": 4 * 2, "confirmation": 1, "retraining": 2}
     assert report.seconds >= sum(row.result.seconds for row in report.history if row.phase != "search") / 4
-    assert not (copy / "smoke" / "retraining").exists()  # it is reported
+    left = {path.stem for path in (copy / "smoke" / "retraining").iterdir()}  # it is reported
+    assert f"confirmed-{report.choice.winner.trial}-1" in left
+    assert all(name.startswith("confirmed-") for name in left)
 
 
 @pytest.mark.fault(

@@ -71,6 +71,10 @@ def test_search_and_decision_on_other_pictures(
     assert "rehearsal" not in page
     for sentence in (f"{side} x {side} pixels, as asked for", "split off by class with seed 0", "are kept closed for"):
         assert sentence in page.split("## The images")[1]
+    seen = ("locate", place / "stripe 0" / "0.png", "--runs", runs, "--output", tmp_path, "--device", "cpu")
+    code, output, errors = call(*seen)  # with the calibration that the decision wrote down
+    assert code == 0, errors
+    assert "no trained detector" in output
     code, output, _ = call("explain", "--trial", 0, "--runs", runs)
     assert code == 0
     assert f"{channels}x{side}x{side}" in output
