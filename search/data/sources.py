@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from search.description import CIFAR10
+from search.errors import DataError
 from search.pictures import Progress
 
 if TYPE_CHECKING:  # it imports torch, which takes seconds: a source is handed about more often than it is read
@@ -81,11 +83,18 @@ def find_source(
     """
     given = place or os.environ.get("CIFAR_SEARCH_DATA")
     if given == "synthetic":
-        return Source(kind="synthetic", title=GENERATED)
+        return _as_they_are(Source(kind="synthetic", title=GENERATED), side)
     from search.data import cifar10, pictures
 
     if given and (found := pictures.find(given, side=side, most_side=most_side, progress=progress)):
         folder, title, notes = found
         return Source(kind="pictures", title=title, folder=folder, notes=notes)
     folder = cifar10.find(Path(place) if place else None, download=download)
-    return Source(kind="cifar10", title=f"CIFAR-10 in {folder}", folder=folder)
+    return _as_they_are(Source(kind="cifar10", title=f"CIFAR-10 in {folder}", folder=folder), side)
+
+
+def _as_they_are(source: Source, side: int | None) -> Source:
+    if side not in (None, CIFAR10.side):
+        own = f"the images of {source.title} have {CIFAR10.side} pixels a side, not {side}"
+        raise DataError(f"{own}; leave --image-size out, or name pictures by --data")
+    return source

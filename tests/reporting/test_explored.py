@@ -111,6 +111,7 @@ def test_what_cannot_be_explored_is_a_sentence(call: Call, tmp_path: Path) -> No
         (("synthetic", "--output", tmp_path), 2, "is a folder"),
         (("synthetic", "--study", "none"), 5, "there is no database"),
         (("synthetic", "--image-size", 2), 2, "--image-size must be from 8"),
+        (("synthetic", "--image-size", 48), 3, "have 32 pixels a side, not 48; leave --image-size out"),
     ):
         code, output, errors = call("explore", *arguments, "--runs", tmp_path / "runs")
         assert (code, output) == (exit_code, ""), errors
