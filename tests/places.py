@@ -89,5 +89,5 @@ def gone(start: Start, *, seconds: float = 10.0) -> int:
     asked = time.monotonic()
     code = start.end()
     assert time.monotonic() - asked < seconds
-    wait_for(lambda: not start.left(), what=lambda: f"processes {start.left()} to end", seconds=5)
+    wait_for(lambda: not start.left(), what=lambda: f"processes {start.left()} to end", seconds=10)
     return code

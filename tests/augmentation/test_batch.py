@@ -21,7 +21,7 @@ FILL = torch.tensor([120.4, 130.6, 110.2])
 NOT_AUGMENTATION = {
     "optimizer", "batch_size", "decoupled", "learning_rate", "momentum", "weight_decay", "l1", "bias_scale",
     "backbone_scale", "head_first", "schedule", "warmup", "patience", "drop", "clip", "label_smoothing",
-    "class_weights", "averaging",
+    "class_weights", "depth_scale", "averaging",
 }  # fmt: skip
 EVERYTHING: dict[str, Any] = {
     "flip": "alternating", "translate": 3, "rotation": 20.0, "scale": 0.2, "shear": 10.0, "brightness": 0.3,
