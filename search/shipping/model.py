@@ -4,14 +4,13 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor, nn
 
-from search.candidate import FAMILIES, Architecture
+from search.candidate import FAMILIES
 from search.data.images import Images
 from search.deciding.calibration import Calibration
 from search.description import ImageShape
@@ -24,7 +23,7 @@ from search.slots.machine import Machine
 from search.training.evaluate import View, logits
 from studies.storage import storage_url
 
-BOTH_SIDES = (View(0, False, 0.5), View(0, True, 0.5))  # as it is, and mirrored
+MIRRORED_TOO = (View(0, False, 0.5), View(0, True, 0.5))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -33,20 +32,18 @@ class Model:
 
     path: Path
     network: nn.Module
+    shape: ImageShape
     classes: tuple[str, ...]
-    side: int  # pixels of an image
-    channels: int
     mean: Tensor  # [C], in pixel values 0..255
     std: Tensor  # likewise
-    calibration: Calibration | None
+    calibration: Calibration | None  # of older versions there is none
     machine: Machine
 
     def logits(self, pixels: Tensor) -> Tensor:
         """Of uint8 images [N, S, S, C]: float32 [N, classes] on the CPU, the mean with the mirrored images'."""
         images = Images(pixels, torch.zeros(len(pixels), dtype=torch.int64), self.classes).to(self.machine.device)
         precision = self.machine.precision
-        answers = logits(self.network, images, mean=self.mean, std=self.std, precision=precision, views=BOTH_SIDES)
-        return answers.cpu()
+        return logits(self.network, images, mean=self.mean, std=self.std, precision=precision, views=MIRRORED_TOO).cpu()
 
 
 def weights_of(study: str | None, *, runs: Path, storage: str | None) -> Path:
@@ -60,35 +57,29 @@ def weights_of(study: str | None, *, runs: Path, storage: str | None) -> Path:
 
 def load_model(path: Path, *, machine: Machine) -> Model:
     """The model of a file of weights that a decision wrote. Raises DataError."""
-    beside = path.with_suffix(".json")
     try:
-        about, payload = json.loads(beside.read_text(encoding="utf-8")), path.read_bytes()
+        about, payload = json.loads(path.with_suffix(".json").read_text(encoding="utf-8")), path.read_bytes()
         if hashlib.sha256(payload).hexdigest() != about["sha256"]:
-            raise DataError(f"{path} is not the file that {beside} describes (another SHA-256); copy both again")
-        mean, std = (torch.tensor(about[name], dtype=torch.float32, device=machine.device) for name in ("mean", "std"))
-        channels, side = len(mean), int(about["input"].partition("]")[0].rpartition(" ")[2])  # of [N, C, S, S]
-        classes, calibration = tuple(map(str, about["classes"])), about.get("calibration")
-        network = build(_architecture(about["architecture"]), images=ImageShape(side, channels, len(classes)), seed=0)
+            raise ValueError("the JSON is of a file with another SHA-256")
+        side = int(about["input"].partition("]")[0].rpartition(" ")[2])  # of float32 [N, C, S, S], ...
+        shape = ImageShape(side, len(about["mean"]), len(about["classes"]))
+        given = {name: each for name, each in about["architecture"].items() if name != "family"}
+        fields = {name: tuple(each) if isinstance(each, list) else each for name, each in given.items()}
+        if "weights" in fields:  # those that a backbone began with need not be here
+            fields["weights"] = NONE
+        network = build(FAMILIES[about["architecture"]["family"]](**fields), images=shape, seed=0)
         network.load_state_dict(load(payload))
+        mean, std = (torch.tensor(about[name], dtype=torch.float32, device=machine.device) for name in ("mean", "std"))
         return Model(
             path=path,
             network=network.to(machine.device).eval(),
-            classes=classes,
-            side=side,
-            channels=channels,
+            shape=shape,
+            classes=tuple(about["classes"]),
             mean=mean,
             std=std,
-            calibration=Calibration(**calibration) if calibration else None,
+            calibration=Calibration(**about["calibration"]) if "calibration" in about else None,
             machine=machine,
         )
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
-        rule = f"{path} with {beside.name} beside it is no model that `cifar-search best --retrain` wrote"
-        raise DataError(f"{rule} ({first_line(error)}); name another with --weights, or leave it out") from error
-
-
-def _architecture(about: dict[str, Any]) -> Architecture:
-    entries = {name: tuple(value) if isinstance(value, list) else value for name, value in about.items()}
-    if "weights" in entries:  # those that a backbone began with need not be here: all are in the file
-        entries["weights"] = NONE
-    family = FAMILIES[str(entries.pop("family"))]
-    return family(**entries)
+        rule = f"{path}, with a JSON of that name beside it, is no model of `cifar-search best --retrain`"
+        raise DataError(f"{rule} ({first_line(error)}); name another with --weights") from error
