@@ -12,6 +12,7 @@ from search.sentences import nearest
 from spaces.parameter import KINDS, Fixed, Kind, Ordered, Parameter, RandomTrial, SuggestingTrial, Value, condition_text
 
 STATED_SIDE = 32  # pixels of the pictures that a limit of FLOPs is meant for
+EDGE = 2  # pixels that a network may lose of them, so that what just keeps a limit does so on larger ones
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,7 @@ class Space:
         It grows with a larger picture, unless every network enlarges its pictures to a size of its own.
         """
         own = any(parameter.name == "architecture.input_size" for parameter in self.parameters)
-        growth = 1.0 if own else max(1.0, side / STATED_SIDE) ** 2
+        growth = 1.0 if own else max(1.0, (side - EDGE) / (STATED_SIDE - EDGE)) ** 2
         return {name: most * growth if name == "flops" else most for name, most in self.limits.items()}
 
     def violations(self, measures: Mapping[str, float], *, side: int) -> dict[str, float]:

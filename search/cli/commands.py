@@ -205,7 +205,7 @@ def transfer(request: TransferRequest, *, as_json: AsJson = False) -> None:
 @request_options()
 def locate(request: LocateRequest, *, as_json: AsJson = False) -> None:
     """Where in larger photos a finished classifier is sure: boxes and a heat map. It is no trained detector."""
-    from search.console.located import located_text
+    from search.console.tables import located_text
     from search.shipping.locate import locate as find
 
     show(find(request), located_text, as_json=as_json, soft_wrap=True)

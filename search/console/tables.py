@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # `status` need not wait for what they import
     from search.inspecting.advise import Advice
     from search.inspecting.doctor import Diagnosis
     from search.inspecting.studies import Listing
+    from search.shipping.locate import Locations
 
 ADVICE_STYLES = {"matters": "green", "never mattered": "yellow", "cannot be told": "dim"}
 
@@ -108,6 +109,19 @@ def studies_table(listing: "Listing") -> Group:
         numbers = percent(line.best), f"{line.disk_mb:,.1f}"
         table.add_row(Text(line.study), line.space or "-", trials, *numbers, (line.started or "-")[:16])
     return Group(Text(listing.storage), table if listing.studies else Text("no study yet"))
+
+
+def located_text(found: "Locations") -> Group:
+    """The boxes of each photo, where they are drawn, and what they are worth."""
+    parts: list[Table | Text] = []
+    for row in found.photos:
+        table = columns("answer", ">confidence", ">left", ">top", ">right", ">bottom")
+        for box in row.boxes:
+            edges = (str(edge) for edge in (box.left, box.top, box.right, box.bottom))
+            table.add_row(Text(box.label), percent(box.confidence), *edges)
+        title = f"{row.photo}: {plural(len(row.boxes), 'object') if row.boxes else 'nothing that the model knows'}"
+        parts += [Text(title, "bold"), *([table] if row.boxes else []), Text(f"{row.drawn}, {row.heat}"), Text()]
+    return Group(*parts, Text(found.limits, "dim"))
 
 
 def _front(history: History) -> Iterable[Table | Text]:

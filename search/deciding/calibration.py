@@ -3,20 +3,17 @@
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
+from typing import Annotated
 
-import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 from torch.nn import functional as F
 
-from search.candidate import Architecture
-from search.data.sources import Source
-from search.data.split import load
-from search.deciding.testing import answering
 from search.files import write_whole
-from search.slots.machine import Machine
 
 KNOWN_SHARE = 0.75  # of the right answers that count as known, see the log, 17
 
@@ -25,12 +22,8 @@ KNOWN_SHARE = 0.75  # of the right answers that count as known, see the log, 17
 class Calibration:
     """Two numbers that a use of the weights needs beside them."""
 
-    temperature: float  # divides the logits: the confidence then is right as often as it says
-    known: float  # the largest logit, so divided, below which an answer is none
-
-    def __post_init__(self) -> None:
-        if not (0 < self.temperature < math.inf and math.isfinite(self.known)):
-            raise ValueError(f"a calibration needs a temperature above 0 and a finite threshold, not {self}")
+    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)]  # by which logits are divided
+    known: Annotated[float, Field(allow_inf_nan=False)]  # the largest logit, so divided, below which an answer is none
 
 
 def calibrate(answers: Tensor, labels: Tensor) -> Calibration:
@@ -44,15 +37,6 @@ def calibrate(answers: Tensor, labels: Tensor) -> Calibration:
     largest, right = logits.amax(1) / temperature, logits.argmax(1) == labels
     known = largest[right] if right.any() else largest
     return Calibration(temperature=temperature, known=float(known.quantile(1 - KNOWN_SHARE)))
-
-
-def calibrate_confirmed(
-    weights: Sequence[Path], *, architecture: Architecture, source: Source, split: Path, machine: Machine
-) -> Calibration:
-    """From the confirmed weights of the winner, since its final training sees the validation images too."""
-    validation = source.training().take(torch.from_numpy(load(split).validation)).to(machine.device)
-    answers = [answering(path, images=validation, architecture=architecture, machine=machine)() for path in weights]
-    return calibrate(torch.cat(answers), validation.labels.repeat(len(answers)))
 
 
 def write_down(calibration: Calibration, weights: Sequence[Path]) -> None:

@@ -17,8 +17,8 @@ import torch
 from search.candidate import from_values
 from search.data.sources import Source
 from search.data.split import load
-from search.deciding.calibration import calibrate_confirmed, write_down
-from search.deciding.testing import RetrainedWeights
+from search.deciding.calibration import calibrate, write_down
+from search.deciding.testing import RetrainedWeights, answering
 from search.files import write_whole
 from search.measuring.seed_spread import balanced_images, seed_spread
 from search.planning.decision_plan import RETRAINED_SHARE, Plan
@@ -188,13 +188,10 @@ class Trainings:
     def retrain(self, winner: TrialRecord) -> Generator[TrainedEpoch | Resumed, None, tuple[RetrainedWeights, ...]]:
         """Train the winner on all training images, once per seed; its confirmed weights calibrate what comes of it."""
         confirmed = [job.weights for job in self._jobs("confirmation", winner) if job.weights]
-        calibration = calibrate_confirmed(
-            confirmed,
-            architecture=from_values(winner.values).architecture,
-            source=self.source,
-            split=self.folder.split,
-            machine=self.machine,
-        )
+        of, part = from_values(winner.values).architecture, torch.from_numpy(load(self.folder.split).validation)
+        images = self.source.training().take(part).to(self.machine.device)
+        answers = [answering(path, images=images, architecture=of, machine=self.machine)() for path in confirmed]
+        calibration = calibrate(torch.cat(answers), images.labels.repeat(len(answers)))
         jobs = self._jobs("retraining", winner)
         failures = yield from self._train(jobs, phase="retraining")
         if failures:

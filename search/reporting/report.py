@@ -56,17 +56,12 @@ def report_decision(request: Decision, *, progress: Progress | None = None) -> I
             note=dashboard_note(step, folder),
             files=[folder / name for name in (*PICTURES, "report.md") if name not in undrawn],
         )
-        _clear(StudyFolder(request.folder, step.study).retraining)
+        for path in StudyFolder(request.folder, step.study).retraining.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            elif not path.name.startswith("confirmed-"):  # the only ones that never saw the validation images
+                path.unlink()
         yield Reported(report=step, folder=folder, undrawn=undrawn)
-
-
-def _clear(retraining: Path) -> None:
-    """Remove all of a decision but the confirmed weights: the only ones that never saw the validation images."""
-    for path in retraining.iterdir():
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        elif not path.name.startswith("confirmed-"):
-            path.unlink(missing_ok=True)
 
 
 def write_report(report: Report, folder: Path) -> dict[str, str]:

@@ -11,7 +11,7 @@ LONG_SIDE = 1024  # pixels of a drawn picture
 FONT_SIZE = 16
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Box:
     """One object that was found; its edges are pixels of the photo."""
 
@@ -25,9 +25,8 @@ class Box:
 
 def draw_boxes(photo: Image.Image, boxes: Sequence[Box]) -> Image.Image:
     """The photo with its boxes, a colour for each answer."""
-    canvas = _canvas(photo)
+    canvas, labels = _canvas(photo), sorted({box.label for box in boxes})
     zoom, draw, font = canvas.width / photo.width, ImageDraw.Draw(canvas), ImageFont.load_default(FONT_SIZE)
-    labels = sorted({box.label for box in boxes})
     for box in reversed(boxes):  # the strongest on top
         left, top, right, bottom = (round(zoom * edge) for edge in (box.left, box.top, box.right, box.bottom))
         colour = f"hsl({360 * labels.index(box.label) // len(labels)}, 90%, 60%)"
@@ -41,9 +40,9 @@ def draw_boxes(photo: Image.Image, boxes: Sequence[Box]) -> Image.Image:
 def draw_heat(photo: Image.Image, heat: npt.NDArray[np.float32]) -> Image.Image:
     """The photo in dark grey, with red and then yellow where the evidence [height, width], from 0 to 1, is strong."""
     grey = _canvas(photo.convert("L"))
-    warm = np.asarray(Image.fromarray(heat).resize(grey.size, Image.Resampling.BILINEAR))[..., None]
-    fire = np.clip(np.stack([2 * warm, 2 * warm - 1, 0 * warm], axis=2)[..., 0], 0, 1) * 255
-    return Image.fromarray(((1 - warm) * 0.5 * np.asarray(grey) + warm * fire).clip(0, 255).astype(np.uint8))
+    warm = np.asarray(Image.fromarray(heat**2).resize(grey.size, Image.Resampling.BILINEAR))[..., None]
+    fire = 255 * np.clip(np.concatenate([2 * warm, 2 * warm - 1, 0 * warm], axis=2), 0, 1)
+    return Image.fromarray(((1 - warm) * 0.5 * np.asarray(grey) + warm * fire).astype(np.uint8))
 
 
 def _canvas(photo: Image.Image) -> Image.Image:

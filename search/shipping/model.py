@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from search.data.images import Images
 from search.deciding.calibration import Calibration
+from search.description import ImageShape
 from search.errors import DataError, first_line
 from search.inspecting.status import name_of
 from search.networks.build import build
@@ -19,7 +20,7 @@ from search.slots.machine import Machine
 from search.training.evaluate import View, logits
 from studies.storage import storage_url
 
-BOTH_SIDES = (View(0, False, 0.5), View(0, True, 0.5))  # as it is, and mirrored
+MIRRORED_TOO = (View(0, False, 0.5), View(0, True, 0.5))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -28,20 +29,18 @@ class Model:
 
     path: Path
     network: nn.Module
+    shape: ImageShape
     classes: tuple[str, ...]
-    side: int  # pixels of an image
-    channels: int
     mean: Tensor  # [C], in pixel values 0..255
     std: Tensor  # likewise
-    calibration: Calibration | None
+    calibration: Calibration | None  # of older versions there is none
     machine: Machine
 
     def logits(self, pixels: Tensor) -> Tensor:
         """Of uint8 images [N, S, S, C]: float32 [N, classes] on the CPU, the mean with the mirrored images'."""
         images = Images(pixels, torch.zeros(len(pixels), dtype=torch.int64), self.classes).to(self.machine.device)
         precision = self.machine.precision
-        answers = logits(self.network, images, mean=self.mean, std=self.std, precision=precision, views=BOTH_SIDES)
-        return answers.cpu()
+        return logits(self.network, images, mean=self.mean, std=self.std, precision=precision, views=MIRRORED_TOO).cpu()
 
 
 def weights_of(study: str | None, *, runs: Path, storage: str | None) -> Path:
@@ -68,8 +67,7 @@ def load_model(path: Path, *, machine: Machine) -> Model:
         path=path,
         network=network.to(machine.device).eval(),
         classes=known.classes,
-        side=known.images.side,
-        channels=known.images.channels,
+        shape=known.images,
         mean=mean,
         std=std,
         calibration=calibration,

@@ -17,7 +17,7 @@ from search.data import cifar10, split, synthetic
 from search.data.images import Images
 from search.data.store import store
 from search.deciding.calibration import Calibration, calibrate
-from search.description import CIFAR10
+from search.description import CIFAR10, ImageShape
 from search.errors import DataError
 from search.networks.build import build
 from search.pictures.decode import PictureError
@@ -44,8 +44,7 @@ def squares(*, side: int = 32, channels: int = 3) -> Model:
         path=Path("squares.safetensors"),
         network=Squares(),
         classes=tuple(COLOURS),
-        side=side,
-        channels=channels,
+        shape=ImageShape(side, channels, len(COLOURS)),
         mean=torch.zeros(channels),
         std=torch.ones(channels),
         calibration=Calibration(temperature=1, known=6),
@@ -126,8 +125,7 @@ def trained() -> tuple[Model, Images]:
         path=Path("weights.safetensors"),
         network=network.eval(),
         classes=images.classes,
-        side=32,
-        channels=3,
+        shape=CIFAR10,
         mean=data.mean,
         std=data.std,
         calibration=None,
