@@ -131,7 +131,7 @@ def test_violations_name_every_constraint(space: Space) -> None:
 def test_the_limit_of_flops_grows_with_the_pictures_and_no_other_does(space: Space) -> None:
     assert space.limits_at(32) == space.limits_at(28) == space.limits
     assert space.limits_at(64) == {**space.limits, "flops": (62 / 30) ** 2 * space.limits["flops"]}
-    assert space.violations({"flops": 50e6}, side=64)["flops"] == pytest.approx(1.25 / 4 - 1)
+    assert space.violations({"flops": 50e6}, side=64)["flops"] == pytest.approx(1.25 / (62 / 30) ** 2 - 1)
     enlarging = replace(space, parameters=(*space.parameters, Parameter("architecture.input_size", Fixed(64))))
     assert enlarging.limits_at(64) == space.limits
 
