@@ -31,7 +31,7 @@ def draw_boxes(photo: Image.Image, boxes: Sequence[Box]) -> Image.Image:
         left, top, right, bottom = (round(zoom * edge) for edge in (box.left, box.top, box.right, box.bottom))
         colour = f"hsl({360 * labels.index(box.label) // len(labels)}, 90%, 60%)"
         draw.rectangle((left, top, right - 1, bottom - 1), outline=colour, width=3)
-        text, place = f"{box.label} {box.confidence:.0%}", (left + 4, max(0, top - FONT_SIZE - 4))
+        text, place = f"{box.label} {int(100 * box.confidence)} %", (left + 4, max(0, top - FONT_SIZE - 4))
         draw.rectangle(draw.textbbox(place, text, font=font), fill=colour, outline=colour, width=4)
         draw.text(place, text, fill="black", font=font)
     return canvas
