@@ -12,13 +12,12 @@ from search.data.images import Images
 from search.deciding.calibration import Calibration
 from search.description import ImageShape
 from search.errors import DataError, first_line
-from search.inspecting.status import name_of
+from search.inspecting.status import read_status
 from search.networks.build import build
 from search.networks.origin import content, origin
 from search.searching.study_folder import StudyFolder
 from search.slots.machine import Machine
 from search.training.evaluate import View, logits
-from studies.storage import storage_url
 
 MIRRORED_TOO = (View(0, False, 0.5), View(0, True, 0.5))
 
@@ -45,7 +44,7 @@ class Model:
 
 def weights_of(study: str | None, *, runs: Path, storage: str | None) -> Path:
     """The weights of a study's report. Raises StudyError, StorageError, DataError."""
-    name = name_of(study, storage=storage_url(runs, storage))
+    name = read_status(runs, storage=storage, study=study).history.study
     path = StudyFolder(runs, name).report / "weights-1.safetensors"
     if not path.exists():
         raise DataError(f"study {name!r} has no finished model; make it: cifar-search best --retrain --study {name}")
