@@ -21,6 +21,11 @@ class DataError(UserError):
     exit_code = 3
 
 
+def one_line(error: BaseException, *, most: int | None = None) -> str:
+    """The message of an error of other people's code in one line, its first characters alone where `most` is given."""
+    return " ".join(str(error).split())[:most]
+
+
 def first_line(error: BaseException) -> str:
     """The type of an error and the first line of its message."""
     return f"{type(error).__name__}: " + str(error).strip().partition("\n")[0]

@@ -18,6 +18,11 @@ Differences = Callable[[dict[str, Any], dict[str, Any]], list[str]]
 """Readable lines from an old and a new space in canonical form."""
 
 
+def measure_of(metric: str) -> str:
+    """The name of the number of an epoch that a metric is."""
+    return metric.replace(" ", "_")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
     """The identity of a study; only `versions` and `retrain_epochs` may change while it grows."""
@@ -44,7 +49,7 @@ class Manifest:
     @property
     def measure(self) -> str:
         """The number of an epoch that is maximised."""
-        return self.metric.replace(" ", "_")
+        return measure_of(self.metric)
 
     def seed_of(self, trial: int) -> int:
         """The seed of a trial, 63 bits: it depends on neither the slot, the attempt nor the machine."""

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import torch
 
-from search.errors import UsageError
+from search.errors import UsageError, one_line
 from search.slots.machine import Machine
 from search.slots.signals import stop_flag
 from search.slots.slot_state import SlotError
@@ -48,7 +48,7 @@ def connected(address: str | None) -> Iterator[Any]:
             ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:  # Ray raises many types and explains itself only in the message
         hint = "is this machine a node of it, does it need RAY_AUTH_MODE=token, and does `ray start --head` work?"
-        cause = f"{cluster or 'this machine'}: {' '.join(str(error).split())}"
+        cause = f"{cluster or 'this machine'}: {one_line(error)}"
         raise ClusterError(f"Ray cannot be used at {cause}; {hint}") from error
     try:
         if flag.signal is not None:

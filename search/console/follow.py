@@ -20,6 +20,7 @@ from search.searching.provenance import command_line
 from search.text import duration, percent, plural
 from search.training.result import EpochResult
 from studies.ledger import Opening
+from studies.manifest import measure_of
 
 
 def follow_decision(steps: Iterable[DecisionStep | Reported], *, console: Console) -> Report:
@@ -37,7 +38,7 @@ def follow_decision(steps: Iterable[DecisionStep | Reported], *, console: Consol
             case Resumed():
                 say(_going_on(f"trial {step.number}", step))
             case TrainedEpoch(result=result):
-                score = percent(getattr(result, metric.replace(" ", "_")) or result.train_accuracy)
+                score = percent(getattr(result, measure_of(metric)) or result.train_accuracy)
                 kind = "training" if result.validation_accuracy is None else metric.removesuffix(" accuracy")
                 say(f"{step.phase}: {step.name}, epoch {result.epoch}/{result.epochs}: {score} {kind}")
             case Chosen():

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from search.data.download import downloading
-from search.errors import DataError
+from search.errors import DataError, one_line
 from search.files import cache_folder
 from search.pictures.arrays import list_stacks
 from search.pictures.listing import PictureList, Unlisted
@@ -89,7 +89,7 @@ def _read(name: str, files: tuple[Path, ...]) -> PictureList:
             if root is fresh and not files:
                 fresh.rename(kept)
     except Exception as error:  # whatever a loader makes of broken or hostile bytes
-        told = " ".join(str(error).split()) if isinstance(error, OSError) or not files else "it is truncated or altered"
+        told = one_line(error) if isinstance(error, OSError) or not files else "it is truncated or altered"
         step = f"fetch {', '.join(known.forms[-1])} by hand, and name the folder: --data {name}:FOLDER"
         raise DataError(f"{name} cannot be read ({told}); {step}") from error
     stacks = [

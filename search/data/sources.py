@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Literal
 
 from search.description import CIFAR10
@@ -39,27 +40,22 @@ class Source:
 
     def training(self) -> Images:
         """The training images; the test images stay closed."""
-        from search.data import cifar10, synthetic
-
-        if self.folder is None:
-            return synthetic.training()
-        if self.kind == "cifar10":
-            return cifar10.load_training(self.folder)
-        from search.data import pictures  # and with it Pillow, for which the others need not wait
-
-        return pictures.load_training(self.folder)
+        return self._part("training")
 
     def test(self) -> Images:
         """The test images: for the retrained winner only, see deciding.testing; and to look at pixels, see explore."""
+        return self._part("test")
+
+    def _part(self, part: Literal["training", "test"]) -> Images:
         from search.data import cifar10, synthetic
 
         if self.folder is None:
-            return synthetic.test()
-        if self.kind == "cifar10":
-            return cifar10.load_test(self.folder)
-        from search.data import pictures  # and with it Pillow, for which the others need not wait
-
-        return pictures.load_test(self.folder)
+            return synthetic.training() if part == "training" else synthetic.test()
+        reader: ModuleType = cifar10
+        if self.kind == "pictures":
+            from search.data import pictures as reader  # and with it Pillow, for which the others need not wait
+        images: Images = getattr(reader, f"load_{part}")(self.folder)
+        return images
 
     def files(self) -> Ingested | None:
         """What is known of the files that were decoded; None where the images came as arrays."""

@@ -116,7 +116,8 @@ def decide(request: Decision, *, progress: Progress | None = None) -> Iterator[D
     notes = source.notes + check_data(manifest, source=source, folder=folder, storage=url)
     sha256 = sha256_of_test(source)
     known = partial(openings, url, test=sha256, training=manifest.data_fingerprint)
-    plan = _plan(request, history, images=len(load(folder.split).training), slots=machine.slots)
+    split = load(folder.split)
+    plan = _plan(request, history, images=len(split.training), slots=machine.slots)
     with owned(url, study=study) as storage, stop_flag() as flag:
         trainings = Trainings(
             history=history,
@@ -158,7 +159,7 @@ def decide(request: Decision, *, progress: Progress | None = None) -> Iterator[D
             starts=history.starts,
             weights=weights,
             metric=manifest.metric,
-            about_images=_about_images(history, plan=plan, source=source, split=load(folder.split), tested=test.n),
+            about_images=_about_images(history, plan=plan, source=source, split=split, tested=test.n),
         )
 
 

@@ -4,25 +4,21 @@ import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from safetensors.torch import load
 
 from search.candidate import Architecture
-from search.data.images import Images
 from search.data.sources import Source
 from search.data.store import streamed_if_large
 from search.deciding.statistics import Interval, balanced_interval, interval_at, recipe_interval, seed_half_width
 from search.files import write_whole
-from search.networks.build import build
 from search.slots.machine import Machine
-from search.training.evaluate import SIX_VIEWS, logits
+from search.training.evaluate import SIX_VIEWS, answering
 
 ABOUT_VIEWS = (
     "The verdict rests on the plain answers: each test image seen once, as it is. With test-time views the answers to "
@@ -187,23 +183,11 @@ def open_test(
     answers = np.zeros((len(weights), side, side), dtype=np.int64)
     correct_with_views = []
     for row, counts in zip(weights, answers, strict=True):
-        ask = answering(row.path, images=images, architecture=architecture, machine=machine)
+        ask = answering(row.path, images=images, architecture=architecture, precision=machine.precision)
         np.add.at(counts, (images.labels.cpu().numpy(), ask().argmax(1).cpu().numpy()), 1)
         correct_with_views.append(int((ask(views=SIX_VIEWS).argmax(1) == images.labels).sum()))
     seeds, with_views = tuple(row.seed for row in weights), tuple(correct_with_views)
     return OpenedTest(seeds=seeds, classes=images.classes, answers=answers, correct_with_views=with_views)
-
-
-def answering(
-    path: Path, *, images: Images, architecture: Architecture, machine: Machine
-) -> Callable[..., torch.Tensor]:
-    """Asks a network, of which the weights lie there, about images on the device: the logits [N, classes]."""
-    about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-    mean, std = (torch.tensor(about[name], device=machine.device) for name in ("mean", "std"))
-    network = build(architecture, images=images.shape, seed=0)
-    network.load_state_dict(load(path.read_bytes()))  # by its bytes: the folder's name may be no UTF-8
-    network = network.to(machine.device)
-    return partial(logits, network, images, mean=mean, std=std, precision=machine.precision)
 
 
 def keep_test(test: OpenedTest, path: Path, *, weights: Sequence[RetrainedWeights]) -> None:

@@ -18,7 +18,7 @@ from search.candidate import from_values
 from search.data.sources import Source
 from search.data.split import load
 from search.deciding.calibration import calibrate, write_down
-from search.deciding.testing import RetrainedWeights, answering
+from search.deciding.testing import RetrainedWeights
 from search.files import write_whole
 from search.measuring.seed_spread import balanced_images, seed_spread
 from search.planning.decision_plan import RETRAINED_SHARE, Plan
@@ -30,6 +30,7 @@ from search.slots.pool import TRAINING, Pool
 from search.slots.signals import InterruptedSearch, StopFlag
 from search.slots.slot_state import BasePool, SlotError, check_blame
 from search.training.compiling import Mode
+from search.training.evaluate import answering
 from search.training.result import EpochResult
 from studies.history import History, TrialRecord
 from studies.manifest import METRICS
@@ -190,7 +191,8 @@ class Trainings:
         confirmed = [job.weights for job in self._jobs("confirmation", winner) if job.weights]
         of, part = from_values(winner.values).architecture, torch.from_numpy(load(self.folder.split).validation)
         images = self.source.training().take(part).to(self.machine.device)
-        answers = [answering(path, images=images, architecture=of, machine=self.machine)() for path in confirmed]
+        precision = self.machine.precision
+        answers = [answering(path, images=images, architecture=of, precision=precision)() for path in confirmed]
         calibration = calibrate(torch.cat(answers), images.labels.repeat(len(answers)))
         jobs = self._jobs("retraining", winner)
         failures = yield from self._train(jobs, phase="retraining")

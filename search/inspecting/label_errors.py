@@ -1,20 +1,17 @@
 """Likely label errors: validation images which networks that never saw them are sure show another class."""
 
-import json
 from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load
 from torch import Tensor
 from torch.nn import functional as F
 
 from search.candidate import from_values
 from search.data.images import Images
 from search.data.split import Split
-from search.networks.build import build
 from search.searching.study_folder import StudyFolder
-from search.training.evaluate import logits
+from search.training.evaluate import answering
 from studies import StudyError
 from studies.history import History
 
@@ -34,21 +31,16 @@ def find_label_errors(history: History, *, images: Images, split: Split, folder:
 
     Raises StudyError where no confirmed ones are kept.
     """
-    device, validation = (
-        torch.device("cuda" if torch.cuda.is_available() else "cpu"),
-        torch.from_numpy(split.validation),
-    )
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    validation = torch.from_numpy(split.validation)
     shown, shares = images.take(validation).to(device), torch.zeros(len(validation), len(images.classes))
     for path in sorted(folder.retraining.glob("confirmed-*.safetensors")):
-        values = history.trial(int(path.name.split("-")[1])).values
-        network = build(from_values(values).architecture, images=images.shape, seed=0)
+        architecture = from_values(history.trial(int(path.name.split("-")[1])).values).architecture
         try:
-            about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-            network.load_state_dict(load(path.read_bytes()))
-            mean, std = (torch.tensor(about[name], device=device) for name in ("mean", "std"))
+            ask = answering(path, images=shown, architecture=architecture, precision="float32")
         except (OSError, ValueError, LookupError, RuntimeError, SafetensorError) as error:
             raise StudyError(f"{path} cannot be used ({error}); delete it, or decide anew") from error
-        shares += logits(network.to(device), shown, mean=mean, std=std, precision="float32").softmax(1).cpu()
+        shares += ask().softmax(1).cpu()
     if not shares.any():
         raise StudyError(
             f"{folder.retraining} has no confirmed-TRIAL-SEED.safetensors, the weights that never saw the validation "

@@ -2,6 +2,7 @@
 
 import pickle
 import socket
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from search.errors import one_line
 from search.networks.blocks import NetworkError
 from search.text import some
 
@@ -35,6 +37,8 @@ BACKBONES = {
 
 TIMEOUT = 20.0  # seconds without a byte until a download is given up
 FIRST_NAMES = 3  # of a list of keys in a message
+
+_short = partial(one_line, most=200)  # characters of torch's own messages
 
 
 class WeightsError(NetworkError):
@@ -140,7 +144,3 @@ def _read(file: Path) -> dict[str, Tensor]:
     if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
         raise WeightsError(f"{file} must hold one tensor by each name, as torchvision's state_dict() has them")
     return state
-
-
-def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from search.container import Container
-from search.errors import DataError
+from search.errors import DataError, one_line
 from search.pictures.listing import MOST_NAMED, PART_NAMES, PictureList, part_of
 from search.text import some
 
@@ -95,7 +95,7 @@ def _read(path: Path) -> dict[str, Array]:
             with np.load(path, allow_pickle=False) as arrays:
                 return dict(arrays)
     except Exception as error:  # whatever broken or hostile bytes cause
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error, most=200)
         raise DataError(f"{path} cannot be read as .npz ({reason}); write it with numpy.savez") from error
     rule = f"of which a file of arrays may take {most / 1e9:,.1f} here"
     raise DataError(f"{path} takes {taken / 1e9:,.1f} GB of memory, {rule}; save its pictures as files, in a folder")

@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from search.errors import one_line
+
 MOST_BYTES = 64_000_000  # of a file
 MOST_PIXELS = 64_000_000  # of a picture; decoded it takes 0.2 GB
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")  # what is hardly used is hardly tested against attacks
@@ -103,4 +105,4 @@ def _opened(picture: Picture) -> Iterator[Image.Image]:
     except UnidentifiedImageError:
         raise PictureError("it is no picture") from None
     except Exception as error:  # whatever a decoder makes of broken or hostile bytes
-        raise PictureError(f"it cannot be decoded ({' '.join(str(error).split())[:120]})") from error
+        raise PictureError(f"it cannot be decoded ({one_line(error, most=120)})") from error

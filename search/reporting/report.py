@@ -22,6 +22,7 @@ from search.reporting.answers import PUBLISHED, answers
 from search.reporting.page import PICTURES, dashboard_note, page
 from search.searching.study_folder import StudyFolder
 from studies.dashboard import publish
+from studies.manifest import measure_of
 from studies.storage import storage_url
 
 
@@ -125,7 +126,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "parameters": report.cost.parameters,
         "flops": report.cost.flops,
         "metric": report.metric,
-        report.metric.replace(" ", "_"): winner.mean,
+        measure_of(report.metric): winner.mean,
         "images": {**report.images._asdict(), "about": report.about_images},
         "test": {
             "accuracy": test.accuracy,

@@ -22,7 +22,7 @@ from search.deciding import testing
 from search.deciding.calibration import calibrate
 from search.deciding.decide import DecisionStep, Planned, Report
 from search.deciding.request import Claim, Decision
-from search.deciding.testing import RetrainedWeights, answering, keep_test, kept_test
+from search.deciding.testing import RetrainedWeights, keep_test, kept_test
 from search.deciding.trainings import Chosen, TrainedEpoch
 from search.errors import DataError
 from search.reporting import report as writing
@@ -30,6 +30,7 @@ from search.reporting.report import Reported, report_decision
 from search.searching.request import Search
 from search.searching.supervisor import run
 from search.slots.machine import survey
+from search.training.evaluate import answering
 from studies.history import read_history
 from studies.ledger import Opening, openings
 from studies.storage import storage_url
@@ -139,7 +140,7 @@ def test_the_calibration_is_of_the_confirmed_weights_and_stands_beside_both(step
     confirmed = [retraining / f"confirmed-{winner.trial}-{seed + 1}.json" for seed in range(len(winner.accuracies))]
     about = [json.loads(path.read_text()) for path in (*confirmed, runs / "smoke" / "report" / "weights-1.json")]
     images = synthetic.training().take(torch.from_numpy(split.load(runs / "smoke" / "split.npz").validation))
-    of = {"architecture": reported(steps).candidate.architecture, "machine": survey("cpu", slots=1)}
+    of = {"architecture": reported(steps).candidate.architecture, "precision": survey("cpu", slots=1).precision}
     files = [path.with_suffix(".safetensors") for path in confirmed]
     answers = torch.cat([answering(path, images=images, **of)() for path in files])
     again = calibrate(answers, images.labels.repeat(len(files)))
