@@ -31,12 +31,10 @@ class Store:
             raise DataError(f"every channel needs a mean and a spread, not {self.mean.tolist()}, {self.std.tolist()}")
 
 
-def store(
-    images: Images, *, split: Split | None, device: torch.device, most: int | None = None, all_validation: bool = False
-) -> Store:
+def store(images: Images, *, split: Split | None, device: torch.device, most: int | None = None) -> Store:
     """Put `images` (on the CPU) on the device; without a split all of them train.
 
-    `most` limits each part, or training alone, to so many images, each class in its share. Raises DataError.
+    `most` limits the training part to so many images, each class in its share. Raises DataError.
     """
     if split is not None and len(split) != len(images):
         raise DataError(f"the split is of {len(split)} images, the data has {len(images)}; use the data of the split")
@@ -44,9 +42,8 @@ def store(
     images = streamed_if_large(images, device=device)
     parts = [images.take(index) for index in indices] or [images]
     if most is not None:
-        seed = split.seed if split else 0
-        fewer = [part.take(torch.from_numpy(balanced(part.labels, seed=seed, shares=True)[:most])) for part in parts]
-        parts = fewer[:1] + parts[1:] if all_validation else fewer
+        order = balanced(parts[0].labels, seed=split.seed if split else 0, shares=True)
+        parts[0] = parts[0].take(torch.from_numpy(order[:most]))
     mean, std = (numbers.to(device) for numbers in _statistics(parts[0]))
     training, validation = parts[0].to(device), parts[1].to(device) if split else None
     return Store(training=training, validation=validation, mean=mean, std=std, device=device)

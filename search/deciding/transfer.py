@@ -139,7 +139,7 @@ def _pair(rivals: Mapping[str, Candidate], *, images: int, lengths: list[int], s
             seed=seed,
             epochs=epochs,
             images=images,
-            validate_once=True,
+            validated=(epochs,),
             checkpoints=place / f"{name}-{images}-{seed}",
         )
         for (name, candidate), epochs in zip(rivals.items(), lengths, strict=True)

@@ -43,7 +43,8 @@ class Job:
     seed: int = 0
     epochs: int | None = None
     images: int | None = None  # train on this many, each class in its share; None: on the whole training part
-    validate_once: bool = False  # after the last epoch alone, on all validation images, whatever `images` is
+    epoch_images: int | None = None  # that an epoch takes of these, the next epoch the next ones; None: all
+    validated: tuple[int, ...] = ()  # epochs after which it is validated, beside the last; none named: after each
     on_all: bool = False  # train on the validation part too
     weights: Path | None = None  # file for the trained weights
     checkpoints: Path | None = None  # folder of its checkpoints, from which it resumes; None: no checkpoints

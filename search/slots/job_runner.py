@@ -43,14 +43,10 @@ def work(settings: SlotSettings) -> Run:
 
 
 @cache  # from job to job
-def load_images(
-    settings: SlotSettings, *, on_all: bool = False, images: int | None = None, all_validation: bool = False
-) -> Store:
+def load_images(settings: SlotSettings, *, on_all: bool = False, images: int | None = None) -> Store:
     """The images of a slot's jobs, on its device."""
     parts, device = split.load(settings.split) if settings.split and not on_all else None, torch.device(settings.device)
-    return store.store(
-        settings.source.training(), split=parts, device=device, most=images, all_validation=all_validation
-    )
+    return store.store(settings.source.training(), split=parts, device=device, most=images)
 
 
 def run_job(job: Job, should_pause: Condition, *, settings: SlotSettings) -> Iterator[Event]:
@@ -77,7 +73,7 @@ def run_job(job: Job, should_pause: Condition, *, settings: SlotSettings) -> Ite
 
 
 def _run(job: Job, should_pause: Condition, settings: SlotSettings) -> Iterator[Event]:
-    images = load_images(settings, on_all=job.on_all, images=job.images, all_validation=job.validate_once)
+    images = load_images(settings, on_all=job.on_all, images=job.images)
     precision = settings.precision
     if job.epochs is None:
         yield Finished(images_per_second=images_per_second(job.candidate, store=images, precision=precision))
@@ -110,7 +106,7 @@ def _run(job: Job, should_pause: Condition, settings: SlotSettings) -> Iterator[
     steps, seconds = training.step - step_before, training.seconds - seconds_before
     yield Finished(
         seconds=seconds,
-        images_per_second=len(images.training) * steps / training.steps / seconds if steps else None,
+        images_per_second=training.batch_size * steps / seconds if steps else None,
         peak_memory_mb=torch.cuda.max_memory_allocated(images.device) / 2**20 if cuda else None,
         weights_sha256=weights_sha256,
         checkpoint_sha256=checkpoint_sha256,
@@ -127,9 +123,16 @@ def _begin_or_resume(
         recipe, precision, shape = job.candidate.recipe, settings.precision, images.training.shape
         network = build(job.candidate.architecture, images=shape, seed=job.seed, device=images.device)
         network = compiled(network, settings.compile)
-        training = Training(network, recipe=recipe, store=images, epochs=job.epochs, seed=job.seed, precision=precision)
-        training.validate_once = job.validate_once
-        return training
+        return Training(
+            network,
+            recipe=recipe,
+            store=images,
+            epochs=job.epochs,
+            seed=job.seed,
+            precision=precision,
+            epoch_images=job.epoch_images,
+            validated=job.validated,
+        )
 
     def resumed(payload: bytes) -> Training:
         training = fresh()
@@ -144,7 +147,7 @@ def _begin_or_resume(
 
 def identity(job: Job) -> str:
     """A SHA-256 of all that the numbers of a job depend on: its checkpoints must have the same."""
-    parts = [job.candidate.as_dict(), job.seed, job.epochs, job.images, job.on_all, job.validate_once]
+    parts = [job.candidate.as_dict(), job.seed, job.epochs, job.images, job.epoch_images, job.validated, job.on_all]
     parts += [weights_sha256(job.candidate.architecture)]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

@@ -37,9 +37,22 @@ class Training:
     """One training between two steps: `train` goes on with it."""
 
     def __init__(
-        self, network: nn.Module, *, recipe: Recipe, store: Store, epochs: int, seed: int, precision: Precision
+        self,
+        network: nn.Module,
+        *,
+        recipe: Recipe,
+        store: Store,
+        epochs: int,
+        seed: int,
+        precision: Precision,
+        epoch_images: int | None = None,
+        validated: tuple[int, ...] = (),
     ) -> None:
-        """Of the network, in place, before its first step; seeds torch's global generator."""
+        """Of the network, in place, before its first step; seeds torch's global generator.
+
+        An epoch takes `epoch_images` of the training images, the next one those that follow, before any comes again;
+        None: all of them. It is validated after the epochs that `validated` names, if it names any, and after the last.
+        """
         torch.manual_seed(seed)  # dropout draws from the global generator only
         self.network, self.recipe, self.store = network, recipe, store
         self.epochs, self.precision = epochs, precision
@@ -48,18 +61,19 @@ class Training:
         fit_to(network, store)
         self.optimizer = optimizer(network, recipe)
         self.batch_size = min(recipe.batch_size, len(store.training))  # images of a step
-        self.steps = len(store.training) // self.batch_size  # of an epoch; the rest is left to the next shuffle
+        self.round = len(store.training) // self.batch_size  # steps; the rest is left to the next shuffle
+        self.steps = min(self.round, max(1, (epoch_images or len(store.training)) // self.batch_size))  # of an epoch
         total = self.steps * epochs
         self.schedule = Schedule(self.optimizer, recipe, steps=total)
         enough = total >= 2 * EVERY  # in fewer steps the average would still be the weights from before training
         self.averaging = Averaging(network, steps=total) if recipe.averaging and enough else None
         self.generator = torch.Generator(store.device).manual_seed(seed)
-        self.order = torch.empty(0, dtype=torch.int64, device=store.device)  # the images of this epoch's batches
+        self.order = torch.empty(0, dtype=torch.int64, device=store.device)  # this epoch's images, then the next ones'
         self.loss = torch.zeros((), device=store.device)  # sums over this epoch, on the device: no step waits for them
         self.correct = torch.zeros((), device=store.device, dtype=torch.int64)
         self.epoch = 0  # finished
         self.step = 0  # done, of all epochs
-        self.validate_once = False  # after the last epoch alone
+        self.validated = validated or tuple(range(1, epochs))
         self.seconds = 0.0  # spent in training and evaluation, not in its caller
         self.seconds_before = 0.0  # of these, before this epoch
         network.train()
@@ -123,14 +137,13 @@ def train(training: Training) -> Iterator[EpochResult | None]:
 def _step(training: Training) -> None:
     store, total = training.store, training.steps * training.epochs
     if training.step_of_epoch == 0:
-        order = torch.randperm(len(store.training), device=store.device, generator=training.generator)
-        training.order = order[: training.steps * training.batch_size]
+        training.order = _order(training)
         training.loss.zero_()
         training.correct.zero_()
         training.seconds_before = training.seconds
     first = training.step_of_epoch * training.batch_size
     index = training.order[first : first + training.batch_size]
-    pixels, targets = training.augmentation.batch(index, epoch=training.epoch, generator=training.generator)
+    pixels, targets = training.augmentation.batch(index, epoch=training.step // training.round, generator=training.generator)
     images = normalise(pixels, store.mean, store.std)
     logits, loss = descend(training, images, targets)
     training.schedule.step()
@@ -141,6 +154,16 @@ def _step(training: Training) -> None:
         training.averaging.update(progress=training.step / total)
     if training.step % FINITE_EVERY == 0:
         _check_loss(training)
+
+
+def _order(training: Training) -> Tensor:
+    """The images of the next epoch, then those that later ones take: whole rounds in random order."""
+    needed, store = training.steps * training.batch_size, training.store
+    order = training.order[needed if training.step else 0 :]
+    while len(order) < needed:
+        shuffled = torch.randperm(len(store.training), device=store.device, generator=training.generator)
+        order = torch.cat([order, shuffled[: training.round * training.batch_size]])
+    return order
 
 
 def descend(training: Training, images: Tensor, targets: Targets) -> tuple[Tensor, Tensor]:
@@ -183,7 +206,7 @@ def _end_epoch(training: Training, *, start: float) -> EpochResult:
     """Evaluate, and count the epoch as finished; `start` is when this began."""
     _check_loss(training)
     store, epoch, validation = training.store, training.epoch + 1, None
-    if store.validation and (epoch == training.epochs or not training.validate_once):
+    if store.validation and (epoch == training.epochs or epoch in training.validated):
         validation = evaluate(training.network, store.validation, store=store, precision=training.precision)
         if not math.isfinite(validation.loss):  # the last steps were not checked
             raise DivergedError(f"the validation loss is {validation.loss} after epoch {epoch}")

@@ -105,6 +105,14 @@ def test_paused_at_any_look_it_ends_the_same(looks: int, job: Job, run: Run, who
     assert ends_as(whole, second)
 
 
+def test_paused_between_two_parts_of_a_round_it_ends_the_same(job: Job, run: Run) -> None:
+    job = replace(job, epochs=4, epoch_images=60)
+    whole = run(replace(job, checkpoints=None))
+    for looks in (3, 3, 2):
+        assert isinstance(run(job, looks)[-1], Paused)
+    assert finished(run(job)).weights_sha256 == finished(whole).weights_sha256
+
+
 def test_paused_at_the_very_end_it_only_finishes(job: Job, run: Run, whole: list[Event]) -> None:
     run(job, 15)
     events = run(job)
@@ -195,7 +203,7 @@ def test_a_checkpoint_beyond_the_last_known_epoch_is_not_taken(paused_twice: Job
 def test_validated_once_it_ends_the_same_and_all_validation_images_judge_it(
     job: Job, run: Run, whole: list[Event]
 ) -> None:
-    events = run(replace(job, validate_once=True))
+    events = run(replace(job, validated=(3,)))
     assert finished(events).weights_sha256 == finished(whole).weights_sha256
     *first, last = (result.validation_accuracy for result in results(events))
     assert first == [None, None]
@@ -203,7 +211,7 @@ def test_validated_once_it_ends_the_same_and_all_validation_images_judge_it(
     assert last * 500 == pytest.approx(round(last * 500)), "a share of the 500 images of the split"
 
 
-CHANGES = [{"seed": 8}, {"epochs": 4}, {"images": 70}, {"images": None}, {"on_all": True}, {"validate_once": True}]
+CHANGES = [{"seed": 8}, {"epochs": 4}, {"images": 70}, {"images": None}, {"on_all": True}, {"epoch_images": 64}, {"validated": (3,)}]
 
 
 @pytest.mark.parametrize("changes", CHANGES)

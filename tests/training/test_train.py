@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import torch
 from small_networks import CIFAR10
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
+from search.augmentation.batch import Augmentation
 from search.candidate import OPTIMIZERS, Architecture, Cnn, Fast, Recipe
 from search.data import synthetic
 from search.data.images import Images
@@ -75,6 +76,24 @@ def test_a_result_after_each_epoch_and_the_schedule_ends_with_the_last(small: St
     assert all(0 <= result.train_accuracy <= 1 and result.seconds > 0 for result in results)
     counts = {int(module.num_batches_tracked) for module in network.modules() if isinstance(module, nn.BatchNorm2d)}
     assert counts == {18}, "six whole batches of thirty in each epoch; twenty images wait for the next shuffle"
+
+
+def test_epochs_of_a_part_take_every_image_once_a_round_and_are_validated_where_it_was_asked(
+    small: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[tuple[int, Tensor]] = []
+    batch = Augmentation.batch
+
+    def watched(self: Augmentation, index: Tensor, *, epoch: int, generator: torch.Generator) -> Any:
+        taken.append((epoch, index.clone()))
+        return batch(self, index, epoch=epoch, generator=generator)
+
+    monkeypatch.setattr(Augmentation, "batch", watched)
+    _, results = trained(CNN, PLAIN, small, epochs=6, epoch_images=100, validated=(1, 3))
+    assert [row.epoch for row in results if row.validation_accuracy is not None] == [1, 3, 6]
+    rounds = [torch.cat([index for epoch, index in taken if epoch == number]) for number in range(3)]
+    assert all(each.sort().values.equal(torch.arange(200)) for each in rounds), "flips alternate with the rounds"
+    assert not rounds[0].equal(rounds[1])
 
 
 @pytest.mark.parametrize("architecture", [CNN, FAST], ids=["cnn", "fast"])
