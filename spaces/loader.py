@@ -240,9 +240,14 @@ def _conditions(document: Document, place: Place, above: Parameters) -> dict[str
 def _baseline(document: Document, baseline: str, parameters: Parameters, space: Space) -> Baseline:
     """A baseline as a study would suggest it, after all that is outside the space or missing is reported."""
     given: dict[str, Value] = {}
-    label = f"baseline {dotted((baseline,))}"
+    label, epochs = f"baseline {dotted((baseline,))}", None
     for place in document.leaves(("baselines", baseline)):
         name, value, shown = _name(place[2:]), document.at(place), f"{label}: {dotted(place[2:])}"
+        if name == "epochs":
+            epochs = value
+            if type(value) is not int or value < 1:
+                document.add(place, f"{shown} must be those of a training that it is best at, a whole number", value)
+            continue
         if name not in parameters:
             document.add(place, f"{shown} is not a parameter of this space", hint=nearest(name, parameters))
         elif name in given:
@@ -257,7 +262,7 @@ def _baseline(document: Document, baseline: str, parameters: Parameters, space: 
     missing = [dotted((each.name,)) for each in space.parameters if each.active(values) and each.name not in values]
     if missing:
         document.add(("baselines", baseline), f"{label} has no value for {', '.join(missing)}")
-    return Baseline(baseline, values)
+    return Baseline(baseline, values, epochs)
 
 
 def _shaped(document: Document, shape: type[ShapeT], place: Place) -> ShapeT | None:

@@ -58,6 +58,7 @@ class Baseline:
 
     name: str
     values: Mapping[str, Value]
+    epochs: int | None = None  # of a training that it is the best known for
 
 
 @dataclass(frozen=True)

@@ -55,14 +55,14 @@ def space_text(space: Space, *, head: Iterable[str] = (), comments: Mapping[str,
     return "".join(f"# {line}\n" for each in head for line in _wrapped(each)) + text.getvalue()
 
 
-def _baseline(space: Space, baseline: Baseline) -> dict[str, CommentedMap]:
+def _baseline(space: Space, baseline: Baseline) -> dict[str, Any]:
     parts: dict[str, CommentedMap] = {}
     for part, name in (each.name.split(".", 1) for each in space.varying if each.name in baseline.values):
         parts.setdefault(part, CommentedMap())[name] = baseline.values[f"{part}.{name}"]
     for values in parts.values():
         if len(str(values)) <= WIDTH:
             values.fa.set_flow_style()
-    return parts
+    return {**({"epochs": baseline.epochs} if baseline.epochs else {}), **parts}
 
 
 def _entry(parameter: Parameter) -> Any:

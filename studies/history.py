@@ -10,6 +10,7 @@ import optuna
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial
 
+from search.text import percent
 from studies import StudyError, unknown
 from studies.manifest import ATTRIBUTE, Manifest, stored_manifest
 from studies.storage import EmptyStorageError, opened
@@ -37,6 +38,18 @@ class Loss:
     attempt: int
     outcome: Outcome
     message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """One trial to run."""
+
+    number: int  # from 0
+    values: dict[str, Any]  # flat
+    baseline: str | None  # its name, if it was queued by one
+    seed: int  # 63 bits, from the study's seed and the number alone
+    attempt: int  # from 1: how often it was asked for
+    reported: int  # epochs that are stored of earlier attempts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,6 +252,15 @@ def record_of(trial: FrozenTrial) -> TrialRecord:
         checkpoint=checkpoint,
         carried=carried,
         attributes={name: value for name, value in attributes.items() if isinstance(value, (int, float))},
+    )
+
+
+def best_note(best: TrialRecord, *, metric: str) -> str:
+    """What the dashboard says of a study's best trial so far."""
+    return (
+        f"**Best so far: trial {best.number}**, {percent(best.accuracy)} {metric}, "
+        f"{best.attributes['parameters']:,.0f} parameters.\n\n"
+        "The best of many is partly the luckiest of many: `cifar-search best --retrain` confirms and tests it."
     )
 
 

@@ -56,15 +56,17 @@ def open_study(
     trials: int,
     manifest: Manifest,
     conditional: bool,
+    final_epochs: int = 1,
     differences: Differences,
     provenance: Mapping[str, str] = {},
     carry: Carry | None = None,
 ) -> Study:
     """Creates the study or goes on with it; `trials` is the total. Raises StudyError, StorageError.
 
+    The sampler begins near what suits a final training of `final_epochs`.
     `storage` comes from `storage.owned`: no other process works on the study.
     """
-    draw = partial(make_sampler, sampler, trials=trials, conditional=conditional)
+    draw = partial(make_sampler, sampler, trials=trials, conditional=conditional, final_epochs=final_epochs)
     chosen = make_pruner(pruner, trials=trials, epochs=manifest.epochs, cost=manifest.cost)
     inner = optuna.create_study(
         study_name=name,

@@ -4,7 +4,7 @@ import math
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import optuna
@@ -12,9 +12,20 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from search.text import percent
 from studies import StudyError
-from studies.history import MOST_RETRIES, PLANNED, History, Loss, Outcome, TrialRecord, history_of, record_of
+from studies.algorithms import BASELINE, SUITS, Named, chosen
+from studies.history import (
+    MOST_RETRIES,
+    PLANNED,
+    Asked,
+    History,
+    Loss,
+    Outcome,
+    TrialRecord,
+    best_note,
+    history_of,
+    record_of,
+)
 from studies.manifest import Manifest
 from studies.storage import translated
 
@@ -24,21 +35,12 @@ Suggest = Callable[[Any], Mapping[str, Value]]
 Misfits = Callable[[Mapping[str, Any]], Sequence[str]]
 """A sentence for each value that was queued, in the form that Optuna stores, and that the space does not hold."""
 
+SPARED_EVERY = 40  # one trial in so many is trained to its end whatever the pruner says
+SPARED = "spared"  # trial attribute: the last epoch after which it would have been pruned
+
 
 class EndedElsewhereError(StudyError):
     """A trial that another program ended while it was trained here, such as by the dashboard's button."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Asked:
-    """One trial to run."""
-
-    number: int  # from 0
-    values: dict[str, Value]  # flat
-    baseline: str | None  # its name, if it was queued by one
-    seed: int  # 63 bits, from the study's seed and the number alone
-    attempt: int  # from 1: how often it was asked for
-    reported: int  # epochs that are stored of earlier attempts
 
 
 class Study:
@@ -61,29 +63,27 @@ class Study:
         self.recovered = self.recover()  # trials that an earlier process left running: they wait again
 
     def enqueue(
-        self, baselines: Sequence[tuple[str, Mapping[str, Value]]], *, first: Collection[str] = ()
+        self,
+        baselines: Sequence[Named],
+        *,
+        first: Collection[str] = (),
+        suits: Mapping[str, int] = {},
     ) -> tuple[str, ...]:
         """Queues the named values to be tried first: each once, and as far as the study's trials reach.
 
-        The values are those of the parameters that vary, no others. What was carried over, or has another name, is not
-        tried again. Where not all can be tried, those named in `first` are; returns which of these need no trial.
+        `suits` are the epochs that they are the best known for, by name. What was carried over, or has another name, is
+        not tried again. Where not all can be tried, those named in `first` are; returns which of these need no trial.
         """
         with self._stored():
             trials = self._study.get_trials(deepcopy=False)
-            queued = {trial.user_attrs.get("baseline") for trial in trials}
-            ours = [trial.params for trial in trials if record_of(trial).state != "foreign"]
-            tried = [*ours, *(values for name, values in baselines if name in queued)]
-            new, known = dict[str, Mapping[str, Value]](), list[str]()
-            for name, values in dict(baselines).items():
-                if name not in queued and values not in (*tried, *new.values()):
-                    new[name] = values
-                elif name not in queued and name in first:
-                    known.append(f"{name} is not queued: a trial has the same values")
+            queued = {str(trial.user_attrs.get(BASELINE)) for trial in trials}
+            tried = [trial.params for trial in trials if record_of(trial).state != "foreign"]
             room = max(0, self.trials - sum(history_of(self._study).counts.values()))
-            chosen = sorted(new, key=lambda name: name not in first)[:room]
-            for name in sorted(chosen, key=[*new].index):
-                self._study.enqueue_trial(dict(new[name]), user_attrs={"baseline": name})
-        return tuple(known)
+            new, needless = chosen(baselines, queued=queued, tried=tried, first=first, room=room)
+            for name, values in new:
+                length = {SUITS: suits[name]} if name in suits else {}
+                self._study.enqueue_trial(dict(values), user_attrs={BASELINE: name, **length})
+        return tuple(needless)
 
     def ask(self, suggest: Suggest, *, misfits: Misfits = lambda _: ()) -> Asked | None:
         """The next trial: one that waits, or else a new one; None when the study has its trials.
@@ -135,7 +135,7 @@ class Study:
     def report(self, number: int, *, epoch: int, accuracy: float, **measured: float | None) -> bool:
         """Stores what the study maximises after an epoch, counted from 1, and says whether to prune the trial.
 
-        Never prunes after the last epoch, where nothing is left to save. Whatever was measured joins the curve.
+        Never after the last epoch, nor the few trials that are spared. Whatever was measured joins the curve.
         """
         with self._stored():
             trial = self._unfinished(number)
@@ -146,7 +146,11 @@ class Study:
                 self._keep(number, curve=[*curve, row])
                 self._storage.set_trial_intermediate_value(self._id(number), epoch, accuracy)
                 sys.audit("cifar_search.study.reported", number)
-            return epoch < self.manifest.epochs and self._study.pruner.prune(self._study, self._frozen(number))
+            if epoch >= self.manifest.epochs or not self._study.pruner.prune(self._study, self._frozen(number)):
+                return False
+            if spared := number % SPARED_EVERY == SPARED_EVERY - 1:
+                self._keep(number, **{SPARED: epoch})
+            return not spared
 
     def complete(
         self, number: int, *, violations: Mapping[str, float] = {}, checkpoint: str | None = None, **numbers: float
@@ -207,13 +211,8 @@ class Study:
         """Sets the study's note in the dashboard, which does not know limits: its best trial within them."""
         from optuna_dashboard import save_note
 
-        note = (
-            f"**Best so far: trial {best.number}**, {percent(best.accuracy)} {self.manifest.metric}, "
-            f"{best.attributes['parameters']:,.0f} parameters.\n\n"
-            "The best of many is partly the luckiest of many: `cifar-search best --retrain` confirms and tests it."
-        )
         with self._stored():
-            save_note(self._study, note)
+            save_note(self._study, best_note(best, metric=self.manifest.metric))
 
     def history(self) -> History:
         """The trials as plain data, as they stand now."""

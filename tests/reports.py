@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 
 from search.candidate import from_values
+from search.deciding.choice import Chosen
 from search.deciding.decide import Report
 from search.deciding.request import Claim
 from search.deciding.testing import OpenedTest
-from search.deciding.trainings import Chosen, Confirmed, TrainedEpoch
+from search.deciding.trainings import TrainedEpoch
 from search.description import CIFAR10
 from search.networks.count import Cost
+from search.planning.confirmation import Confirmed
 from search.training.result import EpochResult
 from studies.ledger import Opening
 

@@ -1,36 +1,36 @@
-"""Trains a pool of candidates with schedules of several lengths, so that strategies can be compared on their curves.
+"""Trains the pool of candidates with schedules of several lengths, so that strategies can be compared on their curves.
 
-`CIFAR_SEARCH_DATA=... python -m search.benchmarking.record` writes curves.json after each training, and goes on from
+`CIFAR_SEARCH_DATA=... python -m search.benchmarking.record` writes pool.json after each training, and goes on from
 there when it is started again.
 """
 
 import multiprocessing
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from functools import cache, partial
-from itertools import product
 from pathlib import Path
-from random import Random
 
 import torch
 
-from search.benchmarking.candidate_pool import CURVES, SCHEDULES, SPACE, Curve, CurveTable, PoolEntry, PoolSetting
-from search.candidate import from_values
+from search.benchmarking.candidate_pool import (
+    CANDIDATES,
+    CURVES,
+    IMAGES,
+    LOOKS,
+    Curve,
+    CurveTable,
+    entry_of,
+    pool_space,
+)
 from search.data.sources import Source, find_source
 from search.data.split import standard_split
 from search.data.store import Store, store
-from search.description import CIFAR10
 from search.networks.build import build
-from search.networks.count import cost
-from search.planning.catalogue import load
 from search.training.precision import best_precision
-from search.training.result import EpochResult
 from search.training.train import DivergedError, Training, train
 
-CANDIDATES = 50  # size of the pool
-IMAGES = 4000  # for training, equally many of each class
 CPU = torch.device("cpu")
 
 Task = tuple[int, str]  # a candidate's number in the pool, and the schedule that it is trained with
@@ -38,72 +38,67 @@ Result = tuple[Task, Curve]
 
 
 def record(
-    path: Path, *, setting: PoolSetting, candidates: int, train_all: Callable[[Sequence[Task]], Iterable[Result]]
+    path: Path, *, split: str, candidates: int, train_all: Callable[[Sequence[Task]], Iterable[Result]]
 ) -> Iterator[Task]:
     """Train what the file lacks, save each curve as it comes, in any order, and yield its task.
 
-    Raises ValueError where the file is of another setting.
+    Raises ValueError where the file is of another split or space.
     """
-    table = CurveTable.load(path) if path.exists() else CurveTable(setting=setting, candidates=())
-    if table.setting != setting:
-        raise ValueError(f"{path} was recorded with {table.setting}, not {setting}: move it away or record as it was")
-    pool = {number: candidate_of(number) for number in range(candidates)}
-    pool |= {candidate.candidate: candidate for candidate in table.candidates}
+    fresh = CurveTable(split=split, space=pool_space().fingerprint, entries=())
+    table = CurveTable.load(path) if path.exists() else fresh
+    if (table.split, table.space) != (fresh.split, fresh.space):
+        raise ValueError(f"{path} was recorded with another split or space: move it away or record as it was")
+    pool = {number: entry_of(number) for number in range(candidates)} | {entry.number: entry for entry in table.entries}
     # Candidate by candidate, so that a part of the pool is soon usable.
-    tasks = [task for task in product(range(candidates), SCHEDULES) if task[1] not in pool[task[0]].curves]
+    tasks = [
+        (n, schedule) for n in range(candidates) for schedule in pool[n].schedules if schedule not in pool[n].curves
+    ]
     for (number, schedule), curve in train_all(tasks):
         pool[number].curves[schedule] = curve
         begun = tuple(pool[number] for number in sorted(pool) if pool[number].curves)
-        CurveTable(setting=setting, candidates=begun).save(path)
+        CurveTable(split=split, space=table.space, entries=begun).save(path)
         yield number, schedule
-
-
-def candidate_of(number: int) -> PoolEntry:
-    """The candidate of this number, always the same, without curves."""
-    values = load(str(SPACE)).sample(Random(number))  # noqa: S311 no secret is drawn
-    return PoolEntry(
-        candidate=number, values=values, flops=cost(from_values(values).architecture, images=CIFAR10).flops
-    )
 
 
 def train_one(task: Task, *, source: Source) -> Result:
     """Train a candidate with one schedule on one thread."""
     torch.set_num_threads(1)
-    number, schedule = task
-    candidate, seed = from_values(candidate_of(number).values), 2 * number + schedule.endswith("B")
-    recipe, data, epochs, precision = candidate.recipe, _data(source), SCHEDULES[schedule], best_precision(CPU)
-    network = build(candidate.architecture, images=data.training.shape, seed=seed)
-    training = Training(network, recipe=recipe, store=data, epochs=epochs, seed=seed, precision=precision)
-    results: list[EpochResult] = []
-    with suppress(DivergedError):
-        for result in train(training):
-            results += [result] if result else []
-    return task, Curve(
-        accuracy=tuple(round(result.validation_accuracy or 0.0, 4) for result in results),  # of 5,000 images: exact
-        loss=tuple(round(result.train_loss, 4) for result in results),
-        steps=training.step,
-        seconds=round(training.seconds, 1),
+    (number, schedule), data, begin = task, _data(source), time.process_time()
+    entry, seed, precision = entry_of(number), 2 * number + schedule.endswith("B"), best_precision(CPU)
+    length = entry.schedules[schedule]
+    epoch = 4 if length >= 32 else 1  # units: a batch that does not fit into an epoch is left out
+    training = Training(
+        build(entry.candidate.architecture, images=data.training.shape, seed=seed),
+        recipe=entry.candidate.recipe,
+        store=data,
+        epochs=length // epoch,
+        seed=seed,
+        precision=precision,
+        epoch_images=round(epoch * entry.unit_images),
+        validated=tuple(look // epoch for look in LOOKS if look >= epoch),
     )
+    accuracies: list[float] = []
+    with suppress(DivergedError):  # the curve ends there
+        measured = (result.validation_accuracy for result in train(training) if result)
+        accuracies.extend(round(accuracy, 4) for accuracy in measured if accuracy is not None)  # of 5,000 images: exact
+    seconds = round(time.process_time() - begin, 1)
+    return task, Curve(accuracy=tuple(accuracies), steps=training.step, precision=precision, seconds=seconds)
 
 
 @cache
 def _data(source: Source) -> Store:
-    """Part of the training images, but all validation images: their number sets the noise of a score."""
     images = source.training()
-    split = standard_split(images, seed=0)
-    validation = images.take(torch.from_numpy(split.validation))
-    return replace(store(images, split=split, device=CPU, most=IMAGES), validation=validation)
+    return store(images, split=standard_split(images, seed=0), device=CPU, most=IMAGES)
 
 
 def main() -> None:
     """Record the pool."""
-    source, space = find_source(None, download=False), load(str(SPACE))
+    source = find_source(None, download=False)
     split = standard_split(source.training(), seed=0)
-    setting = PoolSetting(IMAGES, len(split.validation), split.fingerprint, space.fingerprint, best_precision(CPU))
     with multiprocessing.get_context("spawn").Pool() as processes:  # one for each core
         train_all = partial(processes.imap_unordered, partial(train_one, source=source))
-        for number, schedule in record(CURVES, setting=setting, candidates=CANDIDATES, train_all=train_all):
-            sys.stdout.write(f"candidate {number} of {CANDIDATES}: {schedule} is done\n")
+        for number, schedule in record(CURVES, split=split.fingerprint, candidates=CANDIDATES, train_all=train_all):
+            sys.stdout.write(f"candidate {number}, schedule {schedule}\n")
 
 
 if __name__ == "__main__":

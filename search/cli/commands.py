@@ -53,7 +53,7 @@ def run(
     from search.searching.dry_run import dry_run as forecast
 
     if dry_run:
-        found = forecast(search, retraining=60 * Decision.minutes, progress=progress_line())
+        found = forecast(search, progress=progress_line())
         show(found, forecast_text, as_json=as_json, soft_wrap=True)
         return
     if as_json:

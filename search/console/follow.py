@@ -9,9 +9,10 @@ from rich.text import Text
 
 from search.console.terminal import columns, line_printer
 from search.deciding.baseline import BaselinePlanned, BaselineReproduction, BaselineStep, BaselineUnfinished
+from search.deciding.choice import Chosen
 from search.deciding.decide import DecisionStep, Planned, Report
 from search.deciding.testing import ABOUT_VIEWS, OpenedTest, Score
-from search.deciding.trainings import Chosen, TrainedEpoch
+from search.deciding.trainings import TrainedEpoch
 from search.deciding.transfer import Comparison
 from search.inspecting.reproduce import ComparedEpoch, Reproduction, ReproductionStart, ReproductionStep
 from search.reporting.report import Reported
@@ -45,6 +46,7 @@ def follow_decision(steps: Iterable[DecisionStep | Reported], *, console: Consol
                 for reason in step.dropped:
                     say(f"dropped: {reason}", style="yellow")
                 console.print(_confirmation(step))
+                say(step.gain.title if step.gain else "The space knows no recipe to hold the search against.")
             case Reported():
                 console.print(Text(), report_table(step.report))
                 for name, reason in step.undrawn.items():
@@ -136,6 +138,8 @@ def report_table(report: Report) -> Group:
         grid.add_row("balanced", Text(_accuracy(report.test.score(balanced=True)), "bold"))
     grid.add_row("test images", f"{report.test.n:,}, {plural(len(report.test.seeds), 'seed')}, no test-time views")
     grid.add_row("with test-time views", f"{percent(report.test.accuracy_with_views)}, nothing rests on it")
+    if (together := report.test.accuracy_of_ensemble) is not None:
+        grid.add_row(f"ensemble of {report.test.members}", f"{percent(together)} with views, nothing rests on it")
     grid.add_row("test set opened", plural(len(report.openings), "time"))
     for claim in recommendation.claims:
         grid.add_row(Text(f"{claim.name} claims {percent(claim.accuracy)}"), Text(claim.verdict, "bold"))

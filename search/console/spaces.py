@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from search.console.terminal import columns
-from search.text import percent, plain
+from search.text import percent, plain, plural
 from spaces import Space
 from spaces.baselines import PublishedRecipe
 from spaces.parameter import Fixed, condition_text, shown
@@ -82,7 +82,8 @@ def _length_limits_baselines(space: Space) -> Iterator[Text]:
     for baseline in space.baselines:
         values = {name: baseline.values[name] for name in space.stored(baseline.values)}
         texts = (f"{name} {plain(each) if isinstance(each, float) else shown(each)}" for name, each in values.items())
-        yield Text(f"baseline {baseline.name}: {', '.join(texts)}")
+        best_at = f", the best known for about {plural(baseline.epochs, 'epoch')}" if baseline.epochs else ""
+        yield Text(f"baseline {baseline.name}{best_at}: {', '.join(texts)}")
 
 
 def _reasons(checked: "Checked") -> Iterator[Text]:

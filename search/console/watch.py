@@ -46,7 +46,7 @@ def forecast_text(forecast: DryRun) -> Text:
     done = f", {forecast.finished} of {forecast.planned} are finished" if forecast.finished else ""
     share, trials = forecast.share_of_epochs, plural(forecast.remaining, "trial")
     pruned = "" if share == 1 else f", of which pruning leaves about {100 * share:.0f} %"
-    trial = f"{forecast.epochs} epochs a trial on {forecast.images:,} images"
+    trial = f"{forecast.epochs} epochs a trial of {forecast.images:,} images"
     lines = [
         f"{forecast.machine}; {forecast.data}",
         f"study {forecast.study} in {forecast.storage}: {trial}{done}",

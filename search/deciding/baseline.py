@@ -168,7 +168,7 @@ def reproduce_baseline(request: BaselineRequest, *, progress: Progress | None = 
             return
         weights = saved_weights(job)
         kept, line = epochs_file(job).with_name("tested.json"), partial(Opening, by=job.name, data_sha256=sha256)
-        ask = partial(tested, source, weights=[weights], architecture=candidate.architecture, machine=machine)
+        ask = partial(tested, source, weights=[weights], others=(), machine=machine)
         test = ask(kept=kept, enter=lambda hashes: record(line(weights_sha256=hashes), storage=storage))
         reproduction = BaselineReproduction(
             published=published,

@@ -2,23 +2,25 @@
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 
 from search.candidate import Candidate, from_values
 from search.data.sources import Source
 from search.data.split import Split, load
 from search.deciding import statistics
+from search.deciding.choice import Chosen
 from search.deciding.recommendation import Origin, Recommendation, recommend
 from search.deciding.request import Claim, Decision
 from search.deciding.testing import OpenedTest, RetrainedWeights, Score, sha256_of_test, tested
-from search.deciding.trainings import Chosen, TrainedEpoch, Trainings
+from search.deciding.trainings import TrainedEpoch, Trainings
 from search.description import ImageShape
 from search.inspecting.status import read_status
 from search.networks.count import Cost, cost
 from search.pictures import Progress
 from search.planning.confirmation import check_complete
 from search.planning.decision_plan import Plan, make_plan
+from search.planning.hour import DECISION
 from search.searching.progress import Resumed
 from search.searching.provenance import provenance
 from search.searching.study_data import check_data, source_of
@@ -26,10 +28,11 @@ from search.searching.study_folder import StudyFolder
 from search.slots.machine import Machine, survey
 from search.slots.signals import stop_flag
 from search.text import percent, plural
-from studies.history import History
+from studies.history import History, TrialRecord
 from studies.ledger import Opening, openings, record
 from studies.manifest import METRICS
 from studies.storage import owned, storage_url
+from studies.study import SPARED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +73,7 @@ class Report:
     weights: tuple[RetrainedWeights, ...] = ()  # that were tested
     metric: str = METRICS["accuracy"]  # that was maximised
     about_images: tuple[str, ...] = ()  # how they were seen and divided, in sentences
+    spared: Mapping[int, bool] = field(default_factory=dict)  # trials not pruned, to see: whether they were confirmed
 
     def __post_init__(self) -> None:
         if not self.openings:
@@ -117,7 +121,7 @@ def decide(request: Decision, *, progress: Progress | None = None) -> Iterator[D
     sha256 = sha256_of_test(source)
     known = partial(openings, url, test=sha256, training=manifest.data_fingerprint)
     split = load(folder.split)
-    plan = _plan(request, history, images=len(split.training), slots=machine.slots)
+    plan = _plan(request, history, images=len(split.training), machine=machine)
     with owned(url, study=study) as storage, stop_flag() as flag:
         trainings = Trainings(
             history=history,
@@ -128,8 +132,8 @@ def decide(request: Decision, *, progress: Progress | None = None) -> Iterator[D
             compile=request.compile,
             flag=flag,
         )
-        first = {"study": study, "machine": machine.title, "data": source.title, "metric": manifest.metric}
-        yield Planned(**first, plan=plan, seconds=trainings.seconds_left, openings=known(), notes=notes)
+        of = {"study": study, "machine": machine.title, "data": source.title, "metric": manifest.metric}
+        yield Planned(**of, plan=plan, seconds=trainings.seconds_left, openings=known(), notes=notes)
         choice = yield from trainings.confirm()
         yield choice
         winner = history.trials[choice.winner.trial]
@@ -137,12 +141,11 @@ def decide(request: Decision, *, progress: Progress | None = None) -> Iterator[D
         candidate, kept = from_values(winner.values), folder.retraining / "tested.json"
         line = partial(Opening, by=f"study {study}", trial=winner.number, data_sha256=sha256)
         # The choice is frozen and the weights are on disk: only now may the test set be opened.
-        ask = partial(tested, source, weights=weights, architecture=candidate.architecture, machine=machine)
+        ask = partial(tested, source, weights=weights, others=trainings.paid_for, machine=machine)
         test = ask(kept=kept, enter=lambda hashes: record(line(weights_sha256=hashes), storage=storage))
         yield Report(
-            study=study,
+            **{name: of[name] for name in ("study", "data", "metric")},
             device=machine.title,
-            data=source.title,
             official=source.official,
             generated=source.generated,
             images=manifest.shape,
@@ -154,18 +157,19 @@ def decide(request: Decision, *, progress: Progress | None = None) -> Iterator[D
             openings=known(),
             seconds=max(time.monotonic() - start, sum(row.result.seconds for row in trainings.trained) / plan.slots),
             trials={state: count for state, count in history.counts.items() if count},
-            provenance=_provenance(request, history, plan=plan, machine=machine, source=source),
+            provenance=_provenance(request, history, plan=plan, winner=winner, machine=machine, source=source),
             history=trainings.epochs(),
             starts=history.starts,
             weights=weights,
-            metric=manifest.metric,
+            spared={row.number: row in plan.trials for row in history.trials if SPARED in row.attributes},
             about_images=_about_images(history, plan=plan, source=source, split=split, tested=test.n),
         )
 
 
-def _plan(request: Decision, history: History, *, images: int, slots: int) -> Plan:
-    asked = {name: getattr(request, name) for name in ("minutes", "epochs", "candidates", "confirm_seeds", "seeds")}
-    return make_plan(history, images=images, slots=slots, **asked)
+def _plan(request: Decision, history: History, *, images: int, machine: Machine) -> Plan:
+    asked = {name: getattr(request, name) for name in ("epochs", "candidates", "confirm_seeds", "seeds")}
+    minutes = request.minutes or DECISION[machine.kind]
+    return make_plan(history, images=images, slots=machine.slots, minutes=minutes, **asked)
 
 
 def _about_images(history: History, *, plan: Plan, source: Source, split: Split, tested: int) -> tuple[str, ...]:
@@ -182,10 +186,12 @@ def _about_images(history: History, *, plan: Plan, source: Source, split: Split,
     )
 
 
-def _provenance(request: Decision, history: History, *, plan: Plan, machine: Machine, source: Source) -> dict[str, str]:
+def _provenance(
+    request: Decision, history: History, *, plan: Plan, winner: TrialRecord, machine: Machine, source: Source
+) -> dict[str, str]:
     manifest = history.manifest
-    part = f" on {manifest.images:,} images" if manifest.images else ""
-    decision = f"{plan.confirm_epochs} a confirmation, {plan.epochs} the retraining"
+    part = f" of {manifest.images:,} images" if manifest.images else ""
+    decision = f"{plan.confirm_epochs} a confirmation, {plan.final_epochs(winner)} the retraining"
     return {
         **provenance(machine, source=source, manifest=manifest, compile=request.compile),
         "epochs": f"{manifest.epochs} a trial{part}, {decision}",

@@ -44,7 +44,9 @@ class Decision:
     storage: str | None = same_option(Search, "storage")
     data: str | None = same_option(Search, "data")
     claims: tuple[Claim, ...] = option((Claim("Detectocorp", 0.7),), "NAME=PERCENT.  [default: Detectocorp=70]")
-    minutes: float = option(30.0, "Time that the trainings should take.", least=0.001)
+    minutes: float | None = option(
+        None, "Time that the trainings should take.  [default: 48, or 7 on a GPU]", least=0.001
+    )
     candidates: int | None = option(None, "Trials to confirm.", least=1, most=1000)  # these four: what the time allows
     confirm_seeds: int | None = option(None, "Fresh seeds of each of them.", least=1, most=1000)
     seeds: int | None = option(None, "Final trainings, each tested once.", least=1, most=1000)

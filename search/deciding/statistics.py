@@ -2,10 +2,12 @@
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from math import ceil, floor, hypot, sqrt
+from math import ceil, floor, hypot, inf, sqrt
 from statistics import fmean
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 from scipy import stats
 
 LEVEL = 0.95  # how often an interval holds the truth
@@ -53,6 +55,12 @@ def recipe_interval(correct_per_seed: Sequence[int], n: int) -> Interval:
     """
     spread = seed_half_width([correct / n for correct in correct_per_seed])
     return interval_at(fmean(correct_per_seed), n, spread=spread)
+
+
+def normal_interval(values: npt.NDArray[np.float64]) -> tuple[float, Interval]:
+    """The mean of many independent values, with its interval."""
+    half = float(stats.norm.ppf((1 + LEVEL) / 2) * stats.sem(values)) if len(values) > 1 else inf
+    return float(values.mean()), Interval(float(values.mean()) - half, float(values.mean()) + half)
 
 
 def balanced_interval(classes: Sequence[tuple[float, Interval]], *, spread: float = 0.0) -> Interval:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
-from search.candidate import Architecture
 from search.data.sources import Source
 from search.data.store import streamed_if_large
 from search.deciding.statistics import Interval, balanced_interval, interval_at, recipe_interval, seed_half_width
@@ -73,6 +73,8 @@ class OpenedTest:
     classes: tuple[str, ...]
     answers: npt.NDArray[np.int64]  # [seed, true class, predicted class], images
     correct_with_views: tuple[int, ...]  # by seed, with test-time views; nothing else rests on them
+    members: int = 1  # networks of the ensemble: these, and the confirmed ones
+    correct_of_ensemble: int | None = None  # with views; nothing else rests on it
 
     @property
     def n(self) -> int:
@@ -98,6 +100,11 @@ class OpenedTest:
     def accuracy_with_views(self) -> float:
         """The mean over seeds with test-time views."""
         return fmean(self.correct_with_views) / self.n
+
+    @property
+    def accuracy_of_ensemble(self) -> float | None:
+        """Of the mean of the probabilities of all networks that were paid for, with test-time views."""
+        return None if self.correct_of_ensemble is None else self.correct_of_ensemble / self.n
 
     @property
     def confusion(self) -> npt.NDArray[np.int64]:
@@ -158,36 +165,48 @@ def tested(
     *,
     enter: Callable[[tuple[str, ...]], None],
     weights: Sequence[RetrainedWeights],
-    architecture: Architecture,
     machine: Machine,
     kept: Path,
+    others: Sequence[Path],
 ) -> OpenedTest:
     """What the test found of these weights: as it was kept there, or by an opening.
 
-    `enter` puts an opening by weights of these SHA-256 into the ledger, before the images are answered.
+    `enter` puts an opening by weights of these SHA-256 into the ledger, before the images are answered. `others` are
+    weights that join these in an ensemble.
     """
     test = kept_test(kept, weights=weights)
     if test is None:
         enter(tuple(row.sha256 for row in weights))
-        test = open_test(source, weights=weights, architecture=architecture, machine=machine)
+        test = open_test(source, weights=weights, machine=machine, others=others)
         keep_test(test, kept, weights=weights)
     return test
 
 
 def open_test(
-    source: Source, *, weights: Sequence[RetrainedWeights], architecture: Architecture, machine: Machine
+    source: Source, *, weights: Sequence[RetrainedWeights], machine: Machine, others: Sequence[Path] = ()
 ) -> OpenedTest:
-    """Test the weights of every seed once, plain and with views. The opening must be in the ledger already."""
+    """Test the weights of every seed once, plain and with views, and with the others as an ensemble.
+
+    The opening must be in the ledger already.
+    """
     images = streamed_if_large(source.test(), device=machine.device).to(machine.device)
     side = len(images.classes)
     answers = np.zeros((len(weights), side, side), dtype=np.int64)
-    correct_with_views = []
+    seen = []  # of each network, with views
     for row, counts in zip(weights, answers, strict=True):
-        ask = answering(row.path, images=images, architecture=architecture, precision=machine.precision)
+        ask = answering(row.path, images=images, precision=machine.precision)
         np.add.at(counts, (images.labels.cpu().numpy(), ask().argmax(1).cpu().numpy()), 1)
-        correct_with_views.append(int((ask(views=SIX_VIEWS).argmax(1) == images.labels).sum()))
-    seeds, with_views = tuple(row.seed for row in weights), tuple(correct_with_views)
-    return OpenedTest(seeds=seeds, classes=images.classes, answers=answers, correct_with_views=with_views)
+        seen.append(ask(views=SIX_VIEWS))
+    seen += [answering(path, images=images, precision=machine.precision)(views=SIX_VIEWS) for path in others]
+    right = [int((each.argmax(1) == images.labels).sum()) for each in (*seen, torch.stack(seen).softmax(2).mean(0))]
+    return OpenedTest(
+        seeds=tuple(row.seed for row in weights),
+        classes=images.classes,
+        answers=answers,
+        correct_with_views=tuple(right[: len(weights)]),
+        members=len(seen),
+        correct_of_ensemble=right[-1] if len(seen) > 1 else None,
+    )
 
 
 def keep_test(test: OpenedTest, path: Path, *, weights: Sequence[RetrainedWeights]) -> None:
@@ -201,6 +220,10 @@ def kept_test(path: Path, *, weights: Sequence[RetrainedWeights]) -> OpenedTest 
     with suppress(OSError, ValueError, TypeError, LookupError, AttributeError):
         kept = json.loads(path.read_text(encoding="utf-8"))
         if kept.pop("weights_sha256") == [row.sha256 for row in weights]:
-            rows = {name: tuple(kept[name]) for name in ("seeds", "classes", "correct_with_views")}
-            return OpenedTest(answers=np.array(kept["answers"], dtype=np.int64), **rows)
+            rows: dict[str, Any] = {name: tuple(kept[name]) for name in ("seeds", "classes", "correct_with_views")}
+            together: dict[str, Any] = {
+                "members": kept.get("members", 1),
+                "correct_of_ensemble": kept.get("correct_of_ensemble"),
+            }
+            return OpenedTest(answers=np.array(kept["answers"], dtype=np.int64), **rows, **together)
     return None

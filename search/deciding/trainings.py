@@ -7,21 +7,24 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from itertools import chain, groupby
 from pathlib import Path
-from statistics import fmean
 from typing import Literal
 
 import torch
 
 from search.candidate import from_values
+from search.data.images import Images
 from search.data.sources import Source
 from search.data.split import load
 from search.deciding.calibration import calibrate, write_down
+from search.deciding.choice import Chosen, Right, gain
 from search.deciding.testing import RetrainedWeights
 from search.files import write_whole
-from search.measuring.seed_spread import balanced_images, seed_spread
-from search.planning.decision_plan import RETRAINED_SHARE, Plan
+from search.measuring.seed_spread import balanced_images
+from search.planning.confirmation import Confirmed, choose, first_recipe, suiting_recipe
+from search.planning.decision_plan import Plan
 from search.searching.progress import Resumed
 from search.searching.study_folder import StudyFolder
 from search.slots.job import Began, Failed, Finished, Job, Unsaved
@@ -49,29 +52,6 @@ class TrainedEpoch:
     trial: int
     seed: int
     result: EpochResult
-
-
-@dataclass(frozen=True, kw_only=True)
-class Confirmed:
-    """One of the best trials, trained again with fresh seeds."""
-
-    trial: int
-    accuracies: tuple[float, ...]  # validation, by the metric of the study, one per seed
-    flops: int
-
-    @property
-    def mean(self) -> float:
-        """The mean validation accuracy over the seeds."""
-        return fmean(self.accuracies)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Chosen:
-    """The choice is frozen; the test set is still closed."""
-
-    confirmation: tuple[Confirmed, ...]
-    winner: Confirmed
-    dropped: tuple[str, ...] = ()  # candidates whose training failed, and why
 
 
 def curves(history: Sequence[TrainedEpoch], phase: Phase) -> dict[tuple[int, int], list[EpochResult]]:
@@ -136,6 +116,11 @@ def kept_epochs(job: Job) -> list[EpochResult]:
     return []
 
 
+def missing(jobs: Sequence[Job]) -> float:
+    """The share of the epochs of these trainings that no earlier start has kept."""
+    return 1 - sum(len(kept_epochs(job)) for job in jobs) / sum(job.epochs or 0 for job in jobs)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Trainings:
     """All trainings of one decision, with every epoch that they gave; each goes on where an earlier start left it."""
@@ -153,12 +138,12 @@ class Trainings:
     @property
     def seconds_left(self) -> float:
         """Forecast of what no earlier start has done."""
-        kept = [
-            seconds * share * sum(len(kept_epochs(job)) for job in self._jobs(phase, trial))
-            for phase, share in (("confirmation", 1.0), ("retraining", RETRAINED_SHARE))
-            for trial, seconds in zip(self.plan.trials, self.plan.epoch_seconds, strict=True)
-        ]
-        return self.plan.seconds * max(0.0, 1 - sum(kept) / self.plan.work)
+        plan = self.plan
+        finals = {trial.number: missing(self._jobs("retraining", trial)) for trial in plan.trials}
+        begun = [trial for trial in plan.trials if finals[trial.number] < 1] or plan.trials
+        final = max(finals[row.number] * plan.final_epochs(row) * plan.final_seconds(row) for row in begun)
+        confirming = missing([job for trial in plan.trials for job in self._jobs("confirmation", trial)])
+        return confirming * plan.confirming_seconds + final
 
     def confirm(self) -> Generator[TrainedEpoch | Resumed, None, Chosen]:
         """Train the best trials again and choose, with fresh seeds: the best of many is partly the luckiest of many."""
@@ -175,31 +160,56 @@ class Trainings:
         )
         if not confirmation:
             raise SlotError(f"none of the candidates could be trained again: {'; '.join(failures.values())}")
-        winner = choose(confirmation, images=self._images())
-        return Chosen(confirmation=confirmation, winner=winner, dropped=tuple(failures.values()))
+        found, recipe = suiting_recipe(self.history, final=self.plan.final_epochs), first_recipe(self.history)
+        suiting = found.number if found else None
+        winner = choose(confirmation, images=self._images(), suiting=suiting)
+        gained = None
+        if recipe and any(row.trial == recipe.number for row in confirmation):
+            right = {row.trial: self._right(self.history.trials[row.trial]) for row in confirmation}
+            gained = gain(confirmation, right, recipe=recipe.number, suiting=suiting)
+        return Chosen(confirmation=confirmation, winner=winner, dropped=tuple(failures.values()), gain=gained)
+
+    @cached_property
+    def _validation(self) -> Images:
+        part = torch.from_numpy(load(self.folder.split).validation)
+        return self.source.training().take(part).to(self.machine.device)
+
+    def _answers(self, trial: TrialRecord) -> list[torch.Tensor]:
+        """What its confirmed weights say of the validation images, by seed: logits [N, classes]."""
+        asked = (
+            answering(path, images=self._validation, precision=self.machine.precision) for path in self.confirmed(trial)
+        )
+        return [ask() for ask in asked]
+
+    @property
+    def paid_for(self) -> list[Path]:
+        """The weights of all confirmations, as far as they are there."""
+        return [path for trial in self.plan.trials for path in self.confirmed(trial) if path.exists()]
+
+    def confirmed(self, trial: TrialRecord) -> list[Path]:
+        """The weights of its confirmation, by seed."""
+        return [job.weights for job in self._jobs("confirmation", trial) if job.weights]
+
+    def _right(self, trial: TrialRecord) -> Right:
+        labels = self._validation.labels
+        return torch.stack([(answers.argmax(1) == labels).cpu() for answers in self._answers(trial)]).numpy()
 
     def _images(self) -> float:
         """The validation images or, for a balanced accuracy, as many in equal classes as would vary it as much."""
-        validation = load(self.folder.split).validation
         if self.history.manifest.metric == METRICS["accuracy"]:
-            return len(validation)
-        labels = self.source.training().labels[torch.from_numpy(validation)]
-        return balanced_images([count for count in labels.bincount().tolist() if count])
+            return len(self._validation)
+        return balanced_images([count for count in self._validation.labels.bincount().tolist() if count])
 
     def retrain(self, winner: TrialRecord) -> Generator[TrainedEpoch | Resumed, None, tuple[RetrainedWeights, ...]]:
         """Train the winner on all training images, once per seed; its confirmed weights calibrate what comes of it."""
-        confirmed = [job.weights for job in self._jobs("confirmation", winner) if job.weights]
-        of, part = from_values(winner.values).architecture, torch.from_numpy(load(self.folder.split).validation)
-        images = self.source.training().take(part).to(self.machine.device)
-        precision = self.machine.precision
-        answers = [answering(path, images=images, architecture=of, precision=precision)() for path in confirmed]
-        calibration = calibrate(torch.cat(answers), images.labels.repeat(len(answers)))
+        answers = self._answers(winner)
+        calibration = calibrate(torch.cat(answers), self._validation.labels.repeat(len(answers)))
         jobs = self._jobs("retraining", winner)
         failures = yield from self._train(jobs, phase="retraining")
         if failures:
             raise SlotError(f"the winner could not be retrained, the test set stays closed: {failures[winner.number]}")
         weights = tuple(map(saved_weights, jobs))
-        write_down(calibration, [*confirmed, *(row.path for row in weights)])
+        write_down(calibration, [*self.confirmed(winner), *(row.path for row in weights)])
         return weights
 
     def epochs(self) -> tuple[TrainedEpoch, ...]:
@@ -215,13 +225,13 @@ class Trainings:
 
     def _jobs(self, phase: str, trial: TrialRecord) -> list[Job]:
         final, folder = phase == "retraining", self.folder.retraining
-        epochs = self.plan.epochs if final else self.plan.confirm_epochs
+        epochs = self.plan.final_epochs(trial) if final else self.plan.confirm_epochs
         return [
             Job(
                 name=f"trial {trial.number}, seed {index}",
                 number=trial.number,
                 candidate=from_values(trial.values),
-                seed=seed_from(self.history.manifest.seed, phase, trial.number, index - 1),  # not one of the search's
+                seed=seed_from(self.history.manifest.seed, phase, index - 1),  # the same for each, none of the search's
                 epochs=epochs,
                 on_all=final,
                 weights=folder / f"{'weights' if final else f'confirmed-{trial.number}'}-{index}.safetensors",
@@ -267,16 +277,3 @@ def train_kept(
 
 def _trained(phase: Phase, job: Job, result: EpochResult) -> TrainedEpoch:
     return TrainedEpoch(phase=phase, name=job.name, trial=job.number, seed=job.seed, result=result)
-
-
-def choose(confirmation: Sequence[Confirmed], *, images: float) -> Confirmed:
-    """The candidate of the highest mean, or the cheapest of those that tie with it; of equally cheap ones the best."""
-    # Two tie when their means, on so many validation images, differ by at most one standard error of such a difference.
-    best = max(row.mean for row in confirmation)
-    ties = [row for row in confirmation if best - row.mean <= tie_width(len(row.accuracies), images=images)]
-    return min(ties, key=lambda row: (row.flops, -row.mean, row.trial))
-
-
-def tie_width(seeds: int, *, images: float) -> float:
-    """Standard error of the difference of two means over so many seeds, as a fraction."""
-    return seed_spread(images) * math.sqrt(2 / seeds)

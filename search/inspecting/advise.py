@@ -12,6 +12,7 @@ from scipy.stats import binomtest
 from search.candidate import Bounds, Value, field_bounds
 from search.files import write_whole
 from search.inspecting.status import best_trial, read_status
+from search.planning.hour import hindsight
 from search.searching.study_folder import StudyFolder
 from spaces.parameter import KINDS, Choice, Fixed, Float, Integer, Kind, Ordered, Parameter
 from spaces.space import Baseline, Space, TrainingLength
@@ -67,6 +68,7 @@ def advise(folder: Path, *, storage: str | None = None, study: str | None = None
     summary = f"the best {count} of {len(trials)} complete trials are compared with random draws from each range"
     if early:
         summary = f"{len(trials)} complete trials; too early to change a parameter, that takes {LEAST}"
+    summary = "; ".join(filter(None, (summary, hindsight(history))))
     results = [(space.stored(trial.values), trial.accuracy or 0.0) for trial in trials]
     crowded = () if early else crowded_ends(space, [trial.values for trial in trials[:count]])
     ranked = () if early else importances(results, suggest=space.suggest)

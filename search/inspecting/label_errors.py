@@ -7,9 +7,9 @@ from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn import functional as F
 
-from search.candidate import from_values
 from search.data.images import Images
 from search.data.split import Split
+from search.networks.weights import WeightsError
 from search.searching.study_folder import StudyFolder
 from search.training.evaluate import answering
 from studies import StudyError
@@ -35,10 +35,9 @@ def find_label_errors(history: History, *, images: Images, split: Split, folder:
     validation = torch.from_numpy(split.validation)
     shown, shares = images.take(validation).to(device), torch.zeros(len(validation), len(images.classes))
     for path in sorted(folder.retraining.glob("confirmed-*.safetensors")):
-        architecture = from_values(history.trial(int(path.name.split("-")[1])).values).architecture
         try:
-            ask = answering(path, images=shown, architecture=architecture, precision="float32")
-        except (OSError, ValueError, LookupError, RuntimeError, SafetensorError) as error:
+            ask = answering(path, images=shown, precision="float32")
+        except (WeightsError, RuntimeError, SafetensorError) as error:
             raise StudyError(f"{path} cannot be used ({error}); delete it, or decide anew") from error
         shares += ask().softmax(1).cpu()
     if not shares.any():

@@ -23,6 +23,7 @@ from search.slots.signals import InterruptedSearch, stop_flag
 from search.slots.slot_state import SlotError
 from search.training.result import EpochResult
 from studies import StudyError
+from studies.algorithms import rungs
 from studies.history import History, TrialRecord
 from studies.manifest import check_format
 from studies.storage import storage_url
@@ -101,7 +102,7 @@ def reproduce(request: ReproduceRequest, *, work: str = TRAINING) -> Iterator[Re
     of: dict[str, Any] = {"study": history.study, "trial": record.number, "differences": differences}
     yield ReproductionStart(**of, machine=machine.title, data=source.title, notes=notes)
     images = len(load(folder.split).validation)
-    band = BAND * math.sqrt(2) * seed_spread(min(images, history.manifest.images or images))
+    band = BAND * math.sqrt(2) * seed_spread(images)
     settings = machine.settings(source, split=folder.split)
     with TemporaryDirectory(prefix="cifar-search-") as place:
         store = CheckpointStore(Path(place))
@@ -111,7 +112,8 @@ def reproduce(request: ReproduceRequest, *, work: str = TRAINING) -> Iterator[Re
             candidate=from_values(record.values),
             seed=record.seed or 0,
             epochs=history.manifest.epochs,
-            images=history.manifest.images,
+            epoch_images=history.manifest.images,
+            validated=rungs(then.get("pruner", ""), epochs=history.manifest.epochs),
             checkpoints=store.folder,
             patience=math.inf,  # somebody waits for it, and nobody knows how long an epoch takes here
         )
@@ -164,7 +166,7 @@ def compare_epochs(record: TrialRecord, events: Iterable[Event]) -> Comparison:
             return epochs, event
         if isinstance(event, Unsaved):
             raise SlotError(event.message)
-        if isinstance(event, EpochResult):
+        if isinstance(event, EpochResult) and event.validation_accuracy is not None:
             stored: Mapping[str, Any] = next((row for row in record.curve if row["epoch"] == event.epoch), {})
             then, now = ({name: row.get(name) for name in NUMBERS} for row in (stored, vars(event)))
             epochs.append(ComparedEpoch(epoch=event.epoch, then=then, now=now))

@@ -1,4 +1,4 @@
-"""How many trainings the decision may cost, so that it ends in the time a person gives it."""
+"""How the time of a decision is divided, so that it ends when a person wants it to."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,61 +13,68 @@ from search.text import plural
 from studies.history import History, TrialRecord
 
 RETRAINED_SHARE = 10 / 9  # all images are trained on, those of the validation part too
+CONFIRMING = 1 / 6  # of the time goes to the confirmation, the rest to the final training (studies/results/LOG.md, 13)
+CONFIRMED = 1 / 5  # likewise, epochs of a confirmation where those of the final training are asked for
+ALONE = 0.9  # a training on all threads, beside as many trainings as there are slots (studies/results/LOG.md, 10)
+CLOSE = 0.97  # of the time is planned: a forecast is sometimes too hopeful
 
-# From the most evidence to the least: a second confirmation seed is worth more than a third test seed, since it
-# decides; two test seeds are left out, because their interval is wider than one's (Student's t with one degree). Less
-# evidence is taken before a shorter training: the last epochs of ten are worth more than a third candidate.
-CANDIDATES, CONFIRM_SEEDS, SEEDS = (4, 3, 2), (2, 1), (3, 1)
+# Where the longest final training leaves time, from the most evidence to the least: a second confirmation seed is worth
+# more than a third test seed, since it decides; two test seeds are left out, because their interval is wider than
+# one's (Student's t with one degree).
+CANDIDATES, CONFIRM_SEEDS, SEEDS = (5, 4, 3), (2, 1), (3, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """The trainings before the test set is opened."""
 
-    trials: tuple[TrialRecord, ...]  # the candidates to confirm, best first
+    trials: tuple[TrialRecord, ...]  # the candidates to confirm
     confirm_seeds: int  # fresh trainings of each
+    confirm_epochs: int  # of each, as a complete schedule of its own
     seeds: int  # trainings of the winner on all images
-    epochs: int  # of each training of the winner
+    most: int  # epochs of each of these, whoever wins
+    fewest: int
     slots: int
     pace: float  # seconds of an epoch per FLOP of the network, on one slot
+    time: float  # seconds in which it should all end
+
+    def epoch_seconds(self, trial: TrialRecord) -> float:
+        """One epoch of this candidate on one slot."""
+        return self.pace * trial.attributes["flops"]
+
+    def final_seconds(self, trial: TrialRecord) -> float:
+        """One epoch of all final trainings of this candidate."""
+        return makespan([self.epoch_seconds(trial) * RETRAINED_SHARE] * self.seeds, slots=self.slots)
+
+    def final_epochs(self, trial: TrialRecord) -> int:
+        """The length of its final training: a small network is trained for longer in the same time."""
+        affordable = int((CLOSE * self.time - self.confirming_seconds) / self.final_seconds(trial))
+        return min(self.most, max(self.fewest, affordable))
 
     @property
-    def confirm_epochs(self) -> int:
-        """Half of the final training, as a complete schedule of its own."""
-        # Twice the candidates for the time, in nearly the order that whole trainings give (studies/results/LOG.md, 10).
-        return -(-self.epochs // 2)
-
-    @property
-    def epoch_seconds(self) -> list[float]:
-        """One epoch of each candidate on one slot."""
-        return [self.pace * trial.attributes["flops"] for trial in self.trials]
+    def confirming_seconds(self) -> float:
+        costs = [self.epoch_seconds(trial) for trial in self.trials]
+        return self.confirm_epochs * makespan(costs * self.confirm_seeds, slots=self.slots)
 
     @property
     def seconds(self) -> float:
-        """Forecast of all trainings."""
-        costs = self.epoch_seconds
-        confirming = makespan(costs * self.confirm_seeds, slots=self.slots)
-        retraining = makespan([max(costs) * RETRAINED_SHARE] * self.seeds, slots=self.slots)
-        return self.confirm_epochs * confirming + self.epochs * retraining
-
-    @property
-    def work(self) -> float:
-        """The same on one slot."""
-        retraining = self.epochs * self.seeds * max(self.epoch_seconds) * RETRAINED_SHARE
-        return self.confirm_epochs * self.confirm_seeds * sum(self.epoch_seconds) + retraining
+        """Forecast of all trainings, if the costliest candidate wins."""
+        return self.confirming_seconds + max(self.final_epochs(row) * self.final_seconds(row) for row in self.trials)
 
     @property
     def patience(self) -> float:
         """Seconds without an event before a slot counts as hung."""
-        return patience(max(self.epoch_seconds))
+        return patience(max(map(self.epoch_seconds, self.trials)))
 
     @property
     def title(self) -> str:
         """For a first line: what will be trained."""
         numbers = ", ".join(str(trial.number) for trial in self.trials)
         trials, seeds = f"trial{'s' * (len(self.trials) > 1)} {numbers}", plural(self.confirm_seeds, "fresh seed")
+        lengths = sorted({self.final_epochs(trial) for trial in self.trials})
+        length = " to ".join(map(str, dict.fromkeys((lengths[0], lengths[-1]))))
         confirming = f"confirm {trials} with {seeds} each, {self.confirm_epochs} epochs long"
-        return f"{confirming}, retrain the winner with {self.seeds}, {self.epochs} epochs long"
+        return f"{confirming}, retrain the winner with {self.seeds}, {length} epochs long"
 
 
 def make_plan(
@@ -83,23 +90,40 @@ def make_plan(
 ) -> Plan:
     """The most thorough plan that fits the time; what a person asks for stays as asked.
 
-    `images` are those of the training part, on all of which the plan trains. Where no plan fits, the final training
-    gets fewer epochs, but never fewer than a trial has.
+    `images` are those of the training part, on all of which the plan trains. Where none fits with the longest final
+    training, the leanest is taken, and its final training gets as many epochs as fit, one at least.
     """
-    longest = epochs or history.manifest.retrain_epochs
-    shortest = epochs or min(longest, history.manifest.epochs)
+    time, pace = 60 * minutes, _pace(history, images=images)
+    most = epochs or history.manifest.retrain_epochs
     choices = product(
-        range(longest, shortest - 1, -1),
-        [contenders(history, count) for count in ([candidates] if candidates else CANDIDATES)],
+        [candidates] if candidates else CANDIDATES,
         [confirm_seeds] if confirm_seeds else CONFIRM_SEEDS,
         [seeds] if seeds else SEEDS,
     )
-    pace = _pace(history, images=images)
-    plans = [
-        Plan(trials=trials, confirm_seeds=confirming, seeds=retraining, epochs=length, slots=slots, pace=pace)
-        for length, trials, confirming, retraining in choices
-    ]
-    return next((plan for plan in plans if plan.seconds <= 60 * minutes), plans[-1])
+
+    def planned(count: int, confirming: int, retraining: int) -> Plan:
+        def final(trial: TrialRecord) -> int:
+            epoch = makespan([pace * trial.attributes["flops"] * RETRAINED_SHARE] * retraining, slots=slots)
+            return min(most, max(epochs or 1, int((1 - CONFIRMING) * time / epoch)))
+
+        trials = contenders(history, count, final=final)
+        round_seconds = makespan([pace * trial.attributes["flops"] for trial in trials] * confirming, slots=slots)
+        affordable = min(CONFIRMING * time / round_seconds, CONFIRMED * most)
+        return Plan(
+            trials=trials,
+            confirm_seeds=confirming,
+            confirm_epochs=max(1, round(CONFIRMED * epochs if epochs else affordable)),
+            seeds=retraining,
+            most=most,
+            fewest=epochs or 1,
+            slots=slots,
+            pace=pace,
+            time=time,
+        )
+
+    plans = [planned(*choice) for choice in choices]
+    whole = (plan for plan in plans if all(plan.final_epochs(trial) == most for trial in plan.trials))
+    return next((plan for plan in whole if plan.seconds <= time), plans[-1])
 
 
 def makespan(costs: Sequence[float], *, slots: int) -> float:
@@ -107,12 +131,15 @@ def makespan(costs: Sequence[float], *, slots: int) -> float:
     free = [0.0] * min(slots, len(costs))
     for cost in sorted(costs, reverse=True):
         heapreplace(free, free[0] + cost)
-    return max(free) * len(free) / slots
+    return max(free) * len(free) / slots / (ALONE if len(free) < slots else 1.0)
 
 
 def _pace(history: History, *, images: int) -> float:
     """The median over all trials: other work on the machine may have slowed down a single one."""
     numbers = [trial.attributes for trial in history.trials]
-    pace = median(row["seconds_per_epoch"] / row["flops"] for row in numbers if "seconds_per_epoch" in row)
-    trained = history.manifest.images or images  # the trials may have trained on a part of the images
-    return pace * work(images, whole=images) / work(trained, whole=images)
+    trained = history.manifest.images or images  # of an epoch of a trial, which may take a part of the images
+    alone = [row["training_seconds"] / row["flops"] for row in numbers if "training_seconds" in row]
+    if alone:
+        return median(alone) * work(images, whole=images) / trained
+    looked = median(row["seconds_per_epoch"] / row["flops"] for row in numbers if "seconds_per_epoch" in row)
+    return looked * work(images, whole=images) / work(trained, whole=images)

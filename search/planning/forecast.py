@@ -1,6 +1,8 @@
 """How long a search will take, from a measured speed and the size of the space's networks; the length that fits."""
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from math import ceil
 from random import Random
 from statistics import fmean
 
@@ -8,8 +10,10 @@ from search.description import ImageShape
 from search.planning.feasibility import examine
 from search.slots.job import Job
 from search.text import plural
+from search.training.result import GLANCE
 from spaces import Space
 from studies import StudyError
+from studies.algorithms import KEPT, rungs
 from studies.manifest import Manifest
 
 EPOCHS = 8  # of a trial, where neither the space file nor the person says
@@ -18,9 +22,12 @@ MEAN_DRAWS = 64  # random networks of the space whose mean size stands for a tri
 # Measured in two searches of 50 trials (studies/results/LOG.md, 3 and 10):
 EVALUATION = 0.4  # cost of evaluating an image, in images that are trained on
 VALIDATION = 1 / 9  # images that are evaluated after an epoch, as a share of the whole training part
-PRUNED = 0.3  # share of a feasible trial's epochs after the first that pruning saves
+PRUNED = 0.3  # share of a feasible trial's epochs after the first that pruning by the median saves
+EARLY = 1.3  # times as many trials rise as halving keeps: the first ones find nobody to be compared with
 GROWTH = 1.4  # how much larger than random draws the networks are that a sampler comes to prefer
-SMALLEST_SHARE = 1 / 4  # of the images: what is best on fewer says little of what is best on all
+SMALLEST_SHARE = 1 / 4  # of the images in an epoch, before a trial gets fewer epochs; where halving stops
+SMALLEST_PART = 1 / 50  # most trials early, the first look is as early as it must be
+SOUND = 4000  # images before the first look, with fewer it says little (studies/results/LOG.md, 13)
 FEWEST_EPOCHS = 2  # where trials are pruned: with one epoch there is nothing to prune
 
 
@@ -37,34 +44,52 @@ class Forecast:
     flops: float  # of the network that was measured
     mean_flops: float  # of the space's networks
     images: int  # of the training part
-    pruning: bool
+    pruner: str
     learning: bool  # the sampler learns, so that it moves away from random draws
 
     def epoch_seconds(self, flops: float, *, slots: int, images: int | None = None) -> float:
         """One epoch of a network of so many FLOPs on one of the slots, evaluation included."""
-        return work(images or self.images, whole=self.images) / (self.images_per_second / slots) * flops / self.flops
+        images = self.images if images is None else images
+        return work(images, whole=self.images) / (self.images_per_second / slots) * flops / self.flops
 
     def share(self, *, epochs: int) -> float:
         """The share of the epochs of trials of this length that pruning leaves."""
-        return 1 - PRUNED * (1 - 1 / epochs) if self.pruning else 1.0
+        return self._left(epochs) / epochs
 
     def seconds(self, *, trials: int, epochs: int, images: int | None) -> float:
-        """So many trials on all slots, each of so many epochs on so many images (None: on all)."""
-        flops = self.mean_flops * (GROWTH if self.learning else 1.0)
-        return trials * epochs * self.share(epochs=epochs) * self.epoch_seconds(flops, slots=1, images=images)
+        """So many trials on all slots, each of so many epochs of so many images (None: of all)."""
+        flops, left = self.mean_flops * (GROWTH if self.learning else 1.0), self._left(epochs)
+        *early, last = self._rising(epochs)
+        glance = min(1.0, GLANCE / (VALIDATION * self.images))
+        evaluations = sum(early) * glance + last if early else left
+        trained, evaluated = (self.epoch_seconds(flops, slots=1, images=part) for part in (images, 0))
+        return trials * (left * (trained - evaluated) + evaluations * evaluated)
 
     def fit(self, *, trials: int, epochs: int, images: int | None, within: float) -> tuple[int, int | None]:
-        """The epochs and images of a trial such that all trials fit into so many seconds."""
-        # First the epochs are halved, but never below what pruning needs; then fewer images are taken, down to a
-        # quarter of them, unless `images` were asked for.
-        fewest = FEWEST_EPOCHS if self.pruning else 1
+        """The epochs of a trial, and the images of each, such that all trials fit into so many seconds."""
+        # With halving, each epoch takes fewer images. Else first the epochs are halved, but never below what pruning
+        # needs; then each takes fewer images, down to a quarter of them. `images` that were asked for stay.
+        halving = bool(rungs(self.pruner, epochs=epochs))
+        fewest = epochs if halving else 1 if self.pruner == "none" else FEWEST_EPOCHS
         while epochs > fewest and self.seconds(trials=trials, epochs=epochs, images=images) > within:
             epochs = max(fewest, epochs // 2)
-        seconds = self.seconds(trials=trials, epochs=epochs, images=images)
-        if images or seconds <= within:
+        whole, spent = (self.seconds(trials=trials, epochs=epochs, images=part) for part in (images, 0))
+        if images or whole <= within:
             return epochs, images
-        affordable = work(self.images, whole=self.images) * within / seconds - work(0, whole=self.images)
-        return epochs, int(max(SMALLEST_SHARE * self.images, affordable))
+        smallest = (SMALLEST_PART if halving else SMALLEST_SHARE) * self.images
+        return epochs, int(max(smallest, self.images * (within - spent) / (whole - spent)))
+
+    def _left(self, epochs: int) -> float:
+        """Epochs of a trial of so many, in the mean."""
+        if not (decided := rungs(self.pruner, epochs=epochs)):
+            return epochs if self.pruner == "none" else epochs - PRUNED * (epochs - 1)
+        steps = pairwise((0, *decided, epochs))
+        shares = self._rising(epochs)
+        return sum(share * (after - before) for share, (before, after) in zip(shares, steps, strict=True))
+
+    def _rising(self, epochs: int) -> list[float]:
+        """The share of the trials that come to each rung of halving and, last, to the end."""
+        return [min(1.0, EARLY / float(KEPT**rung)) for rung in range(len(rungs(self.pruner, epochs=epochs)) + 1)]
 
 
 def fitted(
@@ -73,9 +98,15 @@ def fitted(
     """The manifest of a new study: trials of `epochs` on `images` if asked for, cut to fit the time, and a note."""
     fewer, images = forecast.fit(trials=trials, epochs=epochs, images=images, within=60 * minutes)
     images = None if images == forecast.images else images
-    part = "" if images == manifest.images else f" on {images:,} of {forecast.images:,} images"
-    shorter = plural(fewer, "epoch") + part
-    note = f"trials of {shorter}, not {epochs} epochs, to end within {minutes:g} minutes (--epochs {epochs} insists)"
+    whole = forecast.images
+    part = "" if images == manifest.images else f" of {images:,} of the {whole:,} images, the next ones in turn"
+    shorter = plural(fewer, "epoch") + part + (f", not {epochs}" if fewer < epochs else "")
+    insists = f"--epochs {epochs}" if fewer < epochs else f"--images {whole}"
+    note = f"trials of {shorter}, to end within {minutes:g} minutes ({insists} insists)"
+    if part and images and images < SOUND:
+        sound = forecast.seconds(trials=1, epochs=fewer, images=min(SOUND, whole)) / 60
+        enough = f"--trials {max(1, int(minutes / sound))} or --minutes {ceil(trials * sound)} would take {SOUND:,}"
+        note += f"; looks after so few images say little, {enough}"
     return replace(manifest, epochs=fewer, images=images), note if part or fewer < epochs else ""
 
 

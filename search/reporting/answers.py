@@ -74,8 +74,14 @@ def _work_done(report: Report) -> Iterator[str]:
     yield f"A search of {trials} ({counts(report.trials)}) looked only at {report.metric}."
     yield (
         f"For the choice {len(confirmation)} of them were trained again for {report.confirm_epochs} epochs, each with "
-        f"up to {seeds}; the highest mean was chosen, a tie going to the cheaper."
+        f"up to {seeds}; the highest mean was chosen, a tie going to the recipe known for so long a training, else to "
+        "the cheaper."
     )
+    if gain := report.choice.gain:
+        yield gain.title
+    if spared := report.spared:
+        trials, confirmed = plural(len(spared), "trial"), sum(spared.values()) or "none"
+        yield f"To see what pruning loses, it spared {trials}, of which {confirmed} came into the confirmation."
     yield (
         f"The choice is a network of the {report.candidate.architecture.family} family with {report.cost.parameters:,} "
         f"parameters and {report.cost.flops:,} FLOPs per image."

@@ -87,7 +87,7 @@ def _tested(report: Report) -> str:
 
 def _numbers(report: Report) -> str:
     test, balanced = report.test, report.test.score(balanced=True)
-    beside = f"{percent(balanced.accuracy)} ({between(balanced.interval)})"
+    beside, together = f"{percent(balanced.accuracy)} ({between(balanced.interval)})", test.accuracy_of_ensemble
     rows = [
         ("test accuracy", percent(test.accuracy)),
         (f"{100 * LEVEL:g} % interval", between(test.interval)),
@@ -95,6 +95,7 @@ def _numbers(report: Report) -> str:
         ("test images", f"{test.n:,}"),
         *((f"right with seed {seed}", f"{count:,}") for seed, count in zip(test.seeds, test.correct, strict=True)),
         ("test accuracy with test-time views (nothing rests on it)", percent(test.accuracy_with_views)),
+        *([(f"ensemble of all {test.members} networks, with views (likewise)", percent(together))] if together else []),
         (f"{report.metric} (it was chosen by this)", percent(report.choice.winner.mean)),
         ("parameters", f"{report.cost.parameters:,}"),
         ("FLOPs per image", f"{report.cost.flops:,}"),

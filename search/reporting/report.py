@@ -141,6 +141,7 @@ def as_json(report: Report) -> dict[str, Any]:
         },
         "test_accuracy_with_views": test.accuracy_with_views,
         "test_accuracies_with_views": [correct / test.n for correct in test.correct_with_views],
+        "ensemble": {"networks": test.members, "test_accuracy_with_views": test.accuracy_of_ensemble},
         "claims": [asdict(claim) for claim in recommendation.claims],
         "verdict": recommendation.verdict,
         "test_openings": len(report.openings),
@@ -151,6 +152,8 @@ def as_json(report: Report) -> dict[str, Any]:
         "confusion": test.confusion.tolist(),
         "dropped": report.choice.dropped,
         "confirmation": [{**asdict(row), "chosen": row is winner, "mean": row.mean} for row in confirmed],
+        "gain": asdict(report.choice.gain) if report.choice.gain else None,
+        "spared": report.spared,
         "trials": report.trials,
         "recommendation": {
             "answers": [asdict(answer) for answer in answers(report)],

@@ -44,6 +44,7 @@ class Dispatcher:
     folder: StudyFolder
     flag: StopFlag
     trial_timeout: float | None = None  # seconds
+    validated: tuple[int, ...] = ()  # epochs of a trial after which it is validated and may be pruned; none named: all
     running: dict[int, dict[str, float]] = field(default_factory=dict)  # by trial: what is stored of it at its end
     doubted: dict[int, Failed] = field(default_factory=dict)  # one of them at most, which crashed before its first step
 
@@ -68,7 +69,8 @@ class Dispatcher:
                 candidate=feasibility.candidate,
                 seed=asked.seed,
                 epochs=manifest.epochs,
-                images=manifest.images,
+                epoch_images=manifest.images,
+                validated=self.validated,
                 checkpoints=self.folder.checkpoints(asked.number).folder,
                 reported=asked.reported,
                 patience=patience(self.forecast.epoch_seconds(feasibility.numbers["flops"], slots=len(self.slots))),
@@ -140,7 +142,11 @@ class Dispatcher:
                 if event.epoch or event.step or event.rejected:
                     yield Resumed(number=number, epoch=event.epoch, rejected=event.rejected)
             case EpochResult():
-                prune = yield from self._retried(lambda: self._report(number, event))
+                prune = False
+                if event.validation_accuracy is None:
+                    self.running[number]["training_seconds"] = event.seconds  # of an epoch, without a look
+                else:
+                    prune = yield from self._retried(lambda: self._report(number, event))
                 yield Progressed(number=number, result=event)
                 if not prune:
                     self.slots.go_on(slot)

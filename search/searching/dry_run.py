@@ -7,6 +7,7 @@ from typing import Any
 
 from search.pictures import Progress
 from search.planning.forecast import GROWTH
+from search.planning.hour import DECISION
 from search.searching.request import Search
 from search.searching.setup import Setup
 from search.searching.supervisor import measured_slots
@@ -48,8 +49,8 @@ class DryRun:
         return {**asdict(self), "disk_mb": self.checkpoints_mb + self.database_mb}
 
 
-def dry_run(search: Search, *, retraining: float, progress: Progress | None = None, work: str = TRAINING) -> DryRun:
-    """Measures as a search would, and forecasts it; `retraining` is the time of `best --retrain`, in seconds.
+def dry_run(search: Search, *, progress: Progress | None = None, work: str = TRAINING) -> DryRun:
+    """Measures as a search would, and forecasts it.
 
     Neither a study nor a file is made or changed, but for data and weights that must be fetched to be measured.
     Raises what `supervisor.run` does.
@@ -87,7 +88,7 @@ def dry_run(search: Search, *, retraining: float, progress: Progress | None = No
         images=settled.images or forecast.images,
         share_of_epochs=forecast.share(epochs=settled.epochs),
         seconds=forecast.seconds(trials=left, epochs=settled.epochs, images=settled.images),
-        retraining_seconds=retraining,
+        retraining_seconds=60 * DECISION[setup.machine.kind],
         checkpoints_mb=left * WEIGHT_BYTES * parameters / 1e6,
         database_mb=left * TRIAL_KB / 1e3,
         measured=measured.lines,

@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from search.errors import UserError
+from search.planning.hour import hindsight
 from search.searching import progress
 from search.searching.provenance import command_line
 from search.slots.signals import InterruptedSearch
@@ -47,7 +48,7 @@ class Lines:
             case progress.Silent():
                 new, self.silent = not self.silent, max(update.seconds, 0.1)
                 return [f"{update.message}; the trainings wait for it"] if new else []
-            case progress.Progressed(result=result):
+            case progress.Progressed(result=result) if result.validation_accuracy is not None:
                 score = percent(getattr(result, self.measure))
                 return [f"trial {update.number} epoch {result.epoch}/{result.epochs}: {score} ({result.seconds:.0f} s)"]
             case progress.Ended():
@@ -82,7 +83,7 @@ def _first_lines(opened: progress.Opened) -> list[str]:
     left = history.planned - history.finished
     time_left = f"about {duration(opened.seconds)} for {plural(left, 'trial')}" if left else "nothing is left to train"
     done = f", {history.finished} of {history.planned} are finished" if history.finished else ""
-    part = f" on {history.manifest.images:,} images" if history.manifest.images else ""
+    part = f" of {history.manifest.images:,} images" if history.manifest.images else ""
     metric = "" if history.manifest.metric == METRICS["accuracy"] else f", for the {history.manifest.metric}"
     return [
         f"{opened.machine}; {opened.data}; {time_left}",
@@ -107,7 +108,9 @@ def _last_line(closed: progress.Closed, *, seconds: float) -> str:
     over = "the time is over: " if closed.out_of_time else ""
     if closed.signal == signal.SIGXCPU:
         over = "the CPU time that this shell allows a process is over (ulimit -t): "
-    return f"{over}{counts(closed.history.counts)} in {duration(seconds)}{result}{waiting}"
+    line = f"{over}{counts(closed.history.counts)} in {duration(seconds)}{result}{waiting}"
+    told = "" if closed.put_back or closed.history.remaining else hindsight(closed.history)
+    return f"{line}\n{told}" if told else line
 
 
 def _append(log: Path, lines: list[str]) -> str | None:

@@ -29,8 +29,8 @@ class Search:
     image_size: int | None = option(
         None, "Pixels of a side at which pictures are seen.  [default: theirs]", least=8, most=512
     )
-    sampler: str = option("tpe", "tpe, random or qmc.")
-    pruner: str | None = option(None, "median, halving, hyperband, none.  [default: median]")  # none with a cost
+    sampler: str = option("prior", "prior, tpe, random or qmc.")
+    pruner: str | None = option(None, "halving, median, hyperband, none.  [default: halving]")  # none with a cost
     metric: str | None = option(None, "Maximise: accuracy or balanced-accuracy.  [default: accuracy]")
     cost: str | None = option(None, "Minimise too: parameters, flops, memory_mb, latency_ms.")
     enqueue: tuple[str, ...] = option((), "A published recipe to try first (repeatable).")
@@ -39,8 +39,8 @@ class Search:
         None, "Trials at a time, or auto.  [default: one per GPU or CPU core to 4]", least=1, most=MOST_SLOTS
     )
     epochs: int | None = option(None, "Length of a trial.  [default: the space's, cut to fit]", least=1)
-    images: int | None = option(None, "Train each trial on so many images.")  # each class in its share
-    minutes: float = option(25.0, "Time that the search should take.", least=0.001)
+    images: int | None = option(None, "Images of a trial's epoch; the next epoch takes the next ones.")
+    minutes: float | None = option(None, "Time that the search should take.  [default: 12, or 3 on a GPU]", least=0.001)
     seed: int = option(0, "Seed of the study.", least=0, most=MOST_SEED)
     device: str | None = option(None, "cuda or cpu.  [default: cuda if there is one]")
     ray: str | None = option(None, "Run on a Ray cluster: HOST:PORT, or this machine's.")

@@ -14,6 +14,7 @@ from search.pictures import Progress
 from search.planning.catalogue import MEASURES, load
 from search.planning.feasibility import fetch_weights
 from search.planning.forecast import EPOCHS, RETRAIN, Forecast, fitted
+from search.planning.hour import SEARCH
 from search.searching.progress import Opened
 from search.searching.provenance import PACKAGES, provenance
 from search.searching.request import Search
@@ -66,7 +67,7 @@ class Setup:
             folder=folder,
             url=url,
             again=again,
-            pruner=search.pruner or ("none" if search.cost else "median"),
+            pruner=search.pruner or ("none" if search.cost else "halving"),
             epochs=space.length.trial if space.length else EPOCHS,
         )
         if search.carry_over == name:
@@ -158,7 +159,8 @@ class Setup:
 
     def fit(self, manifest: Manifest, forecast: Forecast) -> tuple[Manifest, str]:
         """The manifest of a new study with trials that fit the time, and a note where they are shorter for it."""
-        epochs, images, trials, minutes = self.epochs, self.search.images, self.search.trials, self.search.minutes
+        epochs, images, trials = self.epochs, self.search.images, self.search.trials
+        minutes = self.search.minutes or SEARCH[self.machine.kind]
         return fitted(manifest, forecast, epochs=epochs, images=images, trials=trials, minutes=minutes)
 
     def _check_enqueued(self, stored: History | None) -> None:
@@ -186,7 +188,7 @@ class Setup:
         trials = filter(None, (_carried(trial, space=self.space, manifest=manifest) for trial in ended))
         return Carry(study=old, trials=tuple(trials), most=len(ended), suggest=self.space.suggest)
 
-    def study(self, manifest: Manifest, *, storage: Storage, carry: Carry | None) -> Study:
+    def study(self, manifest: Manifest, *, storage: Storage, carry: Carry | None, final_epochs: int = 1) -> Study:
         """The study, created or resumed; `storage` is owned. Raises StudyError, StorageError."""
         length = self.space.length
         usual = "the median of their shorter sides" if self.source.kind == "pictures" else "as they are"
@@ -197,6 +199,7 @@ class Setup:
             sampler=self.search.sampler,
             pruner=self.pruner,
             trials=self.search.trials,
+            final_epochs=final_epochs,
             manifest=manifest,
             conditional=self.space.has_conditions,
             differences=difference,

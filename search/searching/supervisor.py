@@ -9,6 +9,7 @@ from pathlib import Path
 from search.description import ImageShape
 from search.pictures import Progress
 from search.planning.forecast import Forecast, TypicalTrial, typical
+from search.planning.hour import final_epochs, outlook
 from search.planning.slot_count import find_slot_count
 from search.searching.dispatcher import Dispatcher
 from search.searching.log import logged
@@ -20,7 +21,7 @@ from search.searching.study_folder import sweep
 from search.slots.pool import TRAINING, Pool
 from search.slots.signals import InterruptedSearch, StopFlag, stop_flag
 from search.slots.slot_state import BasePool
-from studies.algorithms import STARTUP_TRIALS
+from studies.algorithms import STARTUP_TRIALS, rungs
 from studies.storage import UnreachableError, owned
 
 
@@ -56,12 +57,21 @@ def _run(setup: Setup, *, start: float, work: str) -> Generator[Update, None, No
         setup, forecast, note = measured.setup, measured.forecast, ""
         if settled is None:
             settled, note = setup.fit(manifest, forecast)
-        study = setup.study(settled, storage=storage, carry=carry)
+        kind, most = setup.machine.kind, settled.retrain_epochs
+        final = final_epochs(forecast, kind=kind, most=most)
+        study = setup.study(settled, storage=storage, carry=carry, final_epochs=final)
         sweep(setup.folder, study.history())
-        known = study.enqueue(setup.queue(), first=search.enqueue)
+        suits = {baseline.name: baseline.epochs for baseline in setup.space.baselines if baseline.epochs}
+        known = study.enqueue(setup.queue(), first=search.enqueue, suits=suits)
         left = study.history().remaining
         seconds = forecast.seconds(trials=left, epochs=settled.epochs, images=settled.images)
-        notes = (*restored, note, *measured.notes, *known)
+        notes = (
+            *restored,
+            note,
+            *measured.notes,
+            *known,
+            outlook(final, kind=kind, most=most),
+        )
         yield setup.opened(study, seconds=seconds, notes=notes, measured=measured.lines)
         dispatcher = Dispatcher(
             study=study,
@@ -71,6 +81,7 @@ def _run(setup: Setup, *, start: float, work: str) -> Generator[Update, None, No
             folder=setup.folder,
             flag=flag,
             trial_timeout=search.trial_timeout,
+            validated=rungs(setup.pruner, epochs=settled.epochs),
         )
         yield from _until_closed(dispatcher, deadline=None if search.timeout is None else start + search.timeout)
 
@@ -139,8 +150,8 @@ def measured_slots(
             flops=trial.flops,
             mean_flops=trial.mean_flops,
             images=images,
-            pruning=setup.pruner != "none",
-            learning=search.sampler == "tpe" and search.trials > STARTUP_TRIALS,
+            pruner=setup.pruner,
+            learning=search.sampler in ("prior", "tpe") and search.trials > STARTUP_TRIALS,
         )
         limits = setup.space.limits_at(shape.side).items()
         grown = [(name, most) for name, most in limits if most > setup.space.limits[name]]

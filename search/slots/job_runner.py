@@ -137,8 +137,9 @@ def _begin_or_resume(
     def resumed(payload: bytes) -> Training:
         training = fresh()
         training.load(unpack(payload, identity=identity(job)))
-        if job.reported is not None and training.epoch > job.reported:  # a report was lost: the epoch is trained again
-            raise CheckpointError(f"it lies beyond epoch {job.reported}, the last one that is known")
+        known = job.reported
+        if known is not None and any(known < epoch <= training.epoch for epoch in training.validated):
+            raise CheckpointError(f"it lies beyond epoch {known}, the last one that is known")  # a report was lost
         return training
 
     training, rejected = store.newest(resumed) if store else (None, ())
@@ -147,7 +148,7 @@ def _begin_or_resume(
 
 def identity(job: Job) -> str:
     """A SHA-256 of all that the numbers of a job depend on: its checkpoints must have the same."""
-    parts = [job.candidate.as_dict(), job.seed, job.epochs, job.images, job.epoch_images, job.validated, job.on_all]
+    parts = [job.candidate.as_dict(), job.seed, job.epochs, job.images, job.epoch_images, job.on_all]
     parts += [weights_sha256(job.candidate.architecture)]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

@@ -1,6 +1,5 @@
 """Accuracy, loss and logits of a network on images that it does not train on, without augmentation."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,10 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from search.augmentation.pixels import reflect
-from search.candidate import Architecture
 from search.data.images import Images
 from search.data.store import Store, normalise
 from search.networks.build import build
+from search.networks.origin import content, origin
 from search.training.precision import Precision, autocast
 
 BATCH = 500  # images: small enough for a CPU's cache, large enough to keep a GPU busy
@@ -75,13 +74,16 @@ def logits(
     return torch.cat(answers)
 
 
-def answering(path: Path, *, images: Images, architecture: Architecture, precision: Precision) -> Callable[..., Tensor]:
-    """Asks a network, of which the weights lie there with their JSON, about images on their device, see `logits`."""
-    about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-    device = images.labels.device
-    mean, std = (torch.tensor(about[name], device=device) for name in ("mean", "std"))
-    network = build(architecture, images=images.shape, seed=0)
-    network.load_state_dict(load(path.read_bytes()))  # by its bytes: the folder's name may be no UTF-8
+def answering(path: Path, *, images: Images, precision: Precision) -> Callable[..., Tensor]:
+    """Asks a network, of which the weights lie there with their JSON, about images on their device, see `logits`.
+
+    Raises WeightsError, and RuntimeError or SafetensorError where the two do not agree.
+    """
+    known, device = origin(path), images.labels.device
+    mean, std = (255 * torch.tensor(numbers, dtype=torch.float64) for numbers in known.statistics)
+    mean, std = (numbers.float().to(device) for numbers in (mean, std))
+    network = build(known.architecture, images=images.shape, seed=0)
+    network.load_state_dict(load(content(path, known)))  # by its bytes: the folder's name may be no UTF-8
     return partial(logits, network.to(device), images, mean=mean, std=std, precision=precision)
 
 

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+GLANCE = 1000  # validation images, for looks before the last: the looks of 50 trials would take a third of a search
+
 
 @dataclass(frozen=True, kw_only=True)
 class EpochResult:

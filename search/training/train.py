@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -13,12 +14,13 @@ from torch.nn.utils import clip_grad_norm_
 from search.augmentation.batch import Augmentation, Targets
 from search.candidate import Recipe
 from search.data.images import Images
+from search.data.split import balanced
 from search.data.store import Store, normalise
 from search.training.averaging import EVERY, Averaging
 from search.training.evaluate import evaluate
 from search.training.parameter_groups import add_l1, optimizer
 from search.training.precision import Precision, autocast
-from search.training.result import EpochResult
+from search.training.result import GLANCE, EpochResult
 from search.training.schedule import Schedule
 
 FITTED_IMAGES = 5000  # a whitening stem takes its directions from as many (arXiv 2404.00498), and from fewer large ones
@@ -51,7 +53,8 @@ class Training:
         """Of the network, in place, before its first step; seeds torch's global generator.
 
         An epoch takes `epoch_images` of the training images, the next one those that follow, before any comes again;
-        None: all of them. It is validated after the epochs that `validated` names, if it names any, and after the last.
+        None: all of them. It is validated after the epochs that `validated` names, each time at a glance, and after the
+        last; where none is named, after each on all validation images.
         """
         torch.manual_seed(seed)  # dropout draws from the global generator only
         self.network, self.recipe, self.store = network, recipe, store
@@ -74,6 +77,7 @@ class Training:
         self.epoch = 0  # finished
         self.step = 0  # done, of all epochs
         self.validated = validated or tuple(range(1, epochs))
+        self.glanced_at = store.validation if not validated or store.validation is None else glance(store.validation)
         self.seconds = 0.0  # spent in training and evaluation, not in its caller
         self.seconds_before = 0.0  # of these, before this epoch
         network.train()
@@ -143,7 +147,8 @@ def _step(training: Training) -> None:
         training.seconds_before = training.seconds
     first = training.step_of_epoch * training.batch_size
     index = training.order[first : first + training.batch_size]
-    pixels, targets = training.augmentation.batch(index, epoch=training.step // training.round, generator=training.generator)
+    rounds, generator = training.step // training.round, training.generator
+    pixels, targets = training.augmentation.batch(index, epoch=rounds, generator=generator)
     images = normalise(pixels, store.mean, store.std)
     logits, loss = descend(training, images, targets)
     training.schedule.step()
@@ -207,7 +212,9 @@ def _end_epoch(training: Training, *, start: float) -> EpochResult:
     _check_loss(training)
     store, epoch, validation = training.store, training.epoch + 1, None
     if store.validation and (epoch == training.epochs or epoch in training.validated):
-        validation = evaluate(training.network, store.validation, store=store, precision=training.precision)
+        images = store.validation if epoch == training.epochs else training.glanced_at
+        assert images is not None
+        validation = evaluate(training.network, images, store=store, precision=training.precision)
         if not math.isfinite(validation.loss):  # the last steps were not checked
             raise DivergedError(f"the validation loss is {validation.loss} after epoch {epoch}")
     train_loss = float(training.loss) / training.steps  # batches are all of one size
@@ -230,6 +237,12 @@ def _end_epoch(training: Training, *, start: float) -> EpochResult:
 def _check_loss(training: Training) -> None:
     if not torch.isfinite(training.loss):
         raise DivergedError(f"the training loss is {float(training.loss)} in epoch {training.epoch + 1}")
+
+
+def glance(images: Images) -> Images:
+    """GLANCE of the images, each class in its share: enough to tell a poor training from a good one early."""
+    order = balanced(images.labels.cpu(), seed=0, shares=True)[:GLANCE]
+    return images.take(torch.from_numpy(np.sort(order)).to(images.labels.device))
 
 
 def fit_to(network: nn.Module, store: Store) -> None:

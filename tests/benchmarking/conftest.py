@@ -2,46 +2,31 @@
 
 from __future__ import annotations
 
-from random import Random
-
 import numpy as np
 import pytest
 
-from search.benchmarking.candidate_pool import (
-    SCHEDULES,
-    SPACE,
-    CandidatePool,
-    Curve,
-    CurveTable,
-    PoolEntry,
-    PoolSetting,
-)
-from search.planning.catalogue import load
-from spaces import Space
+from search.benchmarking.candidate_pool import Curve, CurveTable, PoolEntry, entry_of
+from search.benchmarking.replay import looks_of
 
-SIZE = 24
+SIZE = 34
 
 
-@pytest.fixture(scope="session")
-def space() -> Space:
-    return load(str(SPACE))
+def made(entry: PoolEntry, *, error: float) -> PoolEntry:
+    """Errors fall with the length by a power law, from `error` after one unit; within a schedule they fall late."""
+    for schedule, length in entry.schedules.items():
+        end = error * length**-0.2
+        looks = [end + (0.9 - end) * (1 - look / length) for look in looks_of(length)]
+        entry.curves[schedule] = Curve(
+            accuracy=tuple(1 - look for look in looks), steps=length, precision="float32", seconds=1.0
+        )
+    return entry
 
 
 @pytest.fixture(scope="session")
-def curves(space: Space) -> CurveTable:
-    """Straight lines to a last accuracy that grows with the length of the training."""
+def table() -> CurveTable:
+    """The known recipes are equal; of the others the draws near them are better, the wide ones worse."""
     rng = np.random.default_rng(0)
-    entries = []
-    for number in range(SIZE):
-        made = {}
-        for schedule, epochs in SCHEDULES.items():
-            accuracy = np.linspace(0, 0.5 + 0.01 * epochs + 0.1 * rng.random(), epochs + 1)[1:]
-            made[schedule] = Curve(accuracy=tuple(accuracy.tolist()), loss=(1.0,) * epochs, steps=epochs, seconds=1.0)
-        values, flops = space.sample(Random(number)), int(rng.integers(5, 20))
-        entries.append(PoolEntry(candidate=number, values=values, flops=flops, curves=made))
-    return CurveTable(setting=PoolSetting(100, 5000, "", "", "float32"), candidates=tuple(entries))
-
-
-@pytest.fixture(scope="session")
-def pool(curves: CurveTable, space: Space) -> CandidatePool:
-    return CandidatePool.of(curves, space)
+    around = {"known": 0.5, "near": 0.4, "narrow": 0.5, "wide": 0.7}
+    entries = [entry_of(number) for number in range(SIZE)]
+    made_up = [made(entry, error=around[entry.kind] * rng.uniform(0.9, 1.1)) for entry in entries]
+    return CurveTable(split="s", space="p", entries=tuple(made_up))

@@ -104,7 +104,7 @@ def test_a_path_may_be_text_and_numbers_may_be_those_of_numpy(tmp_path: Path) ->
         (Search, "slots", "many", "int | Literal['auto'] | None, not 'many'"),
         (Search, "trials", "3", "int, such as 50, not '3'"),
         (Search, "trials", True, "int, such as 50, not True"),
-        (Search, "minutes", None, "float, such as 25.0, not None"),
+        (Search, "sampler", None, "str, such as prior, not None"),
         (Search, "enqueue", "vgg", "tuple[str, ...], not 'vgg'"),
         (Search, "data", "", "str | None, not ''"),
         (Search, "data", Path("data"), "str | None, not PosixPath('data')"),

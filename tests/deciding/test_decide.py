@@ -20,10 +20,11 @@ from small_networks import CIFAR10
 from search.data import split, synthetic
 from search.deciding import testing
 from search.deciding.calibration import calibrate
+from search.deciding.choice import Chosen
 from search.deciding.decide import DecisionStep, Planned, Report
 from search.deciding.request import Claim, Decision
 from search.deciding.testing import RetrainedWeights, keep_test, kept_test
-from search.deciding.trainings import Chosen, TrainedEpoch
+from search.deciding.trainings import TrainedEpoch
 from search.errors import DataError
 from search.reporting import report as writing
 from search.reporting.report import Reported, report_decision
@@ -97,14 +98,15 @@ def test_the_choice_comes_before_the_opening_and_by_fresh_seeds(steps: Steps, ru
 def test_the_history_has_every_epoch_of_every_training(steps: Steps) -> None:
     plan = next(step.plan for step in steps if isinstance(step, Planned))
     report = reported(steps)
+    final = next(plan.final_epochs(row) for row in plan.trials if row.number == report.choice.winner.trial)
 
     assert Counter(row.phase for row in report.history) == {
         "search": 4 * 2,
         "confirmation": len(plan.trials) * plan.confirm_seeds * plan.confirm_epochs,
-        "retraining": plan.epochs,
+        "retraining": final,
     }
     assert {row.result.validation_accuracy for row in report.history if row.phase == "retraining"} == {None}
-    lengths = f"2 a trial, {plan.confirm_epochs} a confirmation, {plan.epochs} the retraining"
+    lengths = f"2 a trial, {plan.confirm_epochs} a confirmation, {final} the retraining"
     assert report.provenance["epochs"] == lengths
 
 
@@ -140,9 +142,9 @@ def test_the_calibration_is_of_the_confirmed_weights_and_stands_beside_both(step
     confirmed = [retraining / f"confirmed-{winner.trial}-{seed + 1}.json" for seed in range(len(winner.accuracies))]
     about = [json.loads(path.read_text()) for path in (*confirmed, runs / "smoke" / "report" / "weights-1.json")]
     images = synthetic.training().take(torch.from_numpy(split.load(runs / "smoke" / "split.npz").validation))
-    of = {"architecture": reported(steps).candidate.architecture, "precision": survey("cpu", slots=1).precision}
+    precision = survey("cpu", slots=1).precision
     files = [path.with_suffix(".safetensors") for path in confirmed]
-    answers = torch.cat([answering(path, images=images, **of)() for path in files])
+    answers = torch.cat([answering(path, images=images, precision=precision)() for path in files])
     again = calibrate(answers, images.labels.repeat(len(files)))
 
     assert [row["calibration"] for row in about] == [asdict(again)] * len(about)

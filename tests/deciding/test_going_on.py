@@ -40,7 +40,7 @@ def decide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tup
     folder.path.mkdir()
     stratified(training(100).labels, validation=20, seed=0).save(folder.split)
     history = History(study="tiny", manifest=tiny.MANIFEST, planned=2, trials=(record(0), record(1)))
-    plan = make_plan(history, images=80, slots=1, minutes=1, epochs=4, candidates=2, confirm_seeds=1, seeds=1)
+    plan = make_plan(history, images=80, slots=1, minutes=1, epochs=10, candidates=2, confirm_seeds=1, seeds=1)
 
     def decide(script: Script, flag: StopFlag | None = None) -> tuple[Trainings, ScriptedPool]:
         pool = ScriptedPool(script)
@@ -108,7 +108,7 @@ def test_epochs_of_a_training_of_another_length_or_of_a_broken_file_are_not_take
     of, pool = decide(whole)
     confirm(of)
     longer, again = decide(whole)
-    longer = replace(longer, plan=replace(longer.plan, epochs=8), trained=[])
+    longer = replace(longer, plan=replace(longer.plan, confirm_epochs=4), trained=[])
     confirm(longer)
     assert [job.reported for job in again.jobs] == [0, 0]
     for job in pool.jobs:

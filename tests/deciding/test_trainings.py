@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.deciding.trainings import Confirmed, choose, tie_width
+from search.deciding.choice import gain
 from search.measuring.seed_spread import balanced_images
+from search.planning.confirmation import Confirmed, choose, tie_width
 
 
 @pytest.mark.parametrize(
@@ -21,8 +25,31 @@ from search.measuring.seed_spread import balanced_images
 def test_the_highest_mean_wins_and_a_tie_goes_to_the_cheaper(
     cheap: tuple[float, ...], dear: tuple[float, ...], chosen: str
 ) -> None:
-    rows = (Confirmed(trial=3, accuracies=cheap, flops=10), Confirmed(trial=7, accuracies=dear, flops=90))
+    rows = (Confirmed(trial=3, accuracies=cheap, flops=100), Confirmed(trial=7, accuracies=dear, flops=101))
     assert choose(rows, images=5000) is rows[chosen == "dear"]
+
+
+def test_a_tie_goes_to_what_is_known_to_suit_so_long_a_training() -> None:
+    cheap, dear = (Confirmed(trial=0, accuracies=(0.90,), flops=10), Confirmed(trial=1, accuracies=(0.901,), flops=20))
+    assert choose([cheap, dear], images=5000) is cheap
+    assert choose([cheap, dear], images=5000, suiting=1) is dear
+    better = replace(cheap, accuracies=(0.91,))
+    assert choose([better, dear], images=5000, suiting=1) is better, "knowledge decides ties alone"
+
+
+def test_a_gain_is_judged_by_images_that_did_not_choose() -> None:
+    rng = np.random.default_rng(0)
+    rows = [Confirmed(trial=number, accuracies=(0.5,), flops=10) for number in range(9)]
+    right = {row.trial: rng.random((1, 4000)) < 0.5 for row in rows}
+    found = gain(rows, right, recipe=0)
+    assert found.interval.low < 0 < found.interval.high, "nine coins: the luckiest is no better"
+    better = {**right, 3: rng.random((1, 4000)) < 0.6}
+    found = gain(rows, better, recipe=0)
+    assert found.chosen == (3, 3)
+    assert found.interval.low < 0.1 < found.interval.high
+    worse = gain(rows[:2], {0: right[0], 1: ~right[0]}, recipe=0)
+    assert worse.mean <= 0 or {*worse.chosen} == {1}
+    assert gain(rows, {**right, 0: rng.random((1, 4000)) < 0.9}, recipe=0).title.startswith("The search gained nothing")
 
 
 def test_of_equal_cost_in_a_tie_the_higher_mean_wins() -> None:

@@ -32,7 +32,9 @@ from studies.storage import StorageError, owned, storage_url
 
 def searched(folder: Path, *, trials: int) -> None:
     """A study of the smoke space that nobody trained: the higher the learning rate, from 0.5 to 8, the better."""
-    setup = Setup.of(Search(trials=trials, space="smoke", data="synthetic", folder=folder, device="cpu", epochs=1))
+    setup = Setup.of(
+        Search(trials=trials, space="smoke", data="synthetic", folder=folder, device="cpu", epochs=1, sampler="tpe")
+    )
     manifest, _ = setup.draft()
     with owned(setup.url, study=setup.name) as storage:
         study = setup.study(manifest, storage=storage, carry=None)

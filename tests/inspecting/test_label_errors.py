@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +40,12 @@ def confirm(folder: StudyFolder, name: str = "confirmed-0-1.safetensors") -> Pat
     path.parent.mkdir(parents=True, exist_ok=True)
     weight = torch.full((64,), 0.05)
     save_file({"layers.1.weight": torch.stack([-weight, weight]), "layers.1.bias": torch.zeros(2)}, path)
-    path.with_suffix(".json").write_text(json.dumps({"mean": [120.0], "std": [100.0]}))
+    about = {
+        **{"mean": [120.0], "std": [100.0], "sha256": sha256(path.read_bytes()).hexdigest()},
+        **{"input": "float32 [N, 1, 8, 8]", "classes": ["dark", "bright"], "recipe": {}},
+        "architecture": {"family": "mlp", "hidden_layers": 0},
+    }
+    path.with_suffix(".json").write_text(json.dumps(about))
     return path
 
 

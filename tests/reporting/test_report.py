@@ -20,8 +20,9 @@ from rich.console import Console
 from tiny import python
 
 from search.console.follow import report_table
+from search.deciding.choice import Chosen
 from search.deciding.request import Claim
-from search.deciding.trainings import Chosen, Confirmed
+from search.planning.confirmation import Confirmed
 from search.reporting import pictures
 from search.reporting import report as writing
 from search.reporting.answers import PUBLISHED

@@ -211,7 +211,7 @@ def test_validated_once_it_ends_the_same_and_all_validation_images_judge_it(
     assert last * 500 == pytest.approx(round(last * 500)), "a share of the 500 images of the split"
 
 
-CHANGES = [{"seed": 8}, {"epochs": 4}, {"images": 70}, {"images": None}, {"on_all": True}, {"epoch_images": 64}, {"validated": (3,)}]
+CHANGES = [{"seed": 8}, {"epochs": 4}, {"images": 70}, {"images": None}, {"on_all": True}, {"epoch_images": 64}]
 
 
 @pytest.mark.parametrize("changes", CHANGES)

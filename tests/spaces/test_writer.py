@@ -93,4 +93,4 @@ def test_a_space_is_written_as_a_person_would() -> None:
     assert "\n  tiny:\n    architecture: {width.1: 8, width.2: 16, activation: relu}\n    recipe: {learning_" in text
     assert max(map(len, text.splitlines())) <= 120
     assert "{flops: " not in text
-    assert "\n  flops: {max: 60000000.0}\n" in space_text(load("fast"))
+    assert "\n  flops: {max: 100000000.0}\n" in space_text(load("fast"))

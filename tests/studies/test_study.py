@@ -12,7 +12,7 @@ from tiny import Start, ask, check, finish, run, suggest
 
 from studies import StudyError
 from studies.storage import opened
-from studies.study import EndedElsewhereError
+from studies.study import SPARED, SPARED_EVERY, EndedElsewhereError
 
 
 def test_baselines_come_first_and_once(start: Start) -> None:
@@ -53,6 +53,15 @@ def test_put_back_trial_waits_and_comes_again(start: Start) -> None:
         study.put_back(asked.number)  # the answer had been lost
         assert ask(study) == replace(asked, attempt=2)
         assert (study.history().remaining, study.ask(suggest)) == (0, None)
+
+
+def test_one_trial_in_forty_is_spared_to_see_what_pruning_loses(start: Start) -> None:
+    with start(pruner="halving", trials=SPARED_EVERY) as study:
+        while asked := study.ask(suggest):
+            finish(study, asked, accuracy=1 - asked.number / 100)
+        *pruned, last = study.history().trials[10:]
+    assert {trial.state for trial in pruned} == {"pruned"}
+    assert (last.state, last.attributes[SPARED]) == ("complete", 1), "it would have ended after the first epoch"
 
 
 def test_pruning_spares_the_last_epoch(start: Start) -> None:
