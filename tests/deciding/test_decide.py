@@ -31,7 +31,7 @@ from search.reporting.report import Reported, report_decision
 from search.searching.request import Search
 from search.searching.supervisor import run
 from search.slots.machine import survey
-from search.training.evaluate import answering
+from search.training.evaluate import SIX_VIEWS, answering
 from studies.history import read_history
 from studies.ledger import Opening, openings
 from studies.storage import storage_url
@@ -115,7 +115,7 @@ def test_the_weights_describe_themselves_and_give_the_reported_accuracy(runs: Pa
     from search.candidate import FAMILIES
     from search.data.store import normalise
     from search.networks.build import build
-    from search.training.evaluate import SIX_VIEWS, logits
+    from search.training.evaluate import logits
 
     folder = runs / "smoke" / "report"
     report = json.loads((folder / "report.json").read_text())
@@ -166,6 +166,20 @@ def test_a_second_opening_is_counted_and_shown(runs: Path, steps: Steps) -> None
     "a decision dies between the opening of the test set and its report",
     then="the next one trains nothing again, and says that the test set was opened before",
 )
+def test_the_ensemble_is_the_mean_of_all_networks_that_were_paid_for(steps: Steps, runs: Path) -> None:
+    test, folder, images = reported(steps).test, runs / "smoke", synthetic.test()
+    paths = [
+        *(folder / "report").glob("weights-*.safetensors"),
+        *(folder / "retraining").glob("confirmed-*.safetensors"),
+    ]
+    precision = survey("cpu", slots=1).precision
+    answers = [answering(path, images=images, precision=precision)(views=SIX_VIEWS).softmax(1) for path in paths]
+    right = int((torch.stack(answers).mean(0).argmax(1) == images.labels).sum())
+    assert (test.members, test.correct_of_ensemble) == (len(paths), right)
+    assert test.members > len(test.seeds)
+    assert test.accuracy_of_ensemble == right / test.n
+
+
 def test_an_opening_without_a_report_counts(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     copy = shutil.copytree(runs, tmp_path / "runs")
     asked = ask(copy, candidates=1, confirm_seeds=1, epochs=2)

@@ -78,6 +78,25 @@ def test_a_result_after_each_epoch_and_the_schedule_ends_with_the_last(small: St
     assert counts == {18}, "six whole batches of thirty in each epoch; twenty images wait for the next shuffle"
 
 
+def test_an_early_look_is_a_glance_at_some_images_of_each_class_and_the_last_one_at_all(
+    small: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[Images] = []
+
+    def watched(network: nn.Module, images: Images, **options: Any) -> Evaluation:
+        looks.append(images)
+        return evaluate(network, images, **options)
+
+    monkeypatch.setattr(training, "evaluate", watched)
+    monkeypatch.setattr(training, "GLANCE", 20)
+    trained(CNN, PLAIN, small, epochs=4, validated=(1, 2))
+    assert [len(images) for images in looks] == [20, 20, 100]
+    assert looks[0].labels.bincount().tolist() == [2] * 10
+    looks.clear()
+    trained(CNN, PLAIN, small)
+    assert [len(images) for images in looks] == [100, 100], "where no epoch is named, each is judged by all"
+
+
 def test_epochs_of_a_part_take_every_image_once_a_round_and_are_validated_where_it_was_asked(
     small: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
