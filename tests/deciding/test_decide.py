@@ -110,6 +110,18 @@ def test_the_history_has_every_epoch_of_every_training(steps: Steps) -> None:
     assert report.provenance["epochs"] == lengths
 
 
+def test_the_ensemble_is_the_mean_of_all_networks_that_were_paid_for(steps: Steps, runs: Path) -> None:
+    test, folder, images = reported(steps).test, runs / "smoke", synthetic.test()
+    patterns = "report/weights-*.safetensors", "retraining/confirmed-*.safetensors"
+    paths = [path for pattern in patterns for path in folder.glob(pattern)]
+    precision = survey("cpu", slots=1).precision
+    answers = [answering(path, images=images, precision=precision)(views=SIX_VIEWS).softmax(1) for path in paths]
+    right = int((torch.stack(answers).mean(0).argmax(1) == images.labels).sum())
+    assert (test.members, test.correct_of_ensemble) == (len(paths), right)
+    assert test.members > len(test.seeds)
+    assert test.accuracy_of_ensemble == right / test.n
+
+
 @pytest.mark.usefixtures("steps")
 def test_the_weights_describe_themselves_and_give_the_reported_accuracy(runs: Path) -> None:
     from search.candidate import FAMILIES
@@ -166,20 +178,6 @@ def test_a_second_opening_is_counted_and_shown(runs: Path, steps: Steps) -> None
     "a decision dies between the opening of the test set and its report",
     then="the next one trains nothing again, and says that the test set was opened before",
 )
-def test_the_ensemble_is_the_mean_of_all_networks_that_were_paid_for(steps: Steps, runs: Path) -> None:
-    test, folder, images = reported(steps).test, runs / "smoke", synthetic.test()
-    paths = [
-        *(folder / "report").glob("weights-*.safetensors"),
-        *(folder / "retraining").glob("confirmed-*.safetensors"),
-    ]
-    precision = survey("cpu", slots=1).precision
-    answers = [answering(path, images=images, precision=precision)(views=SIX_VIEWS).softmax(1) for path in paths]
-    right = int((torch.stack(answers).mean(0).argmax(1) == images.labels).sum())
-    assert (test.members, test.correct_of_ensemble) == (len(paths), right)
-    assert test.members > len(test.seeds)
-    assert test.accuracy_of_ensemble == right / test.n
-
-
 def test_an_opening_without_a_report_counts(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     copy = shutil.copytree(runs, tmp_path / "runs")
     asked = ask(copy, candidates=1, confirm_seeds=1, epochs=2)
