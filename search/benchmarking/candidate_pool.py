@@ -93,6 +93,16 @@ class CurveTable:
         write_whole(path, text.encode())
 
 
+def epoch_of(length: int) -> int:
+    """Units of an epoch of a schedule of so many: a batch that does not fit into an epoch is left out."""
+    return 4 if length >= 32 else 1
+
+
+def looks_of(length: int) -> list[int]:
+    """Units after which a schedule of so many is validated, its end among them."""
+    return [look for look in LOOKS if epoch_of(length) <= look < length] + [length]
+
+
 @cache
 def pool_space() -> Space:
     """The space of the pool: fast's at half its widths, and a little wider."""

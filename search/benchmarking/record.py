@@ -18,10 +18,11 @@ from search.benchmarking.candidate_pool import (
     CANDIDATES,
     CURVES,
     IMAGES,
-    LOOKS,
     Curve,
     CurveTable,
     entry_of,
+    epoch_of,
+    looks_of,
     pool_space,
 )
 from search.data.sources import Source, find_source
@@ -66,7 +67,7 @@ def train_one(task: Task, *, source: Source) -> Result:
     (number, schedule), data, begin = task, _data(source), time.process_time()
     entry, seed, precision = entry_of(number), 2 * number + schedule.endswith("B"), best_precision(CPU)
     length = entry.schedules[schedule]
-    epoch = 4 if length >= 32 else 1  # units: a batch that does not fit into an epoch is left out
+    epoch = epoch_of(length)
     training = Training(
         build(entry.candidate.architecture, images=data.training.shape, seed=seed),
         recipe=entry.candidate.recipe,
@@ -75,7 +76,7 @@ def train_one(task: Task, *, source: Source) -> Result:
         seed=seed,
         precision=precision,
         epoch_images=round(epoch * entry.unit_images),
-        validated=tuple(look // epoch for look in LOOKS if look >= epoch),
+        validated=tuple(look // epoch for look in looks_of(length)),
     )
     accuracies: list[float] = []
     with suppress(DivergedError):  # the curve ends there

@@ -22,6 +22,7 @@ from search.benchmarking.candidate_pool import (
     UNIT,
     CurveTable,
     PoolEntry,
+    looks_of,
     pool_space,
 )
 from search.files import write_whole
@@ -90,10 +91,6 @@ def last(entry: PoolEntry, length: int, *, seed: str) -> float:
     """Accuracy at the end of a recorded training."""
     curve = entry.curves[f"{length}/{seed}"].accuracy
     return curve[-1] if len(curve) == len(looks_of(length)) else CHANCE
-
-
-def looks_of(length: int) -> list[int]:
-    return [look for look in (1, 2, 4, 8, 16, 32, 64, 128) if (4 if length >= 32 else 1) <= look < length] + [length]
 
 
 def search(strategy: Strategy, order: Sequence[PoolEntry], known: Sequence[PoolEntry]) -> ReplayOutcome:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from itertools import chain, groupby
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -134,6 +134,7 @@ class Trainings:
     flag: StopFlag
     work: str = TRAINING
     trained: list[TrainedEpoch] = field(default_factory=list)
+    _said: dict[int, list[torch.Tensor]] = field(default_factory=dict)
 
     @property
     def seconds_left(self) -> float:
@@ -175,11 +176,11 @@ class Trainings:
         return self.source.training().take(part).to(self.machine.device)
 
     def _answers(self, trial: TrialRecord) -> list[torch.Tensor]:
-        """What its confirmed weights say of the validation images, by seed: logits [N, classes]."""
-        asked = (
-            answering(path, images=self._validation, precision=self.machine.precision) for path in self.confirmed(trial)
-        )
-        return [ask() for ask in asked]
+        """What its confirmed weights say of the validation images, by seed: logits [N, classes]; asked once."""
+        if trial.number not in self._said:
+            of: Any = {"images": self._validation, "precision": self.machine.precision}
+            self._said[trial.number] = [answering(path, **of)() for path in self.confirmed(trial)]
+        return self._said[trial.number]
 
     @property
     def paid_for(self) -> list[Path]:

@@ -1,7 +1,8 @@
 """How the time of a decision is divided, so that it ends when a person wants it to."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from heapq import heapreplace
 from itertools import product
 from statistics import median
@@ -48,8 +49,11 @@ class Plan:
 
     def final_epochs(self, trial: TrialRecord) -> int:
         """The length of its final training: a small network is trained for longer in the same time."""
-        affordable = int((CLOSE * self.time - self.confirming_seconds) / self.final_seconds(trial))
-        return min(self.most, max(self.fewest, affordable))
+        return self.epochs_within(CLOSE * self.time - self.confirming_seconds, trial)
+
+    def epochs_within(self, seconds: float, trial: TrialRecord) -> int:
+        """The epochs of its final training that so many seconds allow."""
+        return min(self.most, max(self.fewest, int(seconds / self.final_seconds(trial))))
 
     @property
     def confirming_seconds(self) -> float:
@@ -102,17 +106,10 @@ def make_plan(
     )
 
     def planned(count: int, confirming: int, retraining: int) -> Plan:
-        def final(trial: TrialRecord) -> int:
-            epoch = makespan([pace * trial.attributes["flops"] * RETRAINED_SHARE] * retraining, slots=slots)
-            return min(most, max(epochs or 1, int((1 - CONFIRMING) * time / epoch)))
-
-        trials = contenders(history, count, final=final)
-        round_seconds = makespan([pace * trial.attributes["flops"] for trial in trials] * confirming, slots=slots)
-        affordable = min(CONFIRMING * time / round_seconds, CONFIRMED * most)
-        return Plan(
-            trials=trials,
+        plan = Plan(
+            trials=(),
             confirm_seeds=confirming,
-            confirm_epochs=max(1, round(CONFIRMED * epochs if epochs else affordable)),
+            confirm_epochs=1,
             seeds=retraining,
             most=most,
             fewest=epochs or 1,
@@ -120,6 +117,10 @@ def make_plan(
             pace=pace,
             time=time,
         )
+        trials = contenders(history, count, final=partial(plan.epochs_within, (1 - CONFIRMING) * time))
+        plan = replace(plan, trials=trials)
+        affordable = min(CONFIRMING * time / plan.confirming_seconds, CONFIRMED * most)
+        return replace(plan, confirm_epochs=max(1, round(CONFIRMED * epochs if epochs else affordable)))
 
     plans = [planned(*choice) for choice in choices]
     whole = (plan for plan in plans if all(plan.final_epochs(trial) == most for trial in plan.trials))

@@ -65,13 +65,7 @@ def _run(setup: Setup, *, start: float, work: str) -> Generator[Update, None, No
         known = study.enqueue(setup.queue(), first=search.enqueue, suits=suits)
         left = study.history().remaining
         seconds = forecast.seconds(trials=left, epochs=settled.epochs, images=settled.images)
-        notes = (
-            *restored,
-            note,
-            *measured.notes,
-            *known,
-            outlook(final, kind=kind, most=most),
-        )
+        notes = (*restored, note, *measured.notes, *known, outlook(final, kind=kind, most=most))
         yield setup.opened(study, seconds=seconds, notes=notes, measured=measured.lines)
         dispatcher = Dispatcher(
             study=study,

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from search.benchmarking.candidate_pool import Curve, CurveTable, PoolEntry, entry_of
-from search.benchmarking.replay import looks_of
+from search.benchmarking.candidate_pool import Curve, CurveTable, PoolEntry, entry_of, looks_of
 
 SIZE = 34
 

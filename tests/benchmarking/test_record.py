@@ -10,9 +10,8 @@ import pytest
 import torch
 
 from search.benchmarking import record as recording
-from search.benchmarking.candidate_pool import CANDIDATES, Curve, CurveTable, entry_of
+from search.benchmarking.candidate_pool import CANDIDATES, Curve, CurveTable, entry_of, looks_of
 from search.benchmarking.record import Result, Task, record, train_one
-from search.benchmarking.replay import looks_of
 from search.data import synthetic
 from search.data.sources import find_source
 from search.data.split import standard_split
